@@ -5,3 +5,8 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
 torch.set_num_threads(1)
+
+
+def pytest_collection_modifyitems(items):
+    """The longest module first: at the end no test process waits for another."""
+    items.sort(key=lambda item: item.path.name != "test_whole.py")

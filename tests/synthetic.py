@@ -124,7 +124,8 @@ def write_results(root, params: dict) -> None:
             blind = {"blind_auc": 0.52, "blind_auc_low": 0.4, "blind_auc_high": 0.6, "blind_leak": 0.0}
             write_json(root / f"results/measure/{name}/blind/seed{seed}/metrics.json", blind)
             again = ["retrain-2"] if study["train"].get("retrains", 1) > 1 else []
-            for run in ["base", "original", "retrain", *again, *study["methods"]]:
+            base = ["base"] if study["task"] == "generation" else []
+            for run in [*base, "original", "retrain", *again, *study["methods"]]:
                 memory, utility = EFFECTS[run]
                 stage = "train" if run in ("base", "original", "retrain") else "unlearn"
                 folder = root / f"results/{stage}/{name}/{run}/seed{seed}"

@@ -130,7 +130,7 @@ def steps(study: params.Study) -> Iterator[tuple[str, str | None, int | None, li
             yield "measure", run, seed, ["measure", "shadow"], metrics
         for variant, given in study.variants.items():
             code = [f"lethe.perturbations.{given['perturbation']}"]
-            for run in study.runs[1:]:
+            for run in study.compared:
                 yield "score", f"{run}{VARIANT}{variant}", seed, ["model", "score"], code
                 yield "measure", f"{run}{VARIANT}{variant}", seed, ["measure"], metrics
         yield "measure", params.BLIND, seed, ["measure"], metrics

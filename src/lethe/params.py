@@ -331,12 +331,17 @@ class Study(Strict):
 
     @property
     def runs(self) -> list[str]:
-        """Names of all runs, references first."""
-        return [*REFERENCES, *self.methods]
+        """Names of the runs that are measured, references first; not a classifier's base, whose head learnt nothing."""
+        return [*(["base"] if self.task == "generation" else []), *self.compared]
+
+    @property
+    def compared(self) -> list[str]:
+        """Names of the runs that were trained on this study's texts: all but base."""
+        return [*REFERENCES[1:], *self.methods]
 
     @property
     def variants(self) -> dict[str, dict[str, Any]]:
-        """name-level -> the perturbation; every run but base, RUN, has each as a variant RUN+NAME-LEVEL."""
+        """name-level -> the perturbation; every run of `compared`, RUN, has each as a variant RUN+NAME-LEVEL."""
         return {
             f"{name}-{level}": given.at(level)
             for name, given in self.robustness.items()

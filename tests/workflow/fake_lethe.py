@@ -52,7 +52,8 @@ def inputs(args):
     files = [f for path in given if path for f in ([path] if path.is_file() else sorted(path.rglob("*")))]
     if args.command == "report":
         for name, study in args.cfg["studies"].items():
-            runs = ["base", "original", "retrain", *study["methods"]]
+            base = ["base"] if study["task"] == "generation" else []
+            runs = [*base, "original", "retrain", *study["methods"]]
             files += [
                 Path(f"results/measure/{name}/{run}/seed{seed}/metrics.json")
                 for run in runs

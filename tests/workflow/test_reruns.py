@@ -41,10 +41,11 @@ def jobs_of(study: str, stages: str, runs=None, seeds=None, methods=None) -> set
     block = TINY["studies"][study]
     methods = block["methods"] if methods is None else methods
     seeds = block["seeds"] if seeds is None else seeds
+    measured = REFERENCES if block["task"] == "generation" else REFERENCES[1:]
     by_stage = {
         "train": [r for r in REFERENCES[1:] if runs is None or r in runs],
         "unlearn": [r for r in methods if runs is None or r in runs],
-        "score": [r for r in (*REFERENCES, *methods) if runs is None or r in runs],
+        "score": [r for r in (*measured, *methods) if runs is None or r in runs],
     }
     by_stage["measure"] = by_stage["score"]
     found = set()

@@ -38,6 +38,10 @@ class Results:
         return self.study.runs
 
     @property
+    def compared(self) -> list[str]:
+        return self.study.compared
+
+    @property
     def methods(self) -> list[str]:
         return list(self.study.methods)
 
@@ -93,7 +97,7 @@ def collect(name: str, params: Params, root: Path) -> Results:
         return {seed: read_json(folder / f"seed{seed}/metrics.json") for seed in study.seeds}
 
     numbers = {run: measured(run) for run in study.runs}
-    variants = {v: {run: measured(run + VARIANT + v) for run in study.runs[1:]} for v in study.variants}
+    variants = {v: {run: measured(run + VARIANT + v) for run in study.compared} for v in study.variants}
     again = {run: measured(run) for run in study.train.more}
     facts = {
         "prepared": read_json(root / f"data/prepared/{name}/prepared.json"),

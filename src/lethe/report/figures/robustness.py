@@ -23,7 +23,7 @@ def robustness(results: Results) -> Figure | None:
     colour, marker = colours(results), markers(results)
     for axis, (name, given) in zip(axes, perturbations.items(), strict=True):
         steps = [results.numbers, *(results.variants[f"{name}-{level}"] for level in given.levels)]
-        for run in results.runs[1:]:
+        for run in results.compared:
             means = [np.mean([n[column.key] for n in numbers[run].values()]) for numbers in steps]
             style: dict[str, Any] = {
                 "color": colour[run],

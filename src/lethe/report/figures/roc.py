@@ -23,7 +23,7 @@ def roc_figure(results: Results, found: dict) -> Figure | None:
     score = SCORE[results.study.task]
     figure, (plain, logarithmic) = panels(2, height=3.9)
     smallest = 1.0
-    for run in [r for r in results.runs if r != "base"]:
+    for run in results.compared:
         curves = []
         for seed in results.seeds:
             columns = results.examples(run, seed)

@@ -57,7 +57,7 @@ def draw(axis: Axes, results: Results, found: dict, x: Column, y: Column) -> Non
     band(axis.axvspan, axis.axvline, found["retrain"][x.key])
     band(axis.axhspan, axis.axhline, found["retrain"][y.key])
     colour, marker = colours(results), markers(results)
-    for run in [r for r in results.runs if r != "base"]:
+    for run in results.compared:
         seeds = [n for n in results.numbers[run].values() if x.key in n and y.key in n]
         points = np.array([[numbers[x.key], numbers[y.key]] for numbers in seeds]).reshape(-1, 2)
         if len(points) == 0:
