@@ -5,8 +5,10 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -78,6 +80,7 @@ class Agreement:
         if left := self.left_in_queue():
             raise WorkflowError(left)
         OPEN.touch()
+        answer_in_a_thread(signal.SIGTERM)
         # Jobs hold the lock too: those that outlive a killed run keep the next one waiting.
         shell._process_args["pass_fds"] = (self.lock,)
         known = self.provenance()
@@ -132,6 +135,17 @@ def set_environment() -> None:
         os.environ.setdefault(f"MALLOC_{name}_", str(megabytes << 20))
     # Snakemake sets a job's threads for OpenMP and BLAS, and so for torch; tokenizers look elsewhere.
     shell.prefix("export RAYON_NUM_THREADS=$OMP_NUM_THREADS; ")
+
+
+def answer_in_a_thread(number: signal.Signals) -> None:
+    """Let a signal's handler run beside the main thread.
+
+    Snakemake's handler of SIGTERM takes a lock that the main thread holds while it deals with jobs that have ended:
+    called in the main thread, as Python does, it would wait for itself forever.
+    """
+    answer = signal.getsignal(number)
+    if callable(answer):
+        signal.signal(number, lambda *given: threading.Thread(target=answer, args=given).start())
 
 
 def take_lock(patience: float) -> int | None:

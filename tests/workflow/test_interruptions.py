@@ -6,11 +6,12 @@ import os
 import random
 import signal
 import subprocess
+import threading
 import time
 
 import psutil
 import pytest
-from repository import Repo
+from repository import ROOT, Repo
 
 LR = "learning_rate: {}"
 VALUES = ("0.001", "0.002")
@@ -116,6 +117,27 @@ def test_killed_while_dvc_wrote(repo, share):
     assert repo.is_clean()
     assert "didn't change" in repo("dvc repro")
     assert repo.plans_nothing()
+
+
+def test_told_to_end_while_the_scheduler_holds_its_lock(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "workflow"))
+    from agreement import answer_in_a_thread
+
+    lock, answered = threading.Lock(), threading.Event()
+
+    def answer(*_):
+        if lock.acquire(timeout=5):
+            lock.release()
+            answered.set()
+
+    before = signal.signal(signal.SIGTERM, answer)
+    try:
+        answer_in_a_thread(signal.SIGTERM)
+        with lock:
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert answered.wait(10)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @pytest.mark.parametrize("pair", [("snakemake", "snakemake"), ("dvc repro", "snakemake")], ids=" + ".join)
