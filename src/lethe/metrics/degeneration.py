@@ -1,0 +1,71 @@
+"""Degeneration: does what the model writes still vary like text, or does it repeat itself?
+
+A model that babbles has not unlearned, it is broken. Judged by the greedy continuations that `verbatim_completion`
+compares with the truth; rows hold token ids, -1 after the last.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+from scipy.stats import entropy
+
+from lethe.aggregates import set_means
+from lethe.metrics.verbatim_completion import Tokens, tokens_of
+
+TASKS = ("generation",)
+DISTINCT, REPEATED = (1, 2, 3), 4  # sizes of n-grams
+
+
+def ngrams(tokens: Tokens, n: int) -> list[tuple[int, ...]]:
+    return list(zip(*(tokens[k:] for k in range(n)), strict=False))
+
+
+def distinct(tokens: Tokens, n: int) -> float:
+    """distinct-n (Li et al., NAACL 2016, arXiv:1510.03055): different n-grams over all n-grams.
+
+    Returns:
+        In (0, 1], 1 where none comes twice; NaN for fewer than n tokens.
+    """
+    found = ngrams(tokens, n)
+    return len(set(found)) / len(found) if found else float("nan")
+
+
+def repetition(tokens: Tokens, n: int) -> float:
+    """Share of the n-grams that were there before (seq-rep-n; Welleck et al., ICLR 2020, arXiv:1908.04319).
+
+    Returns:
+        In [0, 1), 1 - distinct-n; NaN for fewer than n tokens.
+    """
+    return 1 - distinct(tokens, n)
+
+
+def unigram_entropy(tokens: Tokens) -> float:
+    """Entropy of the frequencies of the tokens, in bits: 0 for one token said over and over.
+
+    Returns:
+        In [0, log2 of the number of tokens]; NaN without tokens.
+    """
+    return float(entropy([*Counter(tokens).values()], base=2)) if tokens else float("nan")
+
+
+def values(scores, settings):
+    if "completion" not in scores:  # optional
+        return {}
+    rows = [tokens_of(row) for row in scores["completion"]]
+    columns = {f"distinct_{n}": [distinct(row, n) for row in rows] for n in DISTINCT}
+    columns |= {
+        f"repetition_{REPEATED}": [repetition(row, REPEATED) for row in rows],
+        "unigram_entropy": [unigram_entropy(row) for row in rows],
+    }
+    return {f"completion_{name}": np.ma.masked_invalid(column) for name, column in columns.items()}
+
+
+def aggregate(scores, values, settings, seed):
+    """Mean of each over the examples of each set that were continued, by enough tokens for an n-gram."""
+    result: dict[str, float] = {}
+    for name, column in values.items():
+        known = ~np.ma.getmaskarray(column)
+        result |= set_means(name, column.data[known], scores["sets"][known])
+    return result
