@@ -6,7 +6,7 @@ import pytest
 import torch
 import transformers
 
-from lethe.attention import fuse_attention
+from lethe.attention import fuse_attention, one_token_at_a_time
 
 WINDOW = 5
 
@@ -56,3 +56,22 @@ def test_decoding_is_as_before(models):
     prompt = torch.randint(1, 61, (2, 7), generator=torch.Generator().manual_seed(1))
     texts = [model.generate(prompt, max_length=20, do_sample=False, pad_token_id=0) for model in models]
     assert torch.equal(*texts)
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_a_single_token_attends_as_in_transformers(models, monkeypatch, fused):
+    model = models[fused]
+    before = [layer.__dict__.get("_attn") for layer in model.modules()]
+    tokens = torch.randint(1, 61, (3, 24), generator=torch.Generator().manual_seed(2))
+    seen = []
+    softmax = torch.Tensor.softmax
+    monkeypatch.setattr(torch.Tensor, "softmax", lambda x, dim: seen.append(x.shape[-1]) or softmax(x, dim))
+    with torch.no_grad():
+        expected = model(tokens).logits
+        with one_token_at_a_time(model):
+            cache = model(tokens[:, :1]).past_key_values
+            for t in range(1, 24):
+                out = model(tokens[:, t : t + 1], past_key_values=cache).logits[:, 0]
+                torch.testing.assert_close(out, expected[:, t], rtol=1e-4, atol=1e-5)
+    assert seen[-2:] == [24, WINDOW]  # keys of a global layer and of a local one
+    assert [layer.__dict__.get("_attn") for layer in model.modules()] == before

@@ -1,11 +1,14 @@
-"""GPT-Neo's attention by torch's fused kernels; transformers has no such path for this architecture.
+"""GPT-Neo's attention without what transformers' own costs; other architectures have such paths in transformers.
 
-Its own keeps the weights of every layer for the backward pass, B * heads * T * T numbers in float32: half a GB a layer
-for 8 texts of 1024 tokens at 16 heads. A fused kernel keeps none of them.
+In training its own keeps the weights of every layer for the backward pass, B * heads * T * T numbers in float32: half a
+GB a layer for 8 texts of 1024 tokens at 16 heads. A fused kernel keeps none of them. In decoding its own reads all keys
+and values in layers that attend to a window, too, and masks what lies before it.
 """
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from functools import partial
 
 import torch
@@ -19,11 +22,34 @@ def fuse_attention(model) -> None:
     Other architectures find theirs by themselves. Rows must be padded on the right, as those of training are: no token
     of such a row sees a pad, so that a mask of pads need not be read.
     """
+    for layer in layers(model):
+        layer._attn = partial(attend, layer, layer._attn)
+
+
+@contextlib.contextmanager
+def one_token_at_a_time(model) -> Iterator[None]:
+    """Let a single token attend to no more than it may see; no row of the cache may hold pads.
+
+    Other architectures, and passes over more tokens than one, stay as they are.
+    """
+    changed = [(layer, layer.__dict__.get("_attn")) for layer in layers(model)]
+    for layer, _ in changed:
+        layer._attn = partial(attend_last, layer, layer._attn)
+    try:
+        yield
+    finally:
+        for layer, before in changed:
+            if before is None:
+                del layer._attn
+            else:
+                layer._attn = before
+
+
+def layers(model) -> list:
+    """Attention of every layer of a GPT-Neo; none of other models."""
     from transformers.models.gpt_neo.modeling_gpt_neo import GPTNeoSelfAttention
 
-    for layer in model.modules():
-        if isinstance(layer, GPTNeoSelfAttention):
-            layer._attn = partial(attend, layer, layer._attn)  # type: ignore[method-assign]
+    return [layer for layer in model.modules() if isinstance(layer, GPTNeoSelfAttention)]
 
 
 def attend(layer, plain, query: Tensor, key: Tensor, value: Tensor, attention_mask=None) -> tuple:
@@ -38,3 +64,13 @@ def attend(layer, plain, query: Tensor, key: Tensor, value: Tensor, attention_ma
         query, key, value.to(query.dtype), mask, dropout, is_causal=not local, scale=1.0
     )
     return output, None
+
+
+def attend_last(layer, plain, query: Tensor, key: Tensor, value: Tensor, attention_mask=None) -> tuple:
+    """(B, heads, 1, size) what the last token attends to: everything before it, or as much as its window holds."""
+    if query.shape[-2] != 1:
+        return plain(query, key, value, attention_mask)
+    first = -layer.config.window_size if layer.attention_type == "local" else None
+    key, value = key[..., first:, :], value[..., first:, :]
+    weights = (query.float() @ key.float().transpose(-1, -2)).softmax(dim=-1)
+    return weights.to(value.dtype) @ value, None
