@@ -25,6 +25,6 @@ COPY pyproject.toml README.md ./
 COPY src ./src
 RUN pip install --no-cache-dir --no-deps --no-build-isolation .
 
-# A user without an entry in /etc/passwd has no home; caches go where anyone can write.
-ENV HOME=/tmp
+# A user without an entry in /etc/passwd has neither home nor name; caches go where anyone can write.
+ENV HOME=/tmp USER=lethe
 CMD ["snakemake"]
