@@ -107,9 +107,9 @@ def test_validation_in_place_of_test_leaves_nothing_read_that_is_reported(kind, 
 
 
 @pytest.mark.parametrize("kind", ["generator", "classifier"])
-def test_every_set_but_the_general_training_text_is_scored_once(kind, request):
+def test_every_set_that_is_reported_is_scored_once(kind, request):
     _, frame, scores = request.getfixturevalue(kind)
-    expected = frame[frame["set"] != "general"].set_index("id")["set"].to_dict()
+    expected = frame[~frame["set"].isin(["general", "validation"])].set_index("id")["set"].to_dict()
     assert dict(zip(scores["ids"], scores["sets"], strict=True)) == expected
     assert len(scores["ids"]) == len(expected)
 
@@ -241,7 +241,9 @@ def test_at_most_so_many_of_a_set_and_always_the_same(generator, caplog):
     few, again = (scored(folder, "generation", most=3) for _ in range(2))
     assert few["ids"].tolist() == again["ids"].tolist()
     counts = dict(zip(*np.unique(few["sets"], return_counts=True), strict=True))
-    assert counts == {name: min(3, count) for name, count in SETS.items() if name != "general"}
+    assert counts == {
+        name: min(3, count) for name, count in SETS.items() if name not in ("general", "validation")
+    }
     order = {name: row for row, name in enumerate(scores["ids"])}
     assert [order[i] for i in few["ids"]] == sorted(order[i] for i in few["ids"])
     kept = [order[i] for i in few["ids"]]

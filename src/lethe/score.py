@@ -25,12 +25,12 @@ from lethe.sampling import NONE, sampled_continuations
 from lethe.streams import stream
 
 log = logging.getLogger("lethe.score")
-SCORED = ("forget", "forgotten", "retain", "validation", "holdout", "test", "general_test")
+SCORED = ("forget", "forgotten", "retain", "holdout", "test", "general_test")
 FILL = {"suffix": NONE, "completion": NONE, "tries": NONE}  # beyond the end of a row, where that is not 0
 
 
 def score(cfg: dict, prepared: Path, forget: Path, model_folder: Path, out: Path) -> None:
-    """Score every set but the general training text; `cfg` holds task, model and score.
+    """Score every set that is reported; `cfg` holds task, model and score.
 
     Writes one npz file of the arrays of `scored`.
     """
@@ -52,7 +52,7 @@ def score(cfg: dict, prepared: Path, forget: Path, model_folder: Path, out: Path
 def scored(
     model, frames: dict[str, pd.DataFrame], labels: list[str], encoding: Encoding, settings: Score
 ) -> dict[str, np.ndarray]:
-    """Arrays of every set but the general training text.
+    """Arrays of every set of SCORED: not of what is chosen by, the validation set, nor of general training text.
 
     Args:
         frames: set -> examples with columns id, text, split and, for a classifier, label.
