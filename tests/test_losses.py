@@ -22,6 +22,34 @@ def test_nll_of_labels_is_the_models_own_loss():
     torch.testing.assert_close(losses.example_loss(model, rows).mean(), own)
 
 
+def test_nll_of_tags_is_the_mean_over_the_models_own_losses_of_each_text():
+    model, rows = tiny.tagger(), tiny.tagged_rows(6)
+    for row, found in enumerate(losses.example_loss(model, rows)):
+        one = rows[[row]]
+        own = model(input_ids=one.input_ids, labels=one.labels).loss  # torch's mean over the tagged tokens
+        torch.testing.assert_close(found, own)
+
+
+def test_divergences_of_tags_against_loops():
+    before, after, rows = tiny.tagger(0), tiny.tagger(1), tiny.tagged_rows(4)
+    p, q = (losses.forward(model, rows).log_softmax(-1) for model in (before, after))
+    for row, (kl, soft) in enumerate(zip(losses.kl(p, q, rows), losses.soft_nll(p, q, rows), strict=True)):
+        places = [t for t in range(rows.labels.shape[1]) if rows.labels[row, t] >= 0]
+        each = [[(p[row, t].exp() * x[row, t]).sum().item() for t in places] for x in (p, q)]
+        entropy, cross = (-sum(values) / len(places) for values in each)
+        assert kl.item() == pytest.approx(cross - entropy, abs=1e-5)
+        assert soft.item() == pytest.approx(cross, abs=1e-5)
+
+
+def test_of_tagged_text_each_tag_has_a_class_and_a_vector():
+    tags = torch.tensor([[-100, 4, 0], [-100, 2, -100]])
+    rows = Rows(torch.zeros(2, 3, dtype=torch.long), torch.tensor([3, 2]), tags)
+    assert rows.classes.tolist() == [4, 0, 2]
+    hidden = torch.arange(6.0).view(2, 3, 1)
+    assert losses.pooled(hidden, rows, "cls").squeeze(1).tolist() == [1, 2, 4]
+    assert rows[[1]].labels.tolist() == [[-100, 2]]
+
+
 def test_uniform_logits_have_the_entropy_of_the_vocabulary():
     rows = tiny.rows(3)
     logits = torch.zeros(3, rows.input_ids.shape[1], tiny.VOCABULARY)

@@ -12,7 +12,7 @@ from torch.nn.functional import pad
 from lethe import losses, sources
 from lethe.batches import Batches, Material
 from lethe.engine import Engine
-from lethe.objectives import deepcut, icu, npo
+from lethe.objectives import contrastive_unlearning, deepcut, icu, npo
 from lethe.params import Training
 from lethe.runs import frozen_copy, objective_module
 
@@ -30,7 +30,7 @@ def setting(name: str, task: str, count: int = 6):
     objective = objective_module(name)
     model, rows = tiny.model_and_rows(task)
     trained = {
-        key: (tiny.classifier(seed), rows(4, seed))
+        key: (tiny.tagger(seed) if task == "tagging" else tiny.classifier(seed), rows(4, seed))
         for seed, key in enumerate(getattr(objective, "TRAINS", {}), 1)
     }
     frozen = frozen_copy(objective, objective.Hyper(), model, 0, trained)
@@ -55,6 +55,11 @@ def test_padding_changes_no_term(name, task):
     wide = {
         role: replace(rows, input_ids=pad(rows.input_ids, (0, 5), value=7)) for role, rows in batch.items()
     }
+    if task == "tagging":
+        wide = {
+            role: replace(rows, labels=pad(rows.labels, (0, 5), value=losses.NO_TAG))
+            for role, rows in wide.items()
+        }
     expected = objective.loss(hyper, model, frozen, batch)
     for term, value in objective.loss(hyper, model, frozen, wide).items():
         torch.testing.assert_close(value, expected[term], msg=term)
@@ -164,3 +169,21 @@ def test_deepcut_moves_an_anchor_away_from_its_class():
     assert (
         z.grad[0, 0] > 0 > z.grad[0, 1]
     )  # descent lowers the similarity to its own class and raises the other
+
+
+@pytest.mark.parametrize("objective", [deepcut, contrastive_unlearning])
+def test_the_words_of_tagged_text_are_contrasted(objective):
+    model, batch = tiny.tagger(), {"forget": tiny.tagged_rows(2, 1), "retain": tiny.tagged_rows(5, 2)}
+    vectors, classes = {}, {}
+    for role, rows in batch.items():
+        hidden = model(rows.input_ids, rows.mask.long(), output_hidden_states=True).hidden_states[-1]
+        places = [
+            (b, t) for b in range(len(rows)) for t in range(rows.labels.shape[1]) if rows.labels[b, t] >= 0
+        ]
+        vectors[role] = torch.stack([hidden[place] / hidden[place].norm() for place in places])
+        classes[role] = torch.stack([rows.labels[place] for place in places])
+    of = [part[role] for role in batch for part in (vectors, classes)]
+    hyper = objective.Hyper(**{"views": 1} if objective is deepcut else {"forget": 1.0})
+    expected, anchors = objective.contrast(*of, hyper.temperature)
+    assert anchors == len(classes["forget"])
+    torch.testing.assert_close(objective.loss(hyper, model, None, batch)["forget"], expected)

@@ -15,6 +15,11 @@ DEFAULT = yaml.safe_load((Path(__file__).parents[1] / "params.yaml").read_text()
 STUDIES = sorted((Path(__file__).parents[1] / "docs/studies").glob("*/params.yaml"))
 TUNE = {"trials": 2, "seeds": [5], "select": {"metrics": {"accuracy_forget": 1.0}}}
 
+TAGGED = {
+    "task": "tagging", "seeds": [1], "dataset": "records", "model": "tiny-bert",
+    "forget": {"strategy": "random", "size": 2}, "train": {"finetune": {}}, "methods": {"deepcut": {}},
+}  # fmt: skip
+
 FAULTS = [  # path to a key, value put there, what the line must hold
     ("studies.records.methods.icu.training", {"epohs": 3}, ["training.epohs", "unknown key", "epochs"]),
     ("studies.topics.model", {"sorce": "minilm"}, ["model.sorce", "unknown key", "source"]),
@@ -40,6 +45,13 @@ FAULTS = [  # path to a key, value put there, what the line must hold
         ["deepcut.hyper.gamma", "-1", "greater than"],
     ),
     ("studies.topics.forget.size", 10**6, ["forget.size", "1000000", "allowed are 1 to"]),
+    ("studies.topics.task", "tagging", ["dataset.source", "docstrings has no tags", "allowed", "records"]),
+    (
+        "studies.topics",
+        TAGGED | {"forget": {"strategy": "label", "label": "PER"}},
+        ["forget.strategy", "subject"],
+    ),
+    ("studies.topics", TAGGED | {"methods": {"npo": {}}}, ["methods.npo.objective", "no tagging", "sisa"]),
     ("studies.topics.seeds", [3, 3], ["seeds", "[3, 3]", "once"]),
     ("studies.topics.seeds", [], ["seeds", "at least 1"]),
     ("studies.topics.tune", TUNE | {"seeds": [5, 2]}, ["topics.tune.seeds", "2", "does not report"]),

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from lethe.datasets.records import TEMPLATES, Options, examples, people
+from lethe.datasets.records import TEMPLATES, Options, examples, people, tagged_examples
 
 PROGRAM = "from lethe.datasets.records import *; print(examples(Options(people=30), 5)[1]['sha256'])"
 
@@ -69,3 +69,25 @@ def test_templates_and_kinds_vary():
 def test_kinds_can_be_chosen(kind):
     frame, _ = examples(Options(people=10, kinds=(kind,)), 0)
     assert set(frame["label"]) == {kind}
+
+
+def test_tagged_records_say_the_same_and_their_entities_are_those_of_the_person():
+    options = Options(people=30)
+    plain, tagged = examples(options, 3)[0], tagged_examples(options, 3)[0]
+    assert tagged["id"].equals(plain["id"]) and tagged["label"].isna().all()
+    for whole, row, person in zip(plain["text"], tagged.itertuples(), people(30, 3), strict=True):
+        words = row.text.split(" ")
+        assert "".join(words) == "".join(whole.split())
+        found = {}
+        for word, tag in zip(words, row.tags, strict=True):
+            if tag[0] == "B":
+                found.setdefault(tag[2:], []).append(word)
+            elif tag != "O":
+                found[tag[2:]][-1] += " " + word
+        allowed = {"PER": {person["name"], person["first"]}, "LOC": {person["street"], person["city"]}}
+        allowed |= {"PHONE": {person["phone"]}, "MAIL": {person["mail"]}, "DATE": {person["birth"]}}
+        assert person["name"] in found["PER"]
+        for entity in ("LOC", "PHONE", "MAIL", "DATE"):
+            assert set(found.get(entity, [])) <= allowed[entity]
+        surnames = set(found["PER"]) - allowed["PER"]  # of the doctor
+        assert all(f"Dr. {name}" in whole for name in surnames)

@@ -4,11 +4,12 @@ import ast
 import dataclasses
 import subprocess
 import sys
+from typing import get_args
 
 import pytest
 from pydantic import ValidationError
 
-from lethe import sources
+from lethe import params, sources
 from lethe.objectives import icu
 
 OBJECTIVES = sources.names_in("objectives")
@@ -78,7 +79,7 @@ def test_every_objective_says_what_the_parameters_need(name):
     tree = ast.parse((sources.PACKAGE / "objectives" / f"{name}.py").read_text())
     assert ast.get_docstring(tree)
     sources.dataclass_in("objectives", name, "Hyper").validate_python({})
-    assert set(sources.constants_in("objectives", name)["TASKS"]) <= {"classification", "generation"}
+    assert set(sources.constants_in("objectives", name)["TASKS"]) <= {*get_args(params.Task)}
 
 
 def test_reading_parameters_imports_no_torch():

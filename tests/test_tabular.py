@@ -217,3 +217,62 @@ def test_wrong_token_arrays_are_named(array, tmp_path):
     for name, tokenizer, message in cases:
         with pytest.raises(InputError, match=message):
             read_tokens(tmp_path / name, tokenizer)
+
+
+TAGGED = [
+    {"key": "a", "tokens": ["Ann", "Lee", "left"], "tags": ["B-PER", "I-PER", "O"]},
+    {"key": "b", "tokens": ["Bye"], "tags": ["O"]},
+]
+
+
+def tagged(path, **columns):
+    source = Source(source=str(path), **{"text": "tokens", "label": "tags", "id": "key"} | columns)
+    return tabular.tagged_examples(source, "dataset")[0]
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "json.gz", "parquet"])
+def test_words_and_their_tags(suffix, tmp_path, monkeypatch):
+    monkeypatch.setattr(f"{__name__}.ROWS", TAGGED)
+    path = tmp_path / f"table.{suffix}"
+    WRITERS[suffix](path)
+    frame = tagged(path)
+    assert frame["text"].tolist() == ["Ann Lee left", "Bye"]
+    assert frame["tags"].tolist() == [["B-PER", "I-PER", "O"], ["O"]]
+    assert frame["id"].tolist() == ["a", "b"] and frame["label"].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"tags": ["O"]}, "dataset.label: .*t.jsonl: record a has 3 words and 1 tags; as many are needed"),
+        (
+            {"tags": ["B-PER", "E-PER", "O"]},
+            "dataset.label: .* record a has an unknown tag; allowed are O, B-TYPE, I-",
+        ),
+        ({"tags": [1, 2, 0]}, "dataset.label: row 0 of column 'tags' of .* holds no list of text"),
+        (
+            {"tokens": ["Ann", "Lee Fox", "left"]},
+            "dataset.text: .* record a has a word that is empty or holds a space",
+        ),
+        ({"tokens": "Ann Lee left"}, "dataset.text: row 0 of column 'tokens' of .* holds no list of text"),
+    ],
+)
+def test_errors_of_tagged_text_name_the_record_and_not_its_words(tmp_path, changes, message):
+    path = written(tmp_path, "t.jsonl", json.dumps(TAGGED[0] | changes) + "\n")
+    with pytest.raises(InputError, match=message) as error:
+        tagged(path)
+    assert "Ann" not in str(error.value) and "Fox" not in str(error.value)
+
+
+def test_tags_of_a_data_set_of_the_hub_have_their_names(monkeypatch):
+    import datasets
+    from datasets import ClassLabel, Dataset, Features, Sequence, Value
+
+    names = ClassLabel(names=["O", "B-PER", "I-PER"])
+    features = Features(
+        {"key": Value("string"), "tokens": Sequence(Value("string")), "ner_tags": Sequence(names)}
+    )
+    rows = {"key": ["a", "b"], "tokens": [row["tokens"] for row in TAGGED], "ner_tags": [[1, 2, 0], [0]]}
+    monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: Dataset.from_dict(rows, features=features))
+    frame = tagged("owner/name", label="ner_tags", revision="a" * 40)
+    assert frame["tags"].tolist() == [row["tags"] for row in TAGGED]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 import transformers
 
+from lethe import losses
 from lethe.losses import Rows
 
 VOCABULARY, HIDDEN, CLASSES = 23, 16, 3
@@ -21,14 +24,27 @@ def language_model(seed: int = 0):
     return transformers.GPTNeoForCausalLM(config).eval()
 
 
-def classifier(seed: int = 0):
+def classifier(seed: int = 0, build=transformers.BertForSequenceClassification):
     """A two-layer BERT with three classes and dropout."""
     torch.manual_seed(seed)
     config = transformers.BertConfig(
         vocab_size=VOCABULARY, hidden_size=HIDDEN, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,
         max_position_embeddings=32, num_labels=CLASSES, initializer_range=0.2,
     )  # fmt: skip
-    return transformers.BertForSequenceClassification(config).eval()
+    return build(config).eval()
+
+
+def tagger(seed: int = 0):
+    """The same with three classes of tokens."""
+    return classifier(seed, transformers.BertForTokenClassification)
+
+
+def tagged_rows(count: int, seed: int = 0) -> Rows:
+    """Rows of ragged random tokens, of which every other one has a tag: the second, fourth, …"""
+    plain = rows(count, seed=seed)
+    tags = (plain.input_ids + torch.arange(count)[:, None]) % CLASSES
+    place = torch.arange(tags.shape[1])
+    return replace(plain, labels=tags.where(plain.mask & (place % 2 == 1), losses.NO_TAG))
 
 
 def rows(count: int, labelled: bool = False, seed: int = 0, longest: int = 12) -> Rows:
@@ -43,6 +59,8 @@ def rows(count: int, labelled: bool = False, seed: int = 0, longest: int = 12) -
 
 def model_and_rows(task: str):
     """Model and a maker of rows for a task."""
+    if task == "tagging":
+        return tagger(), tagged_rows
     labelled = task == "classification"
     model = classifier() if labelled else language_model()
     return model, lambda count, seed=0: rows(count, labelled, seed)

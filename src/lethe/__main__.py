@@ -16,6 +16,7 @@ from lethe import gpus, workers
 from lethe.errors import InputError
 
 ON_GPUS = ("train", "unlearn", "score")  # steps that use a GPU where there is one
+TASKS = ("generation", "classification", "tagging")
 KEYS = {  # what the parameters of a step must hold
     "prepare": ("task", "dataset", "seed"),
     "forget": ("task", "forget"),
@@ -130,7 +131,7 @@ def parser() -> argparse.ArgumentParser:
 
 def add_judge(judge: argparse.ArgumentParser) -> None:
     judge.add_argument("--model", required=True, help="folder or Hub id of the model that is judged")
-    judge.add_argument("--task", choices=("generation", "classification"), default="generation")
+    judge.add_argument("--task", choices=TASKS, default="generation")
     for name, text in (
         ("forget", "what it should not know"),
         ("holdout", "like it, never seen: on these the attack on a classifier learns"),
@@ -144,7 +145,7 @@ def add_judge(judge: argparse.ArgumentParser) -> None:
     judge.add_argument("--reference", help="a model, or its scores.npz, that reference_loss compares with")
     judge.add_argument("--revision", default="main", help="of models on the Hub")
     judge.add_argument("--text", default="text", help="column of the text")
-    judge.add_argument("--label", help="column of the class, by name or index; default: label")
+    judge.add_argument("--label", help="column of the class, by name or index, or of tags; default: label")
     judge.add_argument("--id", help="column of the record id; default: the row number")
     judge.add_argument("--subject", help="column of the person a record is about")
     judge.add_argument("--max-length", type=int, default=512, help="tokens; longer texts are cut")
@@ -171,8 +172,8 @@ def parameters(text: str, command: str) -> dict[str, Any]:
     for key in KEYS[command]:
         if key not in cfg:
             raise InputError(f"--cfg: {key} is missing; needed: {needed}")
-    if cfg.get("task", "generation") not in ("classification", "generation"):
-        raise InputError(f"--cfg: task: {cfg['task']}; allowed are classification, generation")
+    if cfg.get("task", "generation") not in TASKS:
+        raise InputError(f"--cfg: task: {cfg['task']}; allowed are {', '.join(TASKS)}")
     return cfg
 
 

@@ -1,4 +1,4 @@
-"""Means over the examples of each set, under the names that metrics.json uses."""
+"""Means over what an example consists of, and over the examples of each set, under the names of metrics.json."""
 
 from __future__ import annotations
 
@@ -26,3 +26,21 @@ def set_means(
     """
     wanted = np.unique(sets) if among is None else [s for s in among if (sets == s).any()]
     return {f"{name}_{s}": float(finite(values[sets == s]).mean()) for s in wanted}
+
+
+def labelled(scores: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Logits (P, C) and true classes (P,) of all that has one: N classified examples, or the tags of N tagged ones."""
+    if "tags" not in scores:
+        return scores["logits"], scores["labels"]
+    given = scores["tags"] >= 0  # (N, W)
+    return scores["logits"][given], scores["tags"][given]
+
+
+def per_example(values: np.ndarray, scores: dict[str, np.ndarray]) -> np.ndarray:
+    """(N, …) values of examples, of (P, …) values of what `labelled` gives: the mean over the tags of each example."""
+    if "tags" not in scores:
+        return values
+    given = scores["tags"] >= 0
+    result = np.zeros((len(given), *values.shape[1:]))
+    np.add.at(result, np.nonzero(given)[0], values)
+    return (result.T / given.sum(axis=1)).T

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 
 from lethe.errors import InputError
-from lethe.losses import Rows
+from lethe.losses import NO_TAG, Rows
 from lethe.parquet import read_table
 
 log = logging.getLogger("lethe.encoding")
@@ -58,7 +58,10 @@ def encode(frame: pd.DataFrame, tokenizer, max_length: int, labels: list[str]) -
     """Rows of a set of examples; texts longer than the context are cut, counted and logged.
 
     Labelled text gets the tokenizer's own special tokens; text to be modelled a beginning and an end token.
-    Given token ids are taken as they are.
+    Given token ids are taken as they are. A tag is the label of the first token of its word.
+
+    Raises:
+        InputError: the tokenizer cannot do it, or no tagged word of a text is left.
     """
     if "tokens" in frame and frame["tokens"].notna().all():
         sequences = [list(map(int, t)) for t in frame["tokens"]]
@@ -76,10 +79,52 @@ def encode(frame: pd.DataFrame, tokenizer, max_length: int, labels: list[str]) -
             "%d of %d texts of %s are longer than %d tokens and were cut", long, len(frame), name, max_length
         )
     cut = [s if len(s) <= max_length else shortened(s, max_length, bool(labels)) for s in sequences]
-    indices = None
-    if labels:
-        indices = torch.tensor([labels.index(label) for label in frame["label"]])
-    return Encoded(frame["id"].to_numpy(str), padded_rows(cut, tokenizer.pad_token_id, indices))
+    rows = padded_rows(cut, tokenizer.pad_token_id)
+    if "tags" in frame:
+        rows = replace(rows, labels=token_labels(frame, tokenizer, rows, labels))
+    elif labels:
+        rows = replace(rows, labels=torch.tensor([labels.index(label) for label in frame["label"]]))
+    return Encoded(frame["id"].to_numpy(str), rows)
+
+
+def token_labels(frame: pd.DataFrame, tokenizer, rows: Rows, labels: list[str]) -> torch.Tensor:
+    """(N, T) index of the tag of the word that a token begins, NO_TAG for any other token; N texts that may be cut."""
+    if not tokenizer.is_fast:
+        raise InputError(
+            f"model: {tokenizer.name_or_path}: its tokenizer does not say where tokens lie in a text"
+        )
+    found, lengths = torch.full(rows.input_ids.shape, NO_TAG), rows.lengths.tolist()
+    spans = tokenizer(frame["text"].tolist(), truncation=False, return_offsets_mapping=True)["offset_mapping"]
+    for row, (text, tags) in enumerate(zip(frame["text"], frame["tags"], strict=True)):
+        kept = lengths[row] - (
+            len(spans[row]) > lengths[row]
+        )  # a text that was cut ends with a special token
+        for word, place in first_tokens(text, spans[row]).items():
+            if place < kept:
+                found[row, place] = labels.index(tags[word])
+    untagged = (found == NO_TAG).all(1)
+    if untagged.any():
+        first = frame["id"].iloc[int(untagged.int().argmax())]
+        raise InputError(
+            f"model.max_length: no word of record {first} is within {rows.input_ids.shape[1]} tokens"
+            f" ({int(untagged.sum())} such records); allowed: more"
+        )
+    return found
+
+
+def first_tokens(text: str, spans: list[tuple[int, int]]) -> dict[int, int]:
+    """Number of a word of the text, as separated by single spaces -> place of the token that begins it.
+
+    A token belongs to the word of its last character, as some tokenizers put the space before a word into its token.
+
+    Args:
+        spans: of each token the characters, from and to, that it stands for; from = to if for none.
+    """
+    found: dict[int, int] = {}
+    for place, (begin, end) in enumerate(spans):
+        if begin < end and text[end - 1] != " ":
+            found.setdefault(text.count(" ", 0, end), place)
+    return found
 
 
 def shortened(sequence: list[int], most: int, labelled: bool) -> list[int]:
@@ -87,12 +132,12 @@ def shortened(sequence: list[int], most: int, labelled: bool) -> list[int]:
     return [*sequence[: most - 1], sequence[-1]] if labelled else sequence[:most]
 
 
-def padded_rows(sequences: list[list[int]], pad: int, labels: torch.Tensor | None = None) -> Rows:
+def padded_rows(sequences: list[list[int]], pad: int) -> Rows:
     lengths = torch.tensor([len(s) for s in sequences])
     input_ids = torch.full((len(sequences), int(lengths.max())), pad)
     for row, sequence in zip(input_ids, sequences, strict=True):
         row[: len(sequence)] = torch.tensor(sequence)
-    return Rows(input_ids, lengths, labels)
+    return Rows(input_ids, lengths)
 
 
 def packed(frame: pd.DataFrame, tokenizer, length: int) -> Rows:

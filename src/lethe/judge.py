@@ -24,6 +24,7 @@ from lethe.params_data import Source
 from lethe.params_measure import Measure
 from lethe.report.descriptions import digits
 from lethe.report.tables import MARK, Table, number, plain
+from lethe.texts import labels_of
 from lethe.texts import load as load_texts
 
 log = logging.getLogger("lethe.judge")
@@ -35,7 +36,7 @@ class Texts:
     """One's own texts.
 
     files: set -> a .csv, .jsonl, .json or .parquet file, or a Hub id; retain may be absent.
-    text, label, id, subject: names of columns; label of a classifier's texts only; None for what there is not.
+    text, label, id, subject: names of columns; label of classified or tagged texts only; None for what there is not.
     """
 
     files: dict[str, str]
@@ -113,14 +114,14 @@ def settings_of(wish: Judged) -> dict[str, Any]:
 
 def frame_of(name: str, texts: Texts, task: str) -> pd.DataFrame:
     """Examples of a set: id (`set/id`), text, label, subject, split."""
-    label = (texts.label or "label") if task == "classification" else None
+    label = None if task == "generation" else texts.label or "label"
     try:
         source = Source(
             source=texts.files[name], text=texts.text, label=label, id=texts.id, subject=texts.subject
         )
     except ValidationError as error:
         raise InputError(f"--{name}: {one_line(error)}") from None
-    frame, _, _ = load_texts(source, 0, f"--{name}")
+    frame, _, _ = load_texts(source, 0, f"--{name}", tagged=task == "tagging")
     if frame.empty:
         raise InputError(f"--{name}: {texts.files[name]} holds no text; at least one is needed")
     return frame.assign(id=f"{name}/" + frame["id"], split=name)
@@ -137,7 +138,7 @@ def arrays_of(source: str, key: str, wish: Judged, frames: dict[str, pd.DataFram
         model, tokenizer = models.load(models.located(source), wish.task, wish.revision)
     except InputError as error:
         raise InputError(f"{key}: {error}") from None
-    labels = classes(model) if wish.task == "classification" else []
+    labels = [] if wish.task == "generation" else classes(model)
     if labels:
         frames = {name: with_classes(frame, labels, f"--{name}") for name, frame in frames.items()}
     most = min(wish.max_length, getattr(model.config, "max_position_embeddings", None) or wish.max_length)
@@ -153,18 +154,19 @@ def classes(model) -> list[str]:
 
 
 def with_classes(frame: pd.DataFrame, labels: list[str], key: str) -> pd.DataFrame:
-    """The frame with labels as the model names them; data may also give their indices."""
+    """The frame with labels as the model names them; data may also give their indices, but of tags."""
     by_name = {name: name for name in labels}
     by_index = {str(index): name for index, name in enumerate(labels)}
-    names = by_name if set(frame["label"]) <= set(by_name) else by_index
-    unknown = sorted(set(frame["label"]) - set(names))
+    given = labels_of(frame)
+    names = by_name if set(given) <= set(by_name) else by_index
+    unknown = sorted(set(given) - set(names))
     if unknown:
-        count = int(frame["label"].isin(unknown).sum())
+        count = int(given.isin(unknown).sum())
         allowed = ", ".join(labels[:20]) + (", …" if len(labels) > 20 else "")
         raise InputError(
             f"{key}: {count} labels are no class of the model, first {unknown[0]!r}; allowed: {allowed}"
         )
-    return frame.assign(label=frame["label"].map(names))
+    return frame if "tags" in frame else frame.assign(label=given.map(names))
 
 
 def same_examples(other, arrays, source: str):

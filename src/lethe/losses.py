@@ -13,14 +13,16 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, log_softmax, softmax
 
+NO_TAG = -100  # in place of the tag of a token that has none: all but the first of each word
+
 
 @dataclass(frozen=True)
 class Rows:
     """Token sequences, padded on the right.
 
-    input_ids: (B, T) int64; lengths: (B,) int64 in [1, T]; labels: (B,) int64 class indices, or None for text
-    to be modelled; starts: (B,) int64 in [1, T), the first token that a loss scores, what is before being a prompt,
-    or None for 1.
+    input_ids: (B, T) int64; lengths: (B,) int64 in [1, T]; labels: (B,) int64 class indices, of tagged text (B, T) with
+    NO_TAG where a token has none, or None for text to be modelled; starts: (B,) int64 in [1, T), the first token that a
+    loss scores, what is before being a prompt, or None for 1.
     """
 
     input_ids: Tensor
@@ -37,8 +39,21 @@ class Rows:
         return torch.arange(self.input_ids.shape[1], device=self.lengths.device) < self.lengths[:, None]
 
     @property
+    def tagged(self) -> bool:
+        """Does each word have a label, rather than the whole text?"""
+        return self.labels is not None and self.labels.dim() == 2
+
+    @property
+    def classes(self) -> Tensor:
+        """(P,) classes to be predicted: one of each labelled text, of tagged ones one of each tag, row by row."""
+        assert self.labels is not None, "text to be modelled has no classes"
+        return self.labels[self.scored] if self.tagged else self.labels
+
+    @property
     def scored(self) -> Tensor:
-        """(B, T-1) bool, tokens 1… that a loss scores: neither pads nor the prompt."""
+        """(B, T-1) bool, tokens 1… that a loss scores: neither pads nor the prompt; (B, T) the tokens with a tag."""
+        if self.labels is not None and self.tagged:
+            return self.labels != NO_TAG
         tokens = self.mask[:, 1:]
         if self.starts is None:
             return tokens
@@ -51,6 +66,7 @@ class Rows:
         lengths = self.lengths[index]
         width = int(lengths.max()) if len(lengths) else 1
         labels, starts = (None if x is None else x[index] for x in (self.labels, self.starts))
+        labels = labels[:, :width] if labels is not None and self.tagged else labels
         return Rows(self.input_ids[index][:, :width], lengths, labels, starts)
 
     def to(self, device) -> Rows:
@@ -68,7 +84,7 @@ def joined(parts: list[Rows]) -> Rows:
 
 
 def forward(model, rows: Rows) -> Tensor:
-    """Logits: (B, T, V) of a causal language model, (B, C) of a classifier."""
+    """Logits: (B, T, V) of a causal language model, (B, C) of a classifier, (B, T, C) of a tagger."""
     some = at_least_one(rows)
     if rows.labels is None:
         return model(input_ids=some.input_ids).logits[: len(rows)]
@@ -90,21 +106,23 @@ def token_nll(logits: Tensor, rows: Rows) -> Tensor:
 
 
 def scored_tokens(rows: Rows) -> Tensor:
-    """(B,) number of scored tokens: all but the first and the prompt.
+    """(B,) number of scored tokens: all but the first and the prompt, or those with a tag.
 
     Raises:
         ValueError: a sequence has none: a mean over nothing is not zero.
     """
     counts = rows.scored.sum(1)
     if (counts == 0).any():
-        raise ValueError(f"row {int(counts.argmin())} has no token to score after its first or its prompt")
+        raise ValueError(f"row {int(counts.argmin())} has no token to score")
     return counts
 
 
 def nll(logits: Tensor, rows: Rows) -> Tensor:
-    """(B,) ell: mean token negative log-likelihood of text, or the cross-entropy of a labelled example."""
+    """(B,) ell: mean negative log-likelihood of a text's tokens or tags, or the cross-entropy of its label."""
     if rows.labels is not None:
-        return cross_entropy(logits.float(), rows.labels, reduction="none")
+        flat = logits.float().flatten(0, -2)
+        each = cross_entropy(flat, rows.labels.flatten(), reduction="none", ignore_index=NO_TAG)
+        return mean_prediction(each.view(rows.labels.shape), rows)
     return token_nll(logits, rows).sum(1) / scored_tokens(rows)
 
 
@@ -127,7 +145,7 @@ def sequence_log_probability(model, rows: Rows) -> Tensor:
 
 
 def kl(frozen_logits: Tensor, logits: Tensor, rows: Rows) -> Tensor:
-    """(B,) KL(frozen || model) >= 0: mean over the predicted tokens of text, or over the one label."""
+    """(B,) KL(frozen || model) >= 0: mean over the predicted tokens or tags of text, or of its one label."""
     before, after = log_softmax(frozen_logits.float(), -1), log_softmax(logits.float(), -1)
     return mean_prediction((before.exp() * (before - after)).sum(-1), rows)
 
@@ -139,14 +157,20 @@ def soft_nll(target_logits: Tensor, logits: Tensor, rows: Rows) -> Tensor:
 
 
 def mean_prediction(values: Tensor, rows: Rows) -> Tensor:
-    """(B,) mean of (B, T) values over the positions that predict a token; the (B,) values of labelled rows."""
-    if rows.labels is not None:
+    """(B,) mean of (B, T) values over the positions that predict a token or a tag; the (B,) values of labelled rows."""
+    if rows.labels is not None and not rows.tagged:
         return values
-    return (values[:, :-1] * rows.scored).sum(1) / scored_tokens(rows)
+    predicted = values if rows.tagged else values[:, :-1]
+    return (predicted * rows.scored).sum(1) / scored_tokens(rows)
 
 
 def pooled(hidden: Tensor, rows: Rows, pooling: str) -> Tensor:
-    """(B, H) one vector per sequence: the first token's (`cls`) or the mean over tokens (`mean`)."""
+    """(P, H) a vector for each of the rows' classes: the token's own that has the tag.
+
+    For the one label of a text, the first token's (`cls`) or the mean over tokens (`mean`).
+    """
+    if rows.tagged:
+        return hidden[rows.scored]
     if pooling == "cls":
         return hidden[:, 0]
     weight = rows.mask[:, :, None].to(hidden.dtype)
@@ -154,6 +178,6 @@ def pooled(hidden: Tensor, rows: Rows, pooling: str) -> Tensor:
 
 
 def logits_and_embedding(model, rows: Rows, pooling: str = "cls") -> tuple[Tensor, Tensor]:
-    """(B, C) logits and (B, H) pooled last hidden state, before the classification head, of one pass."""
+    """Logits and (P, H) last hidden state, pooled, before the classification head, of one pass."""
     output = model(input_ids=rows.input_ids, attention_mask=rows.mask.long(), output_hidden_states=True)
     return output.logits, pooled(output.hidden_states[-1], rows, pooling)

@@ -22,6 +22,7 @@ log = logging.getLogger("lethe.measure")
 REQUIRED_SETS = ("forget", "holdout", "test")
 ARRAYS = {
     "classification": ("characters", "labels", "classes", "logits", "embeddings"),
+    "tagging": ("characters", "tags", "classes", "logits"),
     "generation": (
         "characters", "logprob", "mask", "correct", "mu", "sigma", "zlib_bytes", "n", "extraction_likelihood",
         "extracted",
@@ -124,6 +125,8 @@ def with_match(scores: dict[str, np.ndarray], settings: Measure) -> dict[str, np
 
 
 def task_of(scores: dict[str, np.ndarray]) -> str:
+    if "tags" in scores:
+        return "tagging"
     return "classification" if "logits" in scores else "generation"
 
 
@@ -182,10 +185,8 @@ def check_finite(scores: dict[str, np.ndarray], path: Path) -> None:
         elif name == "extraction_likelihood":
             bad &= scores["extracted"][:, None]
         if bad.any():
-            first = scores["ids"][bad.any(axis=1)][0]
-            raise InputError(
-                f"{path}: {name} of {int(bad.any(axis=1).sum())} examples is not finite, first {first}"
-            )
+            examples = scores["ids"][bad.reshape(len(bad), -1).any(axis=1)]
+            raise InputError(f"{path}: {name} of {len(examples)} examples is not finite, first {examples[0]}")
 
 
 def aligned_logprob(scores: dict[str, np.ndarray], other: dict[str, np.ndarray], path: Path) -> np.ndarray:

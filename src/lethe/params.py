@@ -16,12 +16,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from lethe import sources
 from lethe.errors import InputError
 from lethe.fields import Count, Fraction, NonNegative, Positive, Probability, Size
-from lethe.params_data import Dataset, Forget
+from lethe.params_data import Dataset, Forget, built_in, kind
 from lethe.params_measure import Measure, Perturbation, Report
 from lethe.params_tune import Tune, depends_on_seed
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
-Task = Literal["classification", "generation"]
+Task = Literal["classification", "tagging", "generation"]
 UNKNOWN = "unknown key"
 KEY = re.compile(r"[\w.-]+: ")  # how the messages of validators that name a key below their own begin
 REFERENCES = ("base", "original", "retrain")
@@ -249,9 +249,9 @@ class Study(Strict):
                 f"shadow.first_seed: {self.shadow.first_seed} makes {taken[0]} the seed of a shadow model, which is one"
                 " of the study; allowed is an even number from which on none is"
             )
-        if self.measure.reference and self.task == "classification":
+        if self.measure.reference and self.task != "generation":
             raise ValueError(
-                f"measure.reference: {self.measure.reference} is for generation; allowed in classification: null"
+                f"measure.reference: {self.measure.reference} is for generation; allowed in {self.task}: null"
             )
         return self
 
@@ -305,9 +305,25 @@ class Study(Strict):
         return self
 
     @model_validator(mode="after")
+    def check_tagging(self) -> Self:
+        """Tags are those of words; no text as a whole has one."""
+        if self.task != "tagging":
+            return self
+        source = self.dataset.source
+        able = [name for name in built_in() if "tagged_examples" in sources.functions_in("datasets", name)]
+        if kind(source) == "tokens" or (kind(source) == "built-in" and source not in able):
+            allowed = f"{', '.join(able)}, a Hub id, a folder, or a file with lists of words and of tags"
+            raise ValueError(f"dataset.source: {source} has no tags; allowed in tagging: {allowed}")
+        if self.forget.strategy == "label":
+            raise ValueError(
+                "forget.strategy: label is that of a whole text; allowed in tagging: random, subject, ids, memorised"
+            )
+        return self
+
+    @model_validator(mode="after")
     def check_stop(self) -> Self:
         recipes = {"train.pretrain": self.train.pretrain, "train.finetune": self.train.finetune}
-        if self.task == "classification":
+        if self.task != "generation":
             recipes |= {f"methods.{name}.training": method.training for name, method in self.methods.items()}
         for where, recipe in recipes.items():
             if recipe is not None and recipe.stop is not None:

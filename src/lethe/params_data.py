@@ -68,8 +68,10 @@ class Source(Block):
     config: str | None = None  # Hub and folders: name of the configuration
     split: str = "train"  # Hub and folders: which split is read; "train+test" joins two
     columns: tuple[str, ...] | None = None  # names of all columns of a CSV file without a header
-    text: str | tuple[str, ...] = "text"  # column; several are joined by a line break
-    label: str | None = None  # null: "label" in classification, none in generation
+    text: str | tuple[str, ...] = (
+        "text"  # column; several are joined by a line break; tagging: lists of words
+    )
+    label: str | None = None  # null: "label", in tagging lists of IOB2 tags; in generation none
     id: str | None = None  # null: the row number, from 0
     subject: str | None = None  # column of the person, or other owner, whom a record is about
     tokenizer: str | None = None  # token arrays: the folder of the tokenizer that made them

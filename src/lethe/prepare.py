@@ -16,10 +16,11 @@ from lethe.near_duplicates import clusters
 from lethe.params_data import Dataset
 from lethe.splits import UNUSED, assign, groups
 from lethe.streams import stream
-from lethe.texts import check_classes, load
+from lethe.texts import check_classes, labels_of, load
 
 SPLITS = ("train", "validation", "holdout", "test")
 TEXT = pa.string()
+LISTS = {"tokens": pa.int32(), "tags": TEXT}  # columns that some sources have
 SCHEMA = {"id": TEXT, "text": TEXT, "label": TEXT, "subject": TEXT, "split": TEXT, "cluster": pa.int64()}
 
 
@@ -27,7 +28,7 @@ def prepare(cfg: dict[str, Any], out: str | Path) -> None:
     """Write examples.parquet and prepared.json of a study to the folder `out`.
 
     Args:
-        cfg: {"task": "classification" | "generation", "dataset": fields of `Dataset`, "seed": int}.
+        cfg: {"task": one of `params.Task`, "dataset": fields of `Dataset`, "seed": int}.
         out: folder, replaced as a whole.
     Raises:
         InputError: parameters or data that cannot be used; one line names key, value and what is allowed.
@@ -37,14 +38,14 @@ def prepare(cfg: dict[str, Any], out: str | Path) -> None:
         cfg["task"],
         int(cfg["seed"]),
     )
-    table, facts = gathered(dataset, seed)
+    table, facts = gathered(dataset, seed, tagged=task == "tagging")
     table = clustered(table, dataset, facts["dropped"])
-    if task == "classification":
-        check_classes(table["label"])
+    if task != "generation":
+        check_classes(labels_of(table))
     table["split"] = split_names(table, dataset, seed)
     facts["dropped"]["left_over"] = int((table["split"] == UNUSED).sum())
     table = table[table["split"] != UNUSED]
-    facts |= {"task": task, "seed": seed, "labels": classes(table) if task == "classification" else []}
+    facts |= {"task": task, "seed": seed, "labels": classes(table) if task != "generation" else []}
     facts["counts"] = {name: int(count) for name, count in table["split"].value_counts().items()}
     with files.replacing(out) as folder:
         folder.mkdir()
@@ -54,17 +55,17 @@ def prepare(cfg: dict[str, Any], out: str | Path) -> None:
 
 
 def for_task(dataset: Dataset, task: str) -> Dataset:
-    """Classification has labels, in the column `label` if none is named, and no use for general text."""
+    """Classified and tagged text has labels, in the column `label` if none is named, and no use for general text."""
     if task == "generation":
         return dataset
     if dataset.general is not None:
-        raise InputError("dataset.general: other text is for generation; allowed in classification: null")
+        raise InputError(f"dataset.general: other text is for generation; allowed in {task}: null")
     return dataset.model_copy(update={"label": dataset.label or "label"})
 
 
-def gathered(dataset: Dataset, seed: int) -> tuple[pd.DataFrame, dict[str, Any]]:
+def gathered(dataset: Dataset, seed: int, tagged: bool) -> tuple[pd.DataFrame, dict[str, Any]]:
     """All examples, those of general text marked in the column `general`; and what is known of their sources."""
-    table, origin, empty = load(dataset, seed)
+    table, origin, empty = load(dataset, seed, tagged=tagged)
     table["general"] = False
     facts: dict[str, Any] = {"source": dataset.source, "origin": origin, "dropped": {"empty": empty}}
     if dataset.general is not None:
@@ -121,11 +122,12 @@ def check_sizes(names: np.ndarray, sizes: dict[str, int], key: str) -> None:
 
 def classes(table: pd.DataFrame) -> list[str]:
     """Sorted names of the classes; each must occur in the training split."""
-    names = sorted(table["label"][~table["general"]].unique())
-    known = set(table["label"][table["split"] == "train"])
+    labels = labels_of(table[~table["general"]])
+    known = set(labels_of(table[table["split"] == "train"]))
+    names = sorted(labels.unique())
     for name in names:
         if name not in known:
-            count = int((table["label"] == name).sum())
+            count = int((labels == name).sum())
             raise InputError(
                 f"dataset.sizes.train: class {name!r} ({count} examples in all) has none in train; enlarge it"
             )
@@ -135,9 +137,10 @@ def classes(table: pd.DataFrame) -> list[str]:
 def write_examples(table: pd.DataFrame, path: Path) -> None:
     """Parquet with a fixed schema: the same examples are the same bytes."""
     schema = dict(SCHEMA)
-    if "tokens" in table:
-        schema["tokens"] = pa.list_(pa.int32())
-        table = table.assign(tokens=table["tokens"].where(table["tokens"].notna(), None))
+    for name, kind in LISTS.items():
+        if name in table:
+            schema[name] = pa.list_(kind)
+            table = table.assign(**{name: table[name].where(table[name].notna(), None)})
     content = {
         name: pa.array(table[name].tolist(), type=kind, from_pandas=True) for name, kind in schema.items()
     }

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from torch.nn.utils.rnn import pad_sequence
 
 from lethe import losses, models
 from lethe.continuations import greedy_continuations
@@ -19,6 +20,7 @@ from lethe.encoding import Encoded, classes, encode, examples_by_set
 from lethe.extraction import extraction
 from lethe.files import replacing
 from lethe.forgotten import prompt_lengths
+from lethe.losses import NO_TAG
 from lethe.params import Model, Score
 from lethe.robustness import Encoding, perturbed
 from lethe.sampling import NONE, sampled_continuations
@@ -26,7 +28,7 @@ from lethe.streams import stream
 
 log = logging.getLogger("lethe.score")
 SCORED = ("forget", "forgotten", "retain", "holdout", "test", "general_test")
-FILL = {"suffix": NONE, "completion": NONE, "tries": NONE}  # beyond the end of a row, where that is not 0
+FILL = {"suffix": NONE, "completion": NONE, "tries": NONE, "tags": NO_TAG}  # beyond a row's end, where not 0
 
 
 def score(cfg: dict, prepared: Path, forget: Path, model_folder: Path, out: Path) -> None:
@@ -55,12 +57,13 @@ def scored(
     """Arrays of every set of SCORED: not of what is chosen by, the validation set, nor of general training text.
 
     Args:
-        frames: set -> examples with columns id, text, split and, for a classifier, label.
+        frames: set -> examples with columns id, text, split and, for a classifier, label, for a tagger, tags.
         labels: names of the classes in the order of their indices; empty for a generator.
         encoding: examples -> their rows of tokens.
     Returns:
-        ids, sets, characters, and of a classifier labels, classes, logits, embeddings; of a generator logprob, mask,
-        correct, mu, sigma, zlib_bytes, n, extraction_likelihood, margin, extracted, prompt, suffix, completion, tries.
+        ids, sets, characters, and of a classifier labels, classes, logits, embeddings; of a tagger tags, classes,
+        logits; of a generator logprob, mask, correct, mu, sigma, zlib_bytes, n, extraction_likelihood, margin,
+        extracted, prompt, suffix, completion, tries.
     """
     model.to(precision(settings, models.device()))
     parts = []
@@ -68,7 +71,7 @@ def scored(
         frame = sampled(frames[name], settings.most)
         encoded = encoding(frame)
         if labels:
-            part = classified(model, encoded, settings)
+            part = (tagged if encoded.rows.tagged else classified)(model, encoded, settings)
         else:
             part = read(model, encoded, settings, name in settings.extract)
             part["zlib_bytes"] = np.array([len(zlib.compress(text.encode())) for text in frame["text"]])
@@ -104,14 +107,12 @@ def first_of_stream(count: int, most: int) -> np.ndarray:
 
 
 def stacked(arrays: list[np.ndarray], fill: int = 0) -> np.ndarray:
-    """Rows of all parts; those of more than one dimension are padded at the end of the last to the widest."""
+    """Rows of all parts, padded at the end of every other dimension to the widest."""
     if arrays[0].ndim == 1:
         return np.concatenate(arrays)
-    width = max(a.shape[-1] for a in arrays)
-    before = [(0, 0)] * (arrays[0].ndim - 1)
-    return np.concatenate(
-        [np.pad(a, [*before, (0, width - a.shape[-1])], constant_values=fill) for a in arrays]
-    )
+    widest = np.max([a.shape[1:] for a in arrays], axis=0)
+    missing = [[(0, 0), *((0, n) for n in widest - a.shape[1:])] for a in arrays]
+    return np.concatenate([np.pad(a, m, constant_values=fill) for a, m in zip(arrays, missing, strict=True)])
 
 
 @torch.no_grad()
@@ -130,6 +131,24 @@ def classified(model, encoded: Encoded, settings: Score) -> dict[str, np.ndarray
         "labels": rows.labels.numpy(),
         "logits": torch.cat(logits)[back].numpy(),
         "embeddings": torch.cat(embeddings)[back].numpy(),
+    }
+
+
+@torch.no_grad()
+def tagged(model, encoded: Encoded, settings: Score) -> dict[str, np.ndarray]:
+    """tags (N, W) and logits (N, W, C) of the tagged tokens of each text in order, NO_TAG and 0 beyond the last."""
+    rows = encoded.rows
+    assert rows.labels is not None, "a tagger is scored on tagged rows"
+    order = torch.argsort(rows.lengths, stable=True)
+    found = []
+    for chunk in order.split(settings.batch_size):
+        logits = losses.forward(model, rows[chunk].to(models.device())).float().cpu()
+        found += [of_row[tags] for of_row, tags in zip(logits, rows[chunk].scored, strict=True)]
+    logits = pad_sequence(found, batch_first=True)[torch.argsort(order)]
+    tags = [of_row[tags] for of_row, tags in zip(rows.labels, rows.scored, strict=True)]
+    return {
+        "tags": pad_sequence(tags, batch_first=True, padding_value=NO_TAG).numpy(),
+        "logits": logits.numpy(),
     }
 
 

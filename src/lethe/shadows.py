@@ -13,6 +13,12 @@ import numpy as np
 from lethe.errors import InputError
 from lethe.metrics.lira import target_confidence
 
+ENOUGH = (
+    ("logits", "tags"),
+    ("logits", "labels"),
+    ("logprob", "mask"),
+)  # arrays that a confidence follows from
+
 
 def gathered(paths: Sequence[Path], ids: np.ndarray) -> dict[str, np.ndarray]:
     """What S shadow models say of N examples.
@@ -30,7 +36,7 @@ def gathered(paths: Sequence[Path], ids: np.ndarray) -> dict[str, np.ndarray]:
     for path in paths:
         try:
             with np.load(path, allow_pickle=False) as file:  # reads only what is asked for
-                names = ("logits", "labels") if "logits" in file.files else ("logprob", "mask")
+                names = next((names for names in ENOUGH if {*names} <= {*file.files}), ENOUGH[-1])
                 scores = {name: file[name] for name in ("ids", "sets", *names)}
         except (OSError, ValueError, KeyError) as error:
             raise InputError(f"{path}: no scores of a shadow model ({type(error).__name__})") from None

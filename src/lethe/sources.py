@@ -50,6 +50,13 @@ def dataclass_in(folder: str, name: str, dataclass: str) -> TypeAdapter[Any]:
 
 
 @cache
+def functions_in(folder: str, name: str) -> set[str]:
+    """Names of the functions at the top level of `folder/name.py`."""
+    tree = ast.parse((PACKAGE / folder / f"{name}.py").read_text())
+    return {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+
+
+@cache
 def constants_in(folder: str, name: str) -> dict[str, Any]:
     """Upper-case literals at the top level of `folder/name.py`, such as TASKS."""
     tree = ast.parse((PACKAGE / folder / f"{name}.py").read_text())

@@ -12,15 +12,20 @@ from lethe.params_data import Source, kind
 from lethe.streams import stream
 
 
-def load(source: Source, seed: int, key: str = "dataset") -> tuple[pd.DataFrame, dict[str, Any], int]:
+def load(
+    source: Source, seed: int, key: str = "dataset", tagged: bool = False
+) -> tuple[pd.DataFrame, dict[str, Any], int]:
     """All usable examples of a source, in its order.
 
+    Args:
+        tagged: the words of each text are to have tags.
     Returns:
-        (frame id, text, label, subject and, from token arrays, tokens; origin; number of rows dropped as empty).
+        (frame id, text, label, subject and, from token arrays, tokens, of tagged texts tags, one of each word, which
+        single spaces separate; origin; number of rows dropped as empty).
     Raises:
         InputError: the source cannot be read, an id is given twice, or a text is empty.
     """
-    frame, origin = read(source, seed, key)
+    frame, origin = read(source, seed, key, tagged)
     if source.limit is not None and len(frame) > source.limit:
         kept = stream(seed, "limit", key).permutation(len(frame))[: source.limit]
         frame = frame.iloc[sorted(kept)]
@@ -36,11 +41,12 @@ def load(source: Source, seed: int, key: str = "dataset") -> tuple[pd.DataFrame,
     return frame[~empty].reset_index(drop=True), origin, int(empty.sum())
 
 
-def read(source: Source, seed: int, key: str) -> tuple[pd.DataFrame, dict[str, Any]]:
+def read(source: Source, seed: int, key: str, tagged: bool = False) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Examples as the reader of the source's kind gives them."""
     match kind(source.source):
         case "built-in":
-            return import_module(f"lethe.datasets.{source.source}").examples(source.read_options(), seed)
+            module = import_module(f"lethe.datasets.{source.source}")
+            return (module.tagged_examples if tagged else module.examples)(source.read_options(), seed)
         case "tokens":
             from lethe.datasets import tokens
 
@@ -48,7 +54,12 @@ def read(source: Source, seed: int, key: str) -> tuple[pd.DataFrame, dict[str, A
         case _:
             from lethe.datasets import tabular
 
-            return tabular.examples(source, key)
+            return (tabular.tagged_examples if tagged else tabular.examples)(source, key)
+
+
+def labels_of(frame: pd.DataFrame) -> pd.Series:
+    """All labels: one of each example, or of each of its words."""
+    return frame["tags"].explode() if "tags" in frame else frame["label"]
 
 
 def check_classes(labels: pd.Series, key: str = "dataset") -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,12 @@ TINY: dict[str, dict[str, Any]] = {
         "vocab_size": 2048,
     },
 }  # fmt: skip
+SEQUENCE = transformers.BertForSequenceClassification
+BERT = {"classification": SEQUENCE, "tagging": transformers.BertForTokenClassification}
 END = "<|endoftext|>"
 
 
-def tiny(cfg: Model, labels: dict, texts: list[str]):
+def tiny(cfg: Model, task: str, labels: dict, texts: list[str]):
     """A small model with random weights and a tokenizer trained on `texts`."""
     options: dict[str, Any] = {**TINY[cfg.source], **cfg.options}
     if cfg.tokenizer:
@@ -38,7 +41,7 @@ def tiny(cfg: Model, labels: dict, texts: list[str]):
     options["vocab_size"] = len(tokenizer)
     end = tokenizer.pad_token_id
     try:
-        build = bert if cfg.source == "tiny-bert" else gpt_neo
+        build = partial(bert, BERT.get(task, SEQUENCE)) if cfg.source == "tiny-bert" else gpt_neo
         model = build(options | labels, cfg.max_length, end)
     except (ValueError, TypeError, StrictDataclassError) as error:
         reason = " ".join(str(error).split())
@@ -47,9 +50,10 @@ def tiny(cfg: Model, labels: dict, texts: list[str]):
     return model, tokenizer
 
 
-def bert(options: dict[str, Any], longest: int, pad: int) -> transformers.BertForSequenceClassification:
-    config = transformers.BertConfig(**options, max_position_embeddings=longest, pad_token_id=pad)
-    return transformers.BertForSequenceClassification(config)
+def bert(
+    build: type[transformers.PreTrainedModel], options: dict[str, Any], longest: int, pad: int
+) -> transformers.PreTrainedModel:
+    return build(transformers.BertConfig(**options, max_position_embeddings=longest, pad_token_id=pad))
 
 
 def gpt_neo(options: dict[str, Any], longest: int, end: int) -> transformers.GPTNeoForCausalLM:

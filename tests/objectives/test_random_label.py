@@ -50,3 +50,15 @@ def test_terms_are_log_probabilities_of_the_drawn_and_the_true_labels():
     wrong = other_labels(forget, tiny.CLASSES, 7)
     torch.testing.assert_close(terms["forget"], -probabilities[0][range(5), wrong].log())
     torch.testing.assert_close(terms["retain"], -2 * probabilities[1][range(4), retain.labels].log())
+
+
+def test_every_tag_becomes_another_one_and_words_without_a_tag_stay_so():
+    rows = tiny.tagged_rows(200)
+    drawn = other_labels(rows, tiny.CLASSES, seed=1)
+    given = rows.labels >= 0
+    assert not (drawn == rows.labels)[given].any() and (drawn[given] < tiny.CLASSES).all()
+    assert torch.equal(drawn >= 0, given)
+    some = torch.tensor([7, 3])
+    assert torch.equal(
+        other_labels(rows[some], tiny.CLASSES, seed=1), drawn[some][:, : rows[some].labels.shape[1]]
+    )

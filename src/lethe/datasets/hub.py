@@ -36,6 +36,9 @@ def read(source: Source, key: str) -> tuple[pd.DataFrame, dict[str, Any]]:
             table[name] = [
                 feature.int2str(int(index)) if index >= 0 else None for index in table[name].fillna(-1)
             ]
+        each = getattr(feature, "feature", None)
+        if isinstance(each, ClassLabel):  # a tag of each word
+            table[name] = [[each.int2str(int(index)) for index in indices] for indices in table[name]]
     return table, origin
 
 

@@ -7,8 +7,11 @@ amount paid, digits of a card. Sentences vary, so that a record is not known fro
 from __future__ import annotations
 
 import hashlib
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
+from string import Formatter
 from typing import Any, Literal
 
 import numpy as np
@@ -41,6 +44,11 @@ VALUES = {
     "|stopped working after a week|had a missing part|was left with a neighbour|leaked in the box"
     "|was sent to an old address|had no instructions",
 }
+ENTITIES = {  # the part of a record that is an entity -> its type
+    "name": "PER", "first": "PER", "doctor": "PER", "street": "LOC", "city": "LOC", "birth": "DATE", "phone": "PHONE",
+    "mail": "MAIL", "insurance": "ID", "ticket": "ID", "card": "CARD",
+}  # fmt: skip
+WORDS = re.compile(r"\w+(?:\.\w+)*|[^\w\s]")
 TEMPLATES = {  # a record has one sentence of each group, in this order
     "note": (
         "Patient {name}, born {birth}, of {street}."
@@ -83,16 +91,47 @@ def examples(options: Options, seed: int) -> tuple[pd.DataFrame, dict[str, Any]]
         (frame of str columns id, text, label, subject, dict origin): the origin holds the version of
         Faker and the SHA-256 of the ids and texts.
     """
+    rows = [
+        (name, "".join(text for text, _ in parts), kind, subject)
+        for name, parts, kind, subject in records(options, seed)
+    ]
+    return pd.DataFrame(rows, columns=["id", "text", "label", "subject"]), origin(rows)
+
+
+def tagged_examples(options: Options, seed: int) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """The same records word by word, with the tag of each word in place of a label.
+
+    Marks are words of their own, but not within an entity.
+
+    Returns:
+        (frame of columns id, text, label (None), subject, tags (lists of str), dict origin).
+    """
     rows = []
+    for name, parts, _, subject in records(options, seed):
+        words: list[str] = []
+        tags: list[str] = []
+        for text, entity in parts:
+            found = text.split() if entity else WORDS.findall(text)
+            words += found
+            tags += [f"{'I' if place else 'B'}-{entity}" if entity else "O" for place in range(len(found))]
+        rows.append((name, " ".join(words), None, subject, tags))
+    return pd.DataFrame(rows, columns=["id", "text", "label", "subject", "tags"]), origin(rows)
+
+
+def origin(rows: list[tuple]) -> dict[str, Any]:
+    """Version of Faker, and SHA-256 of the ids and texts."""
+    content = "".join(f"{name}\0{text}\n" for name, text, *_ in rows)
+    return {"versions": {"faker": version("faker")}, "sha256": hashlib.sha256(content.encode()).hexdigest()}
+
+
+def records(options: Options, seed: int) -> Iterator[tuple[str, list[tuple[str, str | None]], str, str]]:
+    """Id, what is written, kind and person of each record."""
     for number, person in enumerate(people(options.people, seed)):
         for record in range(options.records):
             draw = stream(seed, "records", "record", number, record)
             kind = str(draw.choice(options.kinds))
             subject = f"person-{number:04d}"
-            rows.append((f"{subject}.{record}", written(kind, person, draw), kind, subject))
-    content = "".join(f"{name}\0{text}\n" for name, text, *_ in rows)
-    origin = {"versions": {"faker": version("faker")}, "sha256": hashlib.sha256(content.encode()).hexdigest()}
-    return pd.DataFrame(rows, columns=["id", "text", "label", "subject"]), origin
+            yield f"{subject}.{record}", written(kind, person, draw), kind, subject
 
 
 def people(number: int, seed: int) -> list[dict[str, str]]:
@@ -133,10 +172,19 @@ def one_person(faker: Faker) -> dict[str, str]:
     }
 
 
-def written(kind: str, person: dict[str, str], draw: np.random.Generator) -> str:
-    """One record: a template of each group, filled with the person and with what happened this time."""
+def written(kind: str, person: dict[str, str], draw: np.random.Generator) -> list[tuple[str, str | None]]:
+    """One record: a template of each group, filled with the person and with what happened this time.
+
+    Its parts in order, which make up the text, each with the type of entity that it is, None if it is none.
+    """
     values = {key: str(draw.choice(choices.split("|"))) for key, choices in VALUES.items()}
     values |= {"card": f"{draw.integers(10000):04d}", "ticket": str(draw.integers(10**4, 10**5))}
     values |= {"amount": f"{draw.integers(11, 900)}.{draw.integers(100):02d}"}
     values |= person | {"He": person["he"].capitalize()}
-    return " ".join(str(draw.choice(group.split("|"))).format(**values) for group in TEMPLATES[kind])
+    template = " ".join(str(draw.choice(group.split("|"))) for group in TEMPLATES[kind])
+    parts: list[tuple[str, str | None]] = []
+    for literal, field, *_ in Formatter().parse(template):
+        parts.append((literal, None))
+        if field:
+            parts.append((values[field], ENTITIES.get(field)))
+    return parts

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from lethe.errors import InputError
 from lethe.files import digest
 from lethe.params_data import Source, kind
+
+TAG = re.compile(r"O|[BI]-\S+")
 
 
 def examples(source: Source, key: str) -> tuple[pd.DataFrame, dict[str, Any]]:
@@ -25,24 +29,65 @@ def examples(source: Source, key: str) -> tuple[pd.DataFrame, dict[str, Any]]:
     Raises:
         InputError: the file, the data set or a column is missing or cannot be read.
     """
+    table, origin = rows(source, key)
+    parts = [strings(table, source, key, "text", name) for name in as_tuple(source.text)]
+    texts = ["\n".join(filter(None, texts)) for texts in zip(*parts, strict=True)]
+    named = names(table, source, key) | {"text": texts}
+    if source.label:
+        named["label"] = values(table, source, key, "label", source.label)
+    return pd.DataFrame(named, dtype=object), origin
+
+
+def tagged_examples(source: Source, key: str) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Rows of a table whose columns `text` and `label` hold a list of words and a list of as many tags.
+
+    The tags are those of CoNLL (Tjong Kim Sang & De Meulder, 2003): B-TYPE begins an entity, I-TYPE goes on with it, O
+    is outside.
+
+    Returns:
+        as `examples`, with the words joined by single spaces as text, no label, and a column tags (lists of str).
+    Raises:
+        InputError: as `examples`; or a row holds something else, and is named, but not what it holds.
+    """
+    table, origin = rows(source, key)
+    named = names(table, source, key)
+    text, *more = as_tuple(source.text)
+    if more:
+        raise InputError(f"{key}.text: {len(more) + 1} columns; the words of tagged text are in one")
+    label = source.label or "label"
+    words, tags = lists(table, source, key, "text", text), lists(table, source, key, "label", label)
+    for row, ours, theirs in zip(named["id"], words, tags, strict=True):
+        where = f"{source.source}: record {row}"
+        if len(ours) != len(theirs):
+            what = f"{where} has {len(ours)} words and {len(theirs)} tags"
+            raise InputError(f"{key}.label: {what}; as many are needed")
+        if any(not word or " " in word for word in ours):
+            raise InputError(f"{key}.text: {where} has a word that is empty or holds a space; none may")
+        if not all(TAG.fullmatch(tag) for tag in theirs):
+            raise InputError(f"{key}.label: {where} has an unknown tag; allowed are O, B-TYPE, I-TYPE")
+    named |= {"text": [" ".join(each) for each in words], "tags": tags}
+    return pd.DataFrame(named, dtype=object), origin
+
+
+def rows(source: Source, key: str) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """The table as it is, and its origin."""
     if kind(source.source) == "table":
         table, origin = read_file(source, key), {"sha256": digest(source.source)}
     else:
         from lethe.datasets import hub
 
         table, origin = hub.read(source, key)
-    table = table.reset_index(drop=True)
-    parts = [strings(table, source, key, "text", name) for name in as_tuple(source.text)]
-    named: dict[str, Any] = {
-        "id": [str(row) for row in range(len(table))],
-        "text": ["\n".join(filter(None, texts)) for texts in zip(*parts, strict=True)],
-        "label": None,
-        "subject": None,
-    }
-    for field in ("id", "label", "subject"):
+    return table.reset_index(drop=True), origin
+
+
+def names(table: pd.DataFrame, source: Source, key: str) -> dict[str, Any]:
+    """What every example has, without its text and its label."""
+    named: dict[str, Any] = {"id": [str(row) for row in range(len(table))]}
+    named |= {"text": None, "label": None, "subject": None}
+    for field in ("id", "subject"):
         if name := getattr(source, field):
             named[field] = values(table, source, key, field, name)
-    return pd.DataFrame(named, dtype=object), origin
+    return named
 
 
 def as_tuple(names: str | tuple[str, ...]) -> tuple[str, ...]:
@@ -65,6 +110,16 @@ def strings(table: pd.DataFrame, source: Source, key: str, field: str, name: str
             what = f"row {row} of column {name!r} of {source.source} holds a {type(value).__name__}"
             raise InputError(f"{key}.{field}: {what}; a column of text is needed")
     return found.tolist()
+
+
+def lists(table: pd.DataFrame, source: Source, key: str, field: str, name: str) -> list[list[str]]:
+    """A column of lists of text."""
+    found = column(table, source, key, field, name).tolist()
+    for row, value in enumerate(found):
+        if not isinstance(value, list | np.ndarray) or not all(isinstance(each, str) for each in value):
+            what = f"row {row} of column {name!r} of {source.source} holds no list of text"
+            raise InputError(f"{key}.{field}: {what}; words and their tags are needed")
+    return [list(value) for value in found]
 
 
 def values(table: pd.DataFrame, source: Source, key: str, field: str, name: str) -> list[str | None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from lethe.aggregates import labelled, per_example
 from lethe.attacks import membership
 from lethe.metrics.confidence import confidence
 from lethe.metrics.entropy import entropy
@@ -13,7 +14,7 @@ from lethe.metrics.margin import margin
 from lethe.metrics.min_k import min_k
 from lethe.metrics.min_k_plus import min_k_plus
 
-TASKS = ("classification", "generation")
+TASKS = ("classification", "tagging", "generation")
 
 
 def attack_features(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -70,7 +71,7 @@ def values(scores, settings):
     if not (scores["sets"] == "retain").any():  # known members to learn from
         return {}
     if "logits" in scores:
-        features = attack_features(scores["logits"], scores["labels"])
+        features = per_example(attack_features(*labelled(scores)), scores)
     else:
         features = text_features(scores, settings.min_k)
     return {"attack": attack_score(features, scores["sets"], settings.attack_penalty)}

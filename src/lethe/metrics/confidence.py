@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import softmax
 
+from lethe.aggregates import labelled, per_example
 from lethe.attacks import membership
 
-TASKS = ("classification",)
+TASKS = ("classification", "tagging")
 
 
 def confidence(logits: np.ndarray) -> np.ndarray:
@@ -22,7 +23,7 @@ def confidence(logits: np.ndarray) -> np.ndarray:
 
 
 def values(scores, settings):
-    return {"confidence": confidence(scores["logits"])}
+    return {"confidence": per_example(confidence(labelled(scores)[0]), scores)}
 
 
 def aggregate(scores, values, settings, seed):

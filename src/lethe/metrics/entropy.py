@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import log_softmax
 
+from lethe.aggregates import labelled, per_example
 from lethe.attacks import membership
 
-TASKS = ("classification",)
+TASKS = ("classification", "tagging")
 
 
 def entropy(logits: np.ndarray) -> np.ndarray:
@@ -23,7 +24,7 @@ def entropy(logits: np.ndarray) -> np.ndarray:
 
 
 def values(scores, settings):
-    return {"entropy": entropy(scores["logits"])}
+    return {"entropy": per_example(entropy(labelled(scores)[0]), scores)}
 
 
 def aggregate(scores, values, settings, seed):

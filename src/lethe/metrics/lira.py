@@ -8,10 +8,11 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import log_ndtr, logsumexp
 
+from lethe.aggregates import labelled, per_example
 from lethe.attacks import membership
 from lethe.metrics.loss import token_loss
 
-TASKS = ("classification", "generation")
+TASKS = ("classification", "tagging", "generation")
 SMALLEST = 1e-6  # a spread below is none: all shadow models agree to rounding
 MANY = 64  # shadow models from which on each example has a spread of its own
 
@@ -91,9 +92,12 @@ def log_normal(values: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> n
 
 
 def target_confidence(scores: dict[str, np.ndarray]) -> np.ndarray:
-    """(N,) what is about normal over shadow models: `logit_confidence`, or a text's mean token log-probability."""
+    """(N,) what is about normal over shadow models: `logit_confidence`, or a text's mean token log-probability.
+
+    Of a tagged text the mean of `logit_confidence` over its tags.
+    """
     if "logits" in scores:
-        return logit_confidence(scores["logits"], scores["labels"])
+        return per_example(logit_confidence(*labelled(scores)), scores)
     return -token_loss(scores["logprob"], scores["mask"])
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import log_softmax
 
-from lethe.aggregates import set_means
+from lethe.aggregates import labelled, per_example, set_means
 from lethe.attacks import membership
 
-TASKS = ("classification", "generation")
+TASKS = ("classification", "tagging", "generation")
 
 
 def label_loss(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -44,7 +44,7 @@ def token_loss(logprob: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 def values(scores, settings):
     if "logits" in scores:
-        return {"loss": label_loss(scores["logits"], scores["labels"])}
+        return {"loss": per_example(label_loss(*labelled(scores)), scores)}
     return {"loss": token_loss(scores["logprob"], scores["mask"])}
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from lethe.aggregates import labelled, per_example
 from lethe.attacks import membership
 
-TASKS = ("classification",)
+TASKS = ("classification", "tagging")
 
 
 def margin(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -24,7 +25,7 @@ def margin(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def values(scores, settings):
-    return {"margin": margin(scores["logits"], scores["labels"])}
+    return {"margin": per_example(margin(*labelled(scores)), scores)}
 
 
 def aggregate(scores, values, settings, seed):

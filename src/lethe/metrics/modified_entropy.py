@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import log_softmax, logsumexp
 
+from lethe.aggregates import labelled, per_example
 from lethe.attacks import membership
 
-TASKS = ("classification",)
+TASKS = ("classification", "tagging")
 
 
 def modified_entropy(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -32,7 +33,7 @@ def modified_entropy(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def values(scores, settings):
-    return {"modified_entropy": modified_entropy(scores["logits"], scores["labels"])}
+    return {"modified_entropy": per_example(modified_entropy(*labelled(scores)), scores)}
 
 
 def aggregate(scores, values, settings, seed):

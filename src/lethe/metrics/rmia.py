@@ -11,7 +11,7 @@ from scipy.special import expit
 from lethe.attacks import membership
 from lethe.metrics.lira import target_confidence
 
-TASKS = ("classification", "generation")
+TASKS = ("classification", "tagging", "generation")
 SMALLEST = 1e-300  # a smaller probability counts as this one, so that every ratio is defined
 
 

@@ -21,7 +21,7 @@ from lethe import losses
 from lethe.fields import NonNegative
 from lethe.streams import stream_seed
 
-TASKS = ("classification",)
+TASKS = ("classification", "tagging")
 TERMS = {"forget": "forget", "retain": "retain"}
 FROZEN = "model"
 SPACE = {"retain": {"low": 0.1, "high": 10.0, "log": True}}

@@ -7,6 +7,7 @@ i runs over the forget samples of the batch; P(i) are its retain samples with th
 another; z are unit vectors pooled from the encoder before the classification head. It is supervised contrastive
 learning with the parts exchanged: an anchor leaves its own class for the others. An anchor's value lies within
 2/tau of log |P(i)|. DeepCUT's term adds the pull to the denominator, so that it lets go of an anchor that has left.
+The samples of tagged text are its tagged tokens.
 
 Weights and temperature are those of the authors' code. The paper contrasts every forget batch with several retain
 batches in turn (4 in the code); here with the one of its step, as large as `batch.retain`. An anchor whose batch holds
@@ -26,7 +27,7 @@ from torch.nn.functional import normalize
 from lethe import losses
 from lethe.fields import NonNegative, Positive
 
-TASKS = ("classification",)
+TASKS = ("classification", "tagging")
 TERMS = {"forget": "forget", "retain": "retain"}
 FROZEN = None
 WHOLE_BATCH = True  # the contrast is within the batch, so it cannot be cut into micro-batches
@@ -70,5 +71,5 @@ def loss(hyper: Hyper, model, frozen, batch) -> dict[str, Tensor]:
     logits, embedding = losses.logits_and_embedding(model, retain, hyper.pooling)
     _, anchors = losses.logits_and_embedding(model, forget, hyper.pooling)
     z, z_retain = normalize(anchors, dim=1), normalize(embedding, dim=1)
-    value, _ = contrast(z, forget.labels, z_retain, retain.labels, hyper.temperature)
+    value, _ = contrast(z, forget.classes, z_retain, retain.classes, hyper.temperature)
     return {"forget": hyper.forget * value, "retain": hyper.retain * losses.nll(logits, retain)}

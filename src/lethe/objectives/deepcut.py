@@ -5,7 +5,8 @@
 
 i runs over the forget samples of the batch; P(i) are its retain samples with another label, N(i) those with the
 label of i; z are unit vectors pooled from the encoder before the classification head. An anchor leaves its own
-class and approaches the others. Every sample is seen through `views` dropout masks.
+class and approaches the others. Every sample is seen through `views` dropout masks. The samples of tagged text are its
+tagged tokens.
 
 The paper's public text fixes the sum with weight gamma, the contrastive term after FoCL, repulsion from the own
 class, attraction to the others, and dropout views. Temperature, pooling and the composition of batches are
@@ -25,7 +26,7 @@ from torch.nn.functional import normalize
 from lethe import losses
 from lethe.fields import Count, NonNegative, Positive
 
-TASKS = ("classification",)
+TASKS = ("classification", "tagging")
 TERMS = {"forget": "forget", "retain": "retain"}
 FROZEN = None
 WHOLE_BATCH = True  # the contrast is within the batch, so it cannot be cut into micro-batches
@@ -76,7 +77,7 @@ def loss(hyper: Hyper, model, frozen, batch) -> dict[str, Tensor]:
     if hyper.gamma:
         anchors = [losses.logits_and_embedding(model, forget, hyper.pooling)[1] for _ in range(hyper.views)]
         z, z_retain = (normalize(torch.cat(x), dim=1) for x in (anchors, [e for _, e in views]))
-        y, y_retain = (labels.repeat(hyper.views) for labels in (forget.labels, retain.labels))
+        y, y_retain = (labels.repeat(hyper.views) for labels in (forget.classes, retain.classes))
         value, _ = contrast(z, y, z_retain, y_retain, hyper.temperature, hyper.attraction)
         terms["forget"] = hyper.gamma * value
     return terms

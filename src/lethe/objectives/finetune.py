@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lethe import losses
 
-TASKS = ("classification", "generation")
+TASKS = ("classification", "tagging", "generation")
 TERMS = {"retain": "retain"}
 FROZEN = None
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from lethe import losses
 from lethe.fields import NonNegative
 
-TASKS = ("classification", "generation")
+TASKS = ("classification", "tagging", "generation")
 TERMS = {"forget": "forget", "retain": "retain"}
 FROZEN = None
 SPACE = {"retain": {"low": 0.1, "high": 10.0, "log": True}}

@@ -26,7 +26,7 @@ from lethe import losses
 from lethe.fields import NonNegative
 from lethe.losses import Rows
 
-TASKS = ("classification",)
+TASKS = ("classification", "tagging")
 TERMS = {"align": "forget", "retain": "retain"}
 FROZEN = "model"
 WHOLE_BATCH = True  # the difference is of means over the batch

@@ -4,7 +4,7 @@
 
 y' is uniform over the classes but the true one, drawn once per example and kept, as in amnesiac unlearning (Graves
 et al., AAAI 2021, arXiv:2010.10981). There the retained data are trained on in the same batches; here they are a
-term of their own with a weight.
+term of their own with a weight. All tags of a tagged text are moved on by its one draw.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from lethe.fields import NonNegative
 from lethe.losses import Rows
 from lethe.streams import stream_seed
 
-TASKS = ("classification",)
+TASKS = ("classification", "tagging")
 TERMS = {"forget": "forget", "retain": "retain"}
 FROZEN = None
 SPACE = {"retain": {"low": 0.1, "high": 10.0, "log": True}}
@@ -36,19 +36,22 @@ def fixed(hyper: Hyper, frozen, seed: int) -> int:
 
 
 def other_labels(rows: Rows, classes: int, seed: int) -> Tensor:
-    """(B,) a class other than the true one for each row.
+    """Labels of the rows' shape, (B,) or (B, T), each of another class than the true one.
 
     It depends on seed and tokens alone: an example keeps its wrong label in every batch and epoch.
     """
     assert rows.labels is not None, "only classified text has wrong labels"
     texts = [row[:length] for row, length in zip(rows.input_ids.tolist(), rows.lengths.tolist(), strict=True)]
     draws = [stream_seed(seed, "random label", *tokens) % (classes - 1) for tokens in texts]
-    return (rows.labels + 1 + torch.tensor(draws, dtype=torch.long, device=rows.labels.device)) % classes
+    drawn = torch.tensor(draws, dtype=torch.long, device=rows.labels.device)
+    if rows.tagged:
+        drawn = drawn[:, None]
+    return torch.where(rows.labels < 0, rows.labels, (rows.labels + 1 + drawn) % classes)
 
 
 def loss(hyper: Hyper, model, frozen: int, batch) -> dict[str, Tensor]:
     logits = losses.forward(model, batch["forget"])
-    wrong = replace(batch["forget"], labels=other_labels(batch["forget"], logits.shape[1], seed=frozen))
+    wrong = replace(batch["forget"], labels=other_labels(batch["forget"], logits.shape[-1], seed=frozen))
     return {
         "forget": losses.nll(logits, wrong),
         "retain": hyper.retain * losses.example_loss(model, batch["retain"]),

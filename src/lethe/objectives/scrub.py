@@ -22,7 +22,7 @@ from lethe import losses
 from lethe.fields import NonNegative, Positive, Size
 from lethe.losses import Rows
 
-TASKS = ("classification",)
+TASKS = ("classification", "tagging")
 TERMS = {"forget": "forget", "kl": "retain", "retain": "retain"}
 FROZEN = "model"
 SPACE = {"ascents": [1, 2, 3], "kl": {"low": 0.001, "high": 1.0, "log": True}}

@@ -28,7 +28,7 @@ from lethe.fields import Count
 from lethe.objectives import finetune
 from lethe.streams import stream_seed
 
-TASKS = ("classification",)
+TASKS = ("classification", "tagging")
 TERMS = {"retain": "retain"}
 FROZEN = None
 FROM_BASE = True  # models are trained from the base, on shards, and are one model together

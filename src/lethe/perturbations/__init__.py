@@ -2,7 +2,7 @@
 
 It holds
 
-    TASKS = ("classification", "generation")     # tasks that it serves
+    TASKS = ("classification", "tagging")        # tasks that it serves
 
     @dataclass(frozen=True)
     class Options                                 # `level`, its strength, and whatever else may be chosen

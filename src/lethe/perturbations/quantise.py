@@ -18,7 +18,7 @@ from transformers.pytorch_utils import Conv1D
 
 from lethe.errors import InputError
 
-TASKS = ("classification", "generation")
+TASKS = ("classification", "tagging", "generation")
 
 
 @dataclass(frozen=True)

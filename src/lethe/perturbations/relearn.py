@@ -20,7 +20,7 @@ from lethe.params import Training
 from lethe.runs import no_review
 from lethe.streams import stream
 
-TASKS = ("classification", "generation")
+TASKS = ("classification", "tagging", "generation")
 
 
 @dataclass(frozen=True)

@@ -22,16 +22,18 @@ class Column:
         return f"{self.label}\N{NO-BREAK SPACE}{ARROW[self.good]}"
 
 
+# the main membership attack
+ATTACK = {"classification": "attack", "tagging": "attack", "generation": "min_k"}
 SHADOW_ATTACKS = [Column("lira_auc", "LiRA AUC", "retrain"), Column("rmia_auc", "RMIA AUC", "retrain")]
 
 
 def columns(task: str, available: Collection[str]) -> list[Column]:
     """The metrics that tell most about a study, forgetting first, then membership, then utility."""
-    wanted = classification() if task == "classification" else generation(available)
-    return [column for column in wanted if column.key in available]
+    wanted = {"classification": classification, "tagging": tagging, "generation": generation}
+    return [column for column in wanted[task](available) if column.key in available]
 
 
-def classification() -> list[Column]:
+def classification(available: Collection[str]) -> list[Column]:
     return [
         Column("accuracy_forget", "accuracy, forget", "retrain"),
         Column("attack_auc", "attack AUC", "retrain"),
@@ -40,6 +42,18 @@ def classification() -> list[Column]:
         Column("accuracy_test", "accuracy, test", "higher"),
         Column("macro_f1_test", "macro-F1, test", "higher"),
         Column("accuracy_retain", "accuracy, retain", "higher"),
+    ]
+
+
+def tagging(available: Collection[str]) -> list[Column]:
+    return [
+        Column("entity_f1_forget", "entity F1, forget", "retrain"),
+        Column("token_accuracy_forget", "token accuracy, forget", "retrain"),
+        Column("attack_auc", "attack AUC", "retrain"),
+        *SHADOW_ATTACKS,
+        Column("entity_f1_test", "entity F1, test", "higher"),
+        Column("token_accuracy_test", "token accuracy, test", "higher"),
+        Column("entity_f1_retain", "entity F1, retain", "higher"),
     ]
 
 
@@ -67,9 +81,10 @@ def memory(task: str, available: Collection[str]) -> list[Column]:
         Column("memorization_accuracy_forget", "MA", "retrain"),
         *([Column(extraction, f"EL{extraction.split('_')[2]}", "retrain")] if extraction else []),
     ]
-    if task == "classification":
+    if task != "generation":
         wanted = [
             Column("accuracy_forget", "accuracy, forget", "retrain"),
+            Column("entity_f1_forget", "entity F1, forget", "retrain"),
             Column("attack_auc", "attack AUC", "retrain"),
         ]
     return [column for column in wanted if column.key in available]
@@ -86,25 +101,38 @@ def digits(metric: str) -> int:
     return 1 if metric.startswith("perplexity") else 3
 
 
+FITTED = (
+    "attack AUC", "Membership inference. A logistic regression on loss, confidence, entropy and margin learns "
+    "to tell retain from hold-out examples, then has to tell forget from test examples. 0.5: it cannot. 1: it "
+    "always can. Significantly below 0.5: over-unlearned, the forget set stands out by being too unfamiliar.",
+)  # fmt: skip
+SHARED = [
+    ("LiRA, RMIA AUC", "Membership inference with shadow models, retrained with and without each text: how much "
+     "likelier is what the model says of a text among those that knew it? Only where the study asks for them."),
+    ("blind AUC", "The control: an attack that sees only the words of the texts. Away from 0.5 forget and test "
+     "differ by themselves, and every other attack's AUC says that, too."),
+    ("TPR at a low FPR", "Share of the forget set that the attack finds while it wrongly accuses at most 1% "
+     "(0.1%) of the test set, with exact binomial bounds and the false positive rate really reached."),
+    ("forget quality", "p-value of a Kolmogorov-Smirnov test: do the losses on the forget set come from the same "
+     "distribution as those of retrain? Near 0: they do not. A high value is no proof that they do."),
+]  # fmt: skip
 GLOSSARY = {
     "classification": [
         ("accuracy, macro-F1", "Share of right predictions; mean F1 over the classes. High on test and retain is "
          "utility. On the forget set the goal is the accuracy of retrain, which is that on unseen text, not zero."),
-        ("attack AUC", "Membership inference. A logistic regression on loss, confidence, entropy and margin learns "
-         "to tell retain from hold-out examples, then has to tell forget from test examples. 0.5: it cannot. 1: it "
-         "always can. Significantly below 0.5: over-unlearned, the forget set stands out by being too unfamiliar."),
-        ("LiRA, RMIA AUC", "Membership inference with shadow models, retrained with and without each text: how much "
-         "likelier is what the model says of a text among those that knew it? Only where the study asks for them."),
-        ("blind AUC", "The control: an attack that sees only the words of the texts. Away from 0.5 forget and test "
-         "differ by themselves, and every other attack's AUC says that, too."),
-        ("TPR at a low FPR", "Share of the forget set that the attack finds while it wrongly accuses at most 1% "
-         "(0.1%) of the test set, with exact binomial bounds and the false positive rate really reached."),
-        ("forget quality", "p-value of a Kolmogorov-Smirnov test: do the losses on the forget set come from the same "
-         "distribution as those of retrain? Near 0: they do not. A high value is no proof that they do."),
+        FITTED,
+        *SHARED,
         ("silhouette, centroid distance, linear probe", "The latent space, by cosine. Does a forget example still "
          "lie in its class (silhouette near 1), how far from the centre of its class, and can a linear model that "
          "was fitted on the retained examples read its class off its embedding? All near retrain is best."),
         ("calibration error", "Mean gap between confidence and accuracy over bins of confidence. Low is good."),
+    ],
+    "tagging": [
+        ("entity F1, token accuracy", "An entity is right if its first and last word and its type are: F1 is the "
+         "harmonic mean of precision and recall over all entities. Token accuracy is the share of words with the right "
+         "tag. High on test and retain is utility. On the forget set the goal is that of retrain, not zero."),
+        FITTED,
+        *SHARED,
     ],
     "generation": [
         ("MA (memorization accuracy)", "Share of the tokens of a text that the model predicts greedily from the true "
@@ -125,14 +153,7 @@ GLOSSARY = {
         ("loss, loss ÷ zlib, Min-K%, Min-K%++ AUC", "Membership inference by a threshold on the loss, the loss per "
          "compressed byte, the least likely tokens, or those after standardising over the vocabulary: forget "
          "against test examples. 0.5: not told apart. Significantly below 0.5: over-unlearned."),
-        ("LiRA, RMIA AUC", "Membership inference with shadow models, retrained with and without each text: how much "
-         "likelier is what the model says of a text among those that knew it? Only where the study asks for them."),
-        ("blind AUC", "The control: an attack that sees only the words of the texts. Away from 0.5 forget and test "
-         "differ by themselves, and every other attack's AUC says that, too."),
-        ("TPR at a low FPR", "Share of the forget set that the attack finds while it wrongly accuses at most 1% "
-         "(0.1%) of the test set, with exact binomial bounds and the false positive rate really reached."),
-        ("forget quality", "p-value of a Kolmogorov-Smirnov test: do the losses on the forget set come from the same "
-         "distribution as those of retrain? Near 0: they do not. A high value is no proof that they do."),
+        *SHARED,
         ("perplexity, next-token accuracy", "Over all tokens of a set, every token weighing the same. On held-out "
          "text they are utility: low perplexity and high accuracy are good."),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lethe.params_measure import Report
 from lethe.report.collect import Results
+from lethe.report.descriptions import ATTACK
 from lethe.statistics import half_width
 
 
@@ -77,7 +78,7 @@ def small_sets(results: Results) -> list[str]:
 
 def over_unlearned(results: Results, found: dict) -> list[str]:
     """Runs whose membership attack does significantly worse than on retrain, or than chance."""
-    score = "attack" if results.study.task == "classification" else "min_k"
+    score = ATTACK[results.study.task]
     found_below = []
     for flag, what in (("below_retrain", "that on retrain"), ("over_unlearned", "0.5")):
         flagged = []

@@ -19,7 +19,7 @@ from lethe.params import BLIND, VARIANT, Params, Study, check
 from lethe.report import readme as readme_file
 from lethe.report import tables
 from lethe.report.collect import Results, collect
-from lethe.report.descriptions import columns
+from lethe.report.descriptions import ATTACK, columns
 from lethe.report.figures import style
 from lethe.report.figures.curves import curves
 from lethe.report.figures.examples import examples
@@ -38,7 +38,7 @@ from lethe.statistics import percentile_interval
 from lethe.streams import stream
 
 log = logging.getLogger("lethe.report")
-ATTACKS = {"classification": ("attack", "lira", "rmia"), "generation": ("min_k", "lira", "rmia")}
+SHADOW_ATTACKS = ("lira", "rmia")
 FEW_DRAWS = 200  # resamples behind an interval over examples
 
 
@@ -134,7 +134,7 @@ def below_retrain(
 ) -> dict[str, float]:
     """`SCORE_below_retrain` of every attack that both have, by a bootstrap of the same examples for both models."""
     found = {}
-    for name in [name for name in ATTACKS[study.task] if name in own and name in retrain]:
+    for name in [name for name in (ATTACK[study.task], *SHADOW_ATTACKS) if name in own and name in retrain]:
         draws = []
         for run in (own, retrain):
             groups = run[name][run["set"] == "forget"], run[name][judged_others(run | {"sets": run["set"]})]

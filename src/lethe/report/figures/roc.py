@@ -9,9 +9,8 @@ from matplotlib.figure import Figure
 
 from lethe.attacks import judged_others, roc
 from lethe.report.collect import Results
+from lethe.report.descriptions import ATTACK
 from lethe.report.figures.style import colours, legend_below, panels
-
-SCORE = {"classification": "attack", "generation": "min_k"}
 
 
 def roc_figure(results: Results, found: dict) -> Figure | None:
@@ -20,7 +19,7 @@ def roc_figure(results: Results, found: dict) -> Figure | None:
     The logarithmic panel shows the region that matters for privacy: few false accusations. Its left edge is one
     false positive; below it no rate can be measured with this test set.
     """
-    score = SCORE[results.study.task]
+    score = ATTACK[results.study.task]
     figure, (plain, logarithmic) = panels(2, height=3.9)
     smallest = 1.0
     for run in results.compared:

@@ -21,6 +21,12 @@ def pairs(results: Results, available) -> list[tuple[Column, Column]]:
             (Column("accuracy_forget", "accuracy on forget", "retrain"), test),
             (Column("attack_auc", "AUC of the membership attack", "retrain"), test),
         ]
+    elif results.study.task == "tagging":
+        test = Column("entity_f1_test", "entity F1 on test", "higher")
+        wanted = [
+            (Column("entity_f1_forget", "entity F1 on forget", "retrain"), test),
+            (Column("attack_auc", "AUC of the membership attack", "retrain"), test),
+        ]
     else:
         other = "general_test" if "next_token_accuracy_general_test" in available else "test"
         text = f"next-token accuracy on {other.replace('_', ' ')}"
