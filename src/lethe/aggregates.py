@@ -16,7 +16,7 @@ def set_means(
 
     Args:
         name: prefix of the results.
-        values: (N,) float or bool, one per example.
+        values: (N,) float or bool, one per example; those that are masked take no part.
         sets: (N,) name of the set of each example.
         among: the sets wanted; one that no example belongs to is absent from the result. None takes all.
     Returns:
@@ -24,6 +24,8 @@ def set_means(
     Raises:
         ValueError: a value is not finite.
     """
+    given = ~np.ma.getmaskarray(values)
+    values, sets = np.ma.getdata(values)[given], sets[given]
     wanted = np.unique(sets) if among is None else [s for s in among if (sets == s).any()]
     return {f"{name}_{s}": float(finite(values[sets == s]).mean()) for s in wanted}
 

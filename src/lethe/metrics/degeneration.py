@@ -66,6 +66,5 @@ def aggregate(scores, values, settings, seed):
     """Mean of each over the examples of each set that were continued, by enough tokens for an n-gram."""
     result: dict[str, float] = {}
     for name, column in values.items():
-        known = ~np.ma.getmaskarray(column)
-        result |= set_means(name, column.data[known], scores["sets"][known])
+        result |= set_means(name, column, scores["sets"])
     return result

@@ -80,6 +80,5 @@ def aggregate(scores, values, settings, seed):
     if "sampled_verbatim" in columns:
         columns["sampled_verbatim_any"] = columns["sampled_verbatim"] > 0
     for name, column in columns.items():
-        known = ~np.ma.getmaskarray(column)
-        result |= set_means(name, np.ma.getdata(column)[known], scores["sets"][known])
+        result |= set_means(name, column, scores["sets"])
     return result

@@ -88,6 +88,5 @@ def aggregate(scores, values, settings, seed):
     """Mean of each similarity over the completed examples of each set; of `verbatim`, the share of them."""
     result: dict[str, float] = {}
     for name, column in values.items():
-        known = ~np.ma.getmaskarray(column)
-        result |= set_means(name, column.data[known], scores["sets"][known])
+        result |= set_means(name, column, scores["sets"])
     return result
