@@ -37,6 +37,8 @@ else:
 
 
 onstart:
+    # Each job that ends would leave another timer behind, which looks for jobs once a second to the end of the run.
+    workflow.scheduler.job_rate_limiter = None
     agreement.start()
 
 
