@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import dataclasses
 import platform
 
 import numpy as np
@@ -33,8 +34,10 @@ def texts(count: int, vocabulary: int, labelled: bool) -> Encoded:
     random = np.random.default_rng(0)
     lengths = np.exp(random.uniform(np.log(16), np.log(128), count)).astype(int)
     sequences = [random.integers(1, vocabulary, length).tolist() for length in lengths]
-    labels = torch.zeros(count, dtype=torch.long) if labelled else None
-    return Encoded(np.array([f"text {i}" for i in range(count)]), padded_rows(sequences, 0, labels))
+    rows = padded_rows(sequences, 0)
+    if labelled:
+        rows = dataclasses.replace(rows, labels=torch.zeros(count, dtype=torch.long))
+    return Encoded(np.array([f"text {i}" for i in range(count)]), rows)
 
 
 def generator(shape: str, device: torch.device):
