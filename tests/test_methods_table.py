@@ -5,8 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from lethe import params, sources
-
 DOCS = Path(__file__).parents[1] / "docs"
 
 
@@ -34,18 +32,6 @@ def test_the_table_is_up_to_date(methods):
 )
 def test_rows_worked_out_by_hand(methods, name, read, kept, cost):
     assert methods.row(name)[3:6] == [read, kept, cost]
-
-
-@pytest.mark.parametrize(
-    "file", sorted(DOCS.glob("studies/*/params.yaml")), ids=lambda file: file.parent.name
-)
-def test_a_study_of_the_docs_has_every_method_of_its_task(file):
-    for study in params.load(file).studies.values():
-        tasks = {
-            name: sources.constants_in("objectives", name)["TASKS"] for name in sources.names_in("objectives")
-        }
-        used = {method.objective for method in study.methods.values()}
-        assert used == {name for name, served in tasks.items() if study.task in served}
 
 
 def test_a_formula_is_what_is_indented(methods):
