@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lethe.attention import one_token_at_a_time
 from lethe.decoding import TeacherForced, greedy
 from lethe.key_values import KeyValues
 
@@ -95,10 +96,10 @@ def decode(
     waiting = np.flatnonzero(going)
     waiting = waiting[np.argsort(branches.first[waiting], kind="stable")]
     slab = KeyValues(model, min(rows, len(waiting)), branches.text.shape[1])
-    while len(waiting):
-        waiting = walk(
-            model, source, slab, branches, limit, eos, going, waiting, min(rows, len(waiting)), report, choose
-        )
+    with one_token_at_a_time(model):
+        while len(waiting):
+            room = min(rows, len(waiting))
+            waiting = walk(model, source, slab, branches, limit, eos, going, waiting, room, report, choose)
 
 
 def walk(model, source, slab, branches, limit, eos, going, waiting, rows, report, choose) -> np.ndarray:

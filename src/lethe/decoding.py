@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from lethe.attention import one_token_at_a_time
 from lethe.key_values import KeyValues
 
 
@@ -78,7 +77,7 @@ def checked(input_ids, lengths) -> tuple[np.ndarray, np.ndarray]:
 
 @contextlib.contextmanager
 def evaluating(model, float32_head: bool = True) -> Iterator[None]:
-    """Without dropout and gradients, logits in float32; every module gets its mode back. No row may hold pads."""
+    """Without dropout and gradients, logits in float32; every module gets its mode back."""
     modes = [(module, module.training) for module in model.modules()]
     head = model.get_output_embeddings()
     hook = None
@@ -87,7 +86,7 @@ def evaluating(model, float32_head: bool = True) -> Iterator[None]:
         hook = head.register_forward_hook(lambda m, x, _: linear(x[0].float(), m.weight.float(), bias))
     model.eval()
     try:
-        with torch.no_grad(), one_token_at_a_time(model):
+        with torch.no_grad():
             yield
     finally:
         for module, mode in modes:
