@@ -63,10 +63,16 @@ def encode(frame: pd.DataFrame, tokenizer, max_length: int, labels: list[str]) -
     Raises:
         InputError: the tokenizer cannot do it, or no tagged word of a text is left.
     """
+    tagged = "tags" in frame
+    if tagged and not tokenizer.is_fast:
+        raise InputError(
+            f"model: {tokenizer.name_or_path}: its tokenizer does not say where tokens lie in a text"
+        )
     if "tokens" in frame and frame["tokens"].notna().all():
         sequences = [list(map(int, t)) for t in frame["tokens"]]
     elif labels:
-        sequences = tokenizer(frame["text"].tolist(), truncation=False)["input_ids"]
+        found = tokenizer(frame["text"].tolist(), truncation=False, return_offsets_mapping=tagged)
+        sequences = found["input_ids"]
     elif tokenizer.eos_token_id is None:
         raise InputError(f"model: {tokenizer.name_or_path}: its tokenizer has no end of text; one is needed")
     else:
@@ -80,21 +86,20 @@ def encode(frame: pd.DataFrame, tokenizer, max_length: int, labels: list[str]) -
         )
     cut = [s if len(s) <= max_length else shortened(s, max_length, bool(labels)) for s in sequences]
     rows = padded_rows(cut, tokenizer.pad_token_id)
-    if "tags" in frame:
-        rows = replace(rows, labels=token_labels(frame, tokenizer, rows, labels))
+    if tagged:
+        rows = replace(rows, labels=token_labels(frame, found["offset_mapping"], rows, labels))
     elif labels:
         rows = replace(rows, labels=torch.tensor([labels.index(label) for label in frame["label"]]))
     return Encoded(frame["id"].to_numpy(str), rows)
 
 
-def token_labels(frame: pd.DataFrame, tokenizer, rows: Rows, labels: list[str]) -> torch.Tensor:
-    """(N, T) index of the tag of the word that a token begins, NO_TAG for any other token; N texts that may be cut."""
-    if not tokenizer.is_fast:
-        raise InputError(
-            f"model: {tokenizer.name_or_path}: its tokenizer does not say where tokens lie in a text"
-        )
+def token_labels(frame: pd.DataFrame, spans: list, rows: Rows, labels: list[str]) -> torch.Tensor:
+    """(N, T) index of the tag of the word that a token begins, NO_TAG for any other token.
+
+    Args:
+        spans: of each of N texts those of `first_tokens`, before the text was cut to its row.
+    """
     found, lengths = torch.full(rows.input_ids.shape, NO_TAG), rows.lengths.tolist()
-    spans = tokenizer(frame["text"].tolist(), truncation=False, return_offsets_mapping=True)["offset_mapping"]
     for row, (text, tags) in enumerate(zip(frame["text"], frame["tags"], strict=True)):
         kept = lengths[row] - (
             len(spans[row]) > lengths[row]

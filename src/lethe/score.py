@@ -142,8 +142,9 @@ def tagged(model, encoded: Encoded, settings: Score) -> dict[str, np.ndarray]:
     order = torch.argsort(rows.lengths, stable=True)
     found = []
     for chunk in order.split(settings.batch_size):
-        logits = losses.forward(model, rows[chunk].to(models.device())).float().cpu()
-        found += [of_row[tags] for of_row, tags in zip(logits, rows[chunk].scored, strict=True)]
+        part = rows[chunk]
+        logits = losses.forward(model, part.to(models.device())).float().cpu()
+        found += [of_row[tags] for of_row, tags in zip(logits, part.scored, strict=True)]
     logits = pad_sequence(found, batch_first=True)[torch.argsort(order)]
     tags = [of_row[tags] for of_row, tags in zip(rows.labels, rows.scored, strict=True)]
     return {

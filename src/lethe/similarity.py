@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from lethe.ngrams import ngrams
 
 ORDERS = 4
 
@@ -35,11 +36,6 @@ def bleu(candidate: Sequence | np.ndarray, reference: Sequence | np.ndarray, smo
             return 0.0
         logs.append(np.log(matched / count))
     return float(np.exp(min(0.0, 1 - len(reference) / len(candidate)) + np.mean(logs)))
-
-
-def ngrams(tokens: Sequence | np.ndarray, n: int) -> Counter:
-    tokens = list(tokens)
-    return Counter(tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1))
 
 
 @torch.no_grad()

@@ -6,20 +6,15 @@ compares with the truth; rows hold token ids, -1 after the last.
 
 from __future__ import annotations
 
-from collections import Counter
-
 import numpy as np
 from scipy.stats import entropy
 
 from lethe.aggregates import set_means
 from lethe.metrics.verbatim_completion import Tokens, tokens_of
+from lethe.ngrams import ngrams
 
 TASKS = ("generation",)
 DISTINCT, REPEATED = (1, 2, 3), 4  # sizes of n-grams
-
-
-def ngrams(tokens: Tokens, n: int) -> list[tuple[int, ...]]:
-    return list(zip(*(tokens[k:] for k in range(n)), strict=False))
 
 
 def distinct(tokens: Tokens, n: int) -> float:
@@ -29,7 +24,7 @@ def distinct(tokens: Tokens, n: int) -> float:
         In (0, 1], 1 where none comes twice; NaN for fewer than n tokens.
     """
     found = ngrams(tokens, n)
-    return len(set(found)) / len(found) if found else float("nan")
+    return len(found) / found.total() if found else float("nan")
 
 
 def repetition(tokens: Tokens, n: int) -> float:
@@ -47,7 +42,7 @@ def unigram_entropy(tokens: Tokens) -> float:
     Returns:
         In [0, log2 of the number of tokens]; NaN without tokens.
     """
-    return float(entropy([*Counter(tokens).values()], base=2)) if tokens else float("nan")
+    return float(entropy([*ngrams(tokens, 1).values()], base=2)) if tokens else float("nan")
 
 
 def values(scores, settings):
