@@ -65,9 +65,20 @@ def test_long_texts_are_cut_and_counted_without_their_words(caplog, labels):
 
 
 def test_given_tokens_are_taken_as_they_are():
-    tokens = [np.array([5, 6, 7]), np.array([8, 9]), np.array([5] * 9)]
-    encoded = encode(frame(tokens=tokens), PLAIN, 6, [])
-    assert unpadded(encoded) == [[5, 6, 7], [8, 9], [5] * 6]
+    tokens = [PLAIN(text)["input_ids"][::-1] for text in WORDS]  # not as the tokenizer would split their text
+    texts = [PLAIN.decode(ids) for ids in tokens]
+    encoded = encode(frame(texts, tokens=tokens), PLAIN, 6, [])
+    assert unpadded(encoded) == [ids[:6] for ids in tokens]
+
+
+@pytest.mark.parametrize("known", [300, 280])
+def test_tokens_of_another_tokenizer_are_not_taken_for_its_own(known):
+    """Neither ids that stand for other text, nor ids that it does not have."""
+    tokens = PLAIN(WORDS)["input_ids"]
+    other = byte_pairs([text[::-1] for text in WORDS], known, bert=False)
+    assert (max(map(max, tokens)) < len(other)) == (known == 300)
+    encoded = encode(frame(tokens=tokens), other, 100, [])
+    assert [other.decode(ids[1:-1]) for ids in unpadded(encoded)] == WORDS
 
 
 def test_a_table_where_only_some_rows_have_tokens_is_encoded_as_text():

@@ -58,7 +58,8 @@ def encode(frame: pd.DataFrame, tokenizer, max_length: int, labels: list[str]) -
     """Rows of a set of examples; texts longer than the context are cut, counted and logged.
 
     Labelled text gets the tokenizer's own special tokens; text to be modelled a beginning and an end token.
-    Given token ids are taken as they are. A tag is the label of the first token of its word.
+    Given token ids are taken as they are where the tokenizer reads the same text in them; where it is another than the
+    one that made them, it splits the text itself. A tag is the label of the first token of its word.
 
     Raises:
         InputError: the tokenizer cannot do it, or no tagged word of a text is left.
@@ -68,7 +69,7 @@ def encode(frame: pd.DataFrame, tokenizer, max_length: int, labels: list[str]) -
         raise InputError(
             f"model: {tokenizer.name_or_path}: its tokenizer does not say where tokens lie in a text"
         )
-    if "tokens" in frame and frame["tokens"].notna().all():
+    if "tokens" in frame and frame["tokens"].notna().all() and reads_the_same(tokenizer, frame):
         sequences = [list(map(int, t)) for t in frame["tokens"]]
     elif labels:
         found = tokenizer(frame["text"].tolist(), truncation=False, return_offsets_mapping=tagged)
@@ -91,6 +92,15 @@ def encode(frame: pd.DataFrame, tokenizer, max_length: int, labels: list[str]) -
     elif labels:
         rows = replace(rows, labels=torch.tensor([labels.index(label) for label in frame["label"]]))
     return Encoded(frame["id"].to_numpy(str), rows)
+
+
+def reads_the_same(tokenizer, frame: pd.DataFrame) -> bool:
+    """Are the given token ids of texts ids of this tokenizer, which stand for the same texts?"""
+    rows = [list(map(int, t)) for t in frame["tokens"]]
+    if max(map(max, rows)) >= len(tokenizer):
+        return False
+    read = tokenizer.batch_decode(rows, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+    return read == frame["text"].tolist()
 
 
 def token_labels(frame: pd.DataFrame, spans: list, rows: Rows, labels: list[str]) -> torch.Tensor:
