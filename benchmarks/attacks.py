@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import scipy
@@ -34,7 +35,7 @@ SETS = {"forget": 0.1, "retain": 0.5, "holdout": 0.2, "test": 0.2}
 Timed = tuple[float, float]  # seconds by the clock and of the processor
 
 
-def timed(call: Callable) -> tuple[Timed, object]:
+def timed(call: Callable) -> tuple[Timed, Any]:
     clock, processor = time.perf_counter(), time.process_time()
     result = call()
     return (time.perf_counter() - clock, time.process_time() - processor), result

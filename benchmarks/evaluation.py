@@ -15,6 +15,7 @@ import argparse
 import copy
 import dataclasses
 import platform
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,6 +27,7 @@ from lethe.params import Score
 from lethe.score import classified, completed, read
 
 SHAPES = {"tiny": (2, 128, 2, 2048), "125M": (12, 768, 12, 50257)}
+CLASSES: dict[str, Any] = {"num_labels": 8}  # an option of every configuration
 SETTINGS = Score(tries=0, prefix=0.5)
 
 
@@ -48,7 +50,8 @@ def generator(shape: str, device: torch.device):
         attention_types=[[["global", "local"], layers // 2]], max_position_embeddings=128, bos_token_id=None,
         eos_token_id=None, pad_token_id=0,
     )  # fmt: skip
-    return transformers.GPTNeoForCausalLM(config).to(device).eval()
+    model: torch.nn.Module = transformers.GPTNeoForCausalLM(config)
+    return model.to(device).eval()
 
 
 def classifier(shape: str, device: torch.device):
@@ -56,9 +59,10 @@ def classifier(shape: str, device: torch.device):
     torch.manual_seed(0)
     config = transformers.BertConfig(
         vocab_size=vocabulary, hidden_size=hidden, num_hidden_layers=layers, num_attention_heads=heads,
-        intermediate_size=4 * hidden, max_position_embeddings=128, num_labels=8, pad_token_id=0,
+        intermediate_size=4 * hidden, max_position_embeddings=128, pad_token_id=0, **CLASSES,
     )  # fmt: skip
-    return transformers.BertForSequenceClassification(config).to(device).eval()
+    model: torch.nn.Module = transformers.BertForSequenceClassification(config)
+    return model.to(device).eval()
 
 
 def each(model, encoded: Encoded):

@@ -24,6 +24,7 @@ import numpy as np
 import torch
 import transformers
 
+from lethe.branches import Branches
 from lethe.decoding import teacher_forced
 from lethe.extraction import Extraction, extraction
 from lethe.frozen import FrozenHidden
@@ -105,9 +106,9 @@ def all_logits(model, prompt: torch.Tensor) -> torch.Tensor:
     return model(prompt).logits[:, -1].argmax(-1)
 
 
-def different(found: Extraction, prefix: int, texts: torch.Tensor) -> int:
+def different(found: Branches, prefix: int, texts: torch.Tensor) -> int:
     """Tokens in which `texts` (N, T), continued from a prefix, differ from our continuations."""
-    ours = [found.continuations.continuation(i, prefix) for i in range(len(texts))]
+    ours = [found.continuation(i, prefix) for i in range(len(texts))]
     return int((np.stack(ours) != texts[:, prefix:].numpy()).sum())
 
 
@@ -148,7 +149,9 @@ def compare(length: int, level: str) -> dict[str, object]:
         "ma_reference": (length - 1) / len(positions),
         "ma_full": (length - 1) / len(positions),
     }
-    wrong = sum(different(found[0], t, out) for t, out in outputs)
+    kept = found[0].continuations
+    assert kept is not None
+    wrong = sum(different(kept, t, out) for t, out in outputs)
     spent = {name: time * factors[name] for name, time in times.items()}
     return {"T": length, "model": level, "found": found[0], "wrong": wrong, "spent": spent}
 
@@ -210,7 +213,8 @@ def icu_run(length: int = 200) -> dict[str, object]:
         for rows in torch.arange(TEXTS).split(8):
             batch = {"forget": Rows(tokens[rows], sizes), "analogue": Rows(kept[rows], sizes)}
             optimiser.zero_grad()
-            sum(term.mean() for term in icu.loss(icu.Hyper(), model, frozen, batch).values()).backward()
+            terms = icu.loss(icu.Hyper(), model, frozen, batch)
+            torch.stack([term.mean() for term in terms.values()]).sum().backward()
             optimiser.step()
 
     epochs, stopped = 0, False
