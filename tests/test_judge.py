@@ -122,6 +122,19 @@ def test_a_classifier_without_retained_texts(world, tmp_path):
         assert scores["ids"][0] == "forget/forget0"
 
 
+def test_texts_about_one_person_are_judged_without_the_blind_control(world, tmp_path):
+    rows = [json.loads(line) for line in (world / "forget.jsonl").read_text().splitlines()]
+    one = tmp_path / "one.jsonl"
+    one.write_text("".join(json.dumps(row | {"who": "p"}) + "\n" for row in rows))
+    others = [tmp_path / f"{name}.jsonl" for name in ("holdout", "test")]
+    for path in others:
+        path.write_text((world / path.name).read_text().replace("{", '{"who": null, '))
+    files = [part for path in (one, *others) for part in (f"--{path.stem}", str(path))]
+    files[0] = "--forget"
+    assert main(argv(world, "generation", tmp_path / "out", *files, "--subject", "who")) == 0
+    assert "blind_auc" not in table_of(tmp_path / "out")
+
+
 @pytest.mark.parametrize(
     ("changes", "parts"),
     [

@@ -88,7 +88,8 @@ def judge(wish: Judged, texts: Texts, seed: int, out: Path | None) -> str:
     except ValueError as error:
         raise InputError(f"{wish.model}: {error}") from None
     bounded = {"value": "", "low": "_low", "high": "_high"}
-    table["blind_auc"] = {key: control[f"blind_auc{ending}"] for key, ending in bounded.items()}
+    if control:
+        table["blind_auc"] = {key: control[f"blind_auc{ending}"] for key, ending in bounded.items()}
     if out is not None:
         score.write(
             out / "scores.npz", {k: v for k, v in arrays.items() if k not in ("matched", "reference_logprob")}

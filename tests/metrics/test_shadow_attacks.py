@@ -153,6 +153,14 @@ def test_blind_control_flags_a_leak_and_leaves_out_what_is_not_matched():
         blind_score(words, sets == "forget", np.minimum(np.arange(85), 20) // 20, 0)
 
 
+def test_blind_control_of_one_forgotten_person_is_absent():
+    sets = np.repeat(["forget", "retain", "test"], [3, 5, 9])
+    words = texts(COMMON, 17, np.random.default_rng(1))
+    person = np.maximum(np.arange(17), 2)
+    score, found = blind(words, person, {"sets": sets}, Measure(bootstrap=100), 0)
+    assert found == {} and np.ma.getmaskarray(score).all()
+
+
 def test_forget_quality_is_a_p_value():
     # two samples of 3 that do not overlap: 2 of the 20 orders are as extreme
     assert forget_quality(np.array([1.0, 2, 3]), np.array([4.0, 5, 6])) == pytest.approx(0.1)

@@ -14,7 +14,7 @@ import scipy.stats
 from synthetic import METHODS, parameters, write_results
 
 from lethe.errors import InputError
-from lethe.report.remarks import over_unlearned
+from lethe.report.remarks import blind, over_unlearned
 from lethe.report.report import report
 
 VARIANTS = ["", "+relearn-2", "+relearn-5", "+quantise-8"]
@@ -285,3 +285,11 @@ def test_measure_and_report_import_no_torch_and_no_pandas():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+def test_seeds_without_a_blind_control_are_left_out_of_the_remark():
+    judged = {"blind_auc": 0.7, "blind_leak": 1.0}
+    one = SimpleNamespace(blind={1: {}, 2: judged})
+    assert "AUC 0.70" in blind(one, {"blind": {"blind_auc": {"mean": 0.7}}})[0]
+    assert "in 1 of 1 seeds" in blind(one, {"blind": {"blind_auc": {"mean": 0.7}}})[0]
+    assert "Blind control: none" in blind(SimpleNamespace(blind={1: {}, 2: {}}), {"blind": {}})[0]

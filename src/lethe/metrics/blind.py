@@ -38,7 +38,7 @@ def blind_score(texts: Sequence[str], member: np.ndarray, group: np.ndarray, see
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import StratifiedGroupKFold
 
-    fewest = min(len(np.unique(group[member])), len(np.unique(group[~member])))
+    fewest = fewest_groups(member, group)
     if fewest < 2:
         raise ValueError(f"{fewest} group of members or of non-members; the blind attack needs at least 2")
     dealt = int(stream(seed, "blind").integers(2**31))
@@ -50,6 +50,11 @@ def blind_score(texts: Sequence[str], member: np.ndarray, group: np.ndarray, see
         model.fit(words.transform(rows[fit]), ~member[fit])
         score[judged] = model.decision_function(words.transform(rows[judged]))
     return score
+
+
+def fewest_groups(member: np.ndarray, group: np.ndarray) -> int:
+    """Number of groups of members or of non-members, whichever are fewer."""
+    return min(len(np.unique(group[member])), len(np.unique(group[~member])))
 
 
 def blind(
@@ -65,14 +70,18 @@ def blind(
     Returns:
         (N,) score, masked outside the examples that are judged; `blind_auc` with its interval, the true positive
         rates of every attack, and `blind_leak`: 1 if the interval excludes 0.5, so that the sets differ, else 0.
+        All masked, and no number, where the forget set is a single group, such as one person who is to be forgotten:
+        nothing could be learnt from others.
     """
     judged = (scores["sets"] == "forget") | judged_others(scores)
     sets = scores["sets"][judged]
+    column = np.ma.masked_all(len(judged))
+    if fewest_groups(sets == "forget", group[judged]) < 2:
+        return column, {}
     chosen = [text for text, use in zip(texts, judged, strict=True) if use]
     score = blind_score(chosen, sets == "forget", group[judged], seed)
     found = membership("blind", score, {"sets": sets}, settings, seed)
     found.pop("blind_over_unlearned")  # says nothing without a model
     found["blind_leak"] = float(not found["blind_auc_low"] <= 0.5 <= found["blind_auc_high"])
-    column = np.ma.masked_all(len(judged))
     column[judged] = score
     return column, found

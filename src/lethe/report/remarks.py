@@ -52,13 +52,19 @@ def noise(results: Results, found: dict, confidence: float) -> list[str]:
 
 def blind(results: Results, found: dict) -> list[str]:
     """Can the forget set be told from the test set without any model?"""
-    leaks = [seed for seed, numbers in results.blind.items() if numbers["blind_leak"]]
+    judged = {seed: numbers for seed, numbers in results.blind.items() if numbers}
+    if not judged:
+        return [
+            "Blind control: none, as an attack that sees only the texts learns nothing from a single group of them "
+            "(near-duplicates, one subject). Whether the words tell forget from test, and the attacks with them, is open."
+        ]
+    leaks = [seed for seed, numbers in judged.items() if numbers["blind_leak"]]
     mean = found["blind"]["blind_auc"]["mean"]
     text = f"Blind control: an attack that sees only the texts, no model, has AUC {mean:.2f}"
     if not leaks:
         return [f"{text}; its intervals hold 0.5, so that the other attacks find what was learnt."]
     return [
-        f"{text}, with intervals that exclude 0.5 in {len(leaks)} of {len(results.blind)} seeds: forget and test "
+        f"{text}, with intervals that exclude 0.5 in {len(leaks)} of {len(judged)} seeds: forget and test "
         "differ in their words, and so does every attack's AUC. Compare with retrain, or set measure.matched."
     ]
 
