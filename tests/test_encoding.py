@@ -89,6 +89,8 @@ def test_a_table_where_only_some_rows_have_tokens_is_encoded_as_text():
 def test_a_tokenizer_without_an_end_is_an_error():
     with pytest.raises(InputError, match="no end of text"):
         encode(frame(), SimpleNamespace(eos_token_id=None, name_or_path="somewhere"), 10, [])
+    with pytest.raises(InputError, match="no end of text"):
+        packed(frame(), SimpleNamespace(eos_token_id=None, name_or_path="somewhere"), 10)
 
 
 def test_packed_rows_hold_all_text_but_the_rest():

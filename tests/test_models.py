@@ -3,11 +3,13 @@
 import pytest
 import tiny
 import torch
+import transformers
 from safetensors.torch import load_file, save_file
 
 from lethe import models
 from lethe.errors import InputError
-from lethe.params import Model
+from lethe.optimization import build_optimizer
+from lethe.params import Model, Training
 
 TEXTS = ["the record of 1234 and 4567", "another record, of 12 and the 3rd", "the others"] * 3
 OPTIONS = {
@@ -129,7 +131,7 @@ def test_weights_that_lack_are_not_drawn_unseen(tmp_path):
 
 def test_a_local_folder_as_base_keeps_its_body_and_draws_a_head_for_other_classes(tmp_path):
     source = saved(tmp_path / "model")
-    cfg = Model(source=str(tmp_path / "model"))
+    cfg = Model(source=str(tmp_path / "model"), max_length=24)
     first, second, third = (models.base(cfg, "classification", ["x", "y"], [], seed)[0] for seed in (5, 5, 6))
     body = zip(source.bert.parameters(), first.bert.parameters(), strict=True)
     assert all(torch.equal(a, b) for a, b in body)
@@ -157,7 +159,11 @@ def test_a_tokenizer_without_pad_and_beginning_gets_its_end_for_both(tmp_path):
         ("tiny-gpt-neo", {"options": {"hidden_size": 30, "num_heads": 4}}, ["model.options", "30"]),
         ("tiny-bert", {"options": {"hiden_size": 32}}, ["model.options.hiden_size", "unknown key"]),
         ("tiny-bert", {"options": {"hidden_size": "wide"}}, ["model.options", "wide"]),
+        ("tiny-gpt-neo", {"options": {"vocab_size": "all"}}, ["model.options.vocab_size", "all"]),
+        ("tiny-gpt-neo", {"options": {"num_heads": 0}}, ["model.options", "num_heads", "0"]),
+        ("tiny-bert", {"options": {"hidden_size": -4}}, ["model.options", "-4"]),
         ("tiny-gpt-neo", {"tokenizer": "no/folder"}, ["tokenizer", "no/folder"]),
+        ("minilm", {"tokenizer": "no/folder"}, ["model.tokenizer", "no/folder", "tiny-gpt-neo"]),
     ],
     ids=lambda value: str(value)[:30],
 )
@@ -165,6 +171,69 @@ def test_what_cannot_be_built_is_one_line(source, changes, parts):
     with pytest.raises(InputError) as raised:
         built(source, **({"options": {}} | changes))
     one_line(raised, *parts)
+
+
+@pytest.mark.parametrize(("source", "task"), [("tiny-bert", "generation"), ("tiny-gpt-neo", "tagging")])
+def test_a_tiny_model_of_another_task_is_one_line(source, task):
+    with pytest.raises(InputError) as raised:
+        models.base(Model(source=source), task, ["a", "b"] * (task == "tagging"), TEXTS, 0)
+    one_line(raised, "model.source", source, f"not for {task}", *set(OPTIONS) - {source})
+
+
+CONTEXT = {"bert": 24, "roberta": 22}  # of 24 positions; RoBERTa's begin after its pad, which is 1
+
+
+@pytest.mark.parametrize("kind", CONTEXT)
+def test_a_text_may_be_as_long_as_the_model_has_positions(tmp_path, kind):
+    _, tokenizer = built("tiny-bert")
+    config = transformers.AutoConfig.for_model(
+        kind, vocab_size=len(tokenizer), hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
+        intermediate_size=16, max_position_embeddings=24, pad_token_id=1,
+    )  # fmt: skip
+    model = transformers.AutoModelForSequenceClassification.from_config(config)
+    models.save(model, tokenizer, tmp_path / kind)
+    most = CONTEXT[kind]
+    model, _ = built(str(tmp_path / kind), max_length=most)
+    model(input_ids=torch.full((1, most), 7))
+    with pytest.raises((IndexError, RuntimeError)):  # the architecture itself has no more
+        model(input_ids=torch.full((1, most + 1), 7))
+    with pytest.raises(InputError) as raised:
+        built(str(tmp_path / kind), max_length=most + 1)
+    one_line(raised, "model.max_length", str(most + 1), f"2 to {most}")
+
+
+def test_a_tokenizer_that_knows_more_than_its_model_or_cannot_pad_is_one_line(tmp_path):
+    model, tokenizer = built("tiny-bert")
+    tokenizer.add_special_tokens({"pad_token": "<new>"})
+    models.save(model, tokenizer, tmp_path / "model")
+    with pytest.raises(InputError) as raised:
+        built(str(tmp_path / "model"))
+    one_line(raised, "model.source", f"token {len(tokenizer) - 1}", f"knows {len(tokenizer) - 1}")
+    model, tokenizer = built("tiny-bert")
+    tokenizer.pad_token = None
+    models.save(model, tokenizer, tmp_path / "model")
+    with pytest.raises(InputError) as raised:
+        built(str(tmp_path / "model"))
+    one_line(raised, "model.source", "neither a pad nor an end")
+
+
+def test_a_decoder_classifies_texts_of_several_lengths(tmp_path):
+    _, tokenizer = built()
+    config = transformers.GPT2Config(
+        vocab_size=len(tokenizer),
+        n_embd=16,
+        n_layer=1,
+        n_head=2,
+        n_positions=24,
+        bos_token_id=0,
+        eos_token_id=0,
+    )
+    models.save(transformers.GPT2ForSequenceClassification(config), tokenizer, tmp_path / "model")
+    model, tokenizer = built(str(tmp_path / "model"))
+    short, long = torch.tensor([[5, 6, 0, 0]]), torch.tensor([[5, 6, 7, 8]])
+    both = model.eval()(input_ids=torch.cat([short, long])).logits
+    alone = torch.cat([model(input_ids=short[:, :2]).logits, model(input_ids=long).logits])
+    torch.testing.assert_close(both, alone)
 
 
 def test_a_package_that_is_not_installed(monkeypatch):
@@ -184,3 +253,6 @@ def test_frozen_prefixes():
     }
     with pytest.raises(InputError, match=r"model.freeze: berd: .*bert.embeddings"):
         models.freeze(model, ["berd"])
+    models.freeze(model, ["bert", "classifier"])
+    with pytest.raises(InputError, match=r"model.freeze: no parameter is left"):
+        build_optimizer(model, Training())

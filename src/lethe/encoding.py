@@ -74,9 +74,8 @@ def encode(frame: pd.DataFrame, tokenizer, max_length: int, labels: list[str]) -
     elif labels:
         found = tokenizer(frame["text"].tolist(), truncation=False, return_offsets_mapping=tagged)
         sequences = found["input_ids"]
-    elif tokenizer.eos_token_id is None:
-        raise InputError(f"model: {tokenizer.name_or_path}: its tokenizer has no end of text; one is needed")
     else:
+        check_end(tokenizer)
         plain = tokenizer(frame["text"].tolist(), add_special_tokens=False)["input_ids"]
         sequences = [[tokenizer.bos_token_id, *ids, tokenizer.eos_token_id] for ids in plain]
     long = sum(len(s) > max_length for s in sequences)
@@ -92,6 +91,12 @@ def encode(frame: pd.DataFrame, tokenizer, max_length: int, labels: list[str]) -
     elif labels:
         rows = replace(rows, labels=torch.tensor([labels.index(label) for label in frame["label"]]))
     return Encoded(frame["id"].to_numpy(str), rows)
+
+
+def check_end(tokenizer) -> None:
+    """Raise InputError unless the tokenizer has an end of text, which also begins one where it has no beginning."""
+    if tokenizer.eos_token_id is None:
+        raise InputError(f"model: {tokenizer.name_or_path}: its tokenizer has no end of text; one is needed")
 
 
 def reads_the_same(tokenizer, frame: pd.DataFrame) -> bool:
@@ -157,6 +162,7 @@ def padded_rows(sequences: list[list[int]], pad: int) -> Rows:
 
 def packed(frame: pd.DataFrame, tokenizer, length: int) -> Rows:
     """Texts joined by the end token and cut into rows of `length` tokens; the last, shorter one is dropped."""
+    check_end(tokenizer)
     stream: list[int] = []
     for ids in tokenizer(frame["text"].tolist(), add_special_tokens=False)["input_ids"]:
         stream += [tokenizer.bos_token_id, *ids]

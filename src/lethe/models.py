@@ -69,7 +69,8 @@ def base(cfg: params.Model, task: str, classes: list[str], texts: list[str], see
         texts: text a tiny model's tokenizer is trained on; must hold nothing that is to be forgotten.
         seed: of the weights that are drawn: all of a tiny model, the head of a pretrained classifier.
     Raises:
-        InputError: the source is neither a tiny architecture, a package, a folder nor on the Hub.
+        InputError: the source is neither a tiny architecture, a package, a folder nor on the Hub, or does not fit the
+            task, its own tokenizer or `max_length`.
     """
     torch.manual_seed(stream_seed(seed, "weights"))
     labels: dict[str, Any] = {}
@@ -78,6 +79,10 @@ def base(cfg: params.Model, task: str, classes: list[str], texts: list[str], see
         labels = {"num_labels": len(classes), "id2label": dict(enumerate(classes)), "label2id": places}
     if cfg.source in TINY:
         return tiny(cfg, task, labels, texts)
+    if cfg.tokenizer is not None:
+        raise InputError(
+            f"model.tokenizer: {cfg.tokenizer}: is for {', '.join(TINY)}; {cfg.source} has its own"
+        )
     source = located(cfg.source)
     try:
         config = AutoConfig.from_pretrained(source, revision=cfg.revision, **labels, **cfg.options)
@@ -93,7 +98,43 @@ def base(cfg: params.Model, task: str, classes: list[str], texts: list[str], see
         ) from None
     check_options(cfg, config)
     check_drawn(model, found, task, cfg.source)
-    return model, padded(tokenizer)
+    tokenizer = padded(tokenizer)
+    check_inputs(model, tokenizer, cfg)
+    if (
+        task == "classification" and model.config.pad_token_id is None
+    ):  # decoders find the end of a text by it
+        model.config.pad_token_id = tokenizer.pad_token_id
+    return model, tokenizer
+
+
+def check_inputs(model, tokenizer, cfg: params.Model) -> None:
+    """Raise InputError unless the model knows the tokens that every text gets, and has positions for the longest."""
+    if tokenizer.pad_token_id is None:
+        raise InputError(
+            f"model.source: {cfg.source}: its tokenizer has neither a pad nor an end token; one is needed"
+        )
+    known = model.get_input_embeddings().num_embeddings
+    framing = [getattr(tokenizer, f"{name}_token_id") for name in ("pad", "bos", "eos", "cls", "sep")]
+    if beyond := [token for token in framing if token is not None and token >= known]:
+        raise InputError(
+            f"model.source: {cfg.source}: its tokenizer frames or pads texts with token {beyond[0]}; the model knows"
+            f" {known}, from 0"
+        )
+    most = context(model)
+    if most is not None and cfg.max_length > most:
+        raise InputError(
+            f"model.max_length: {cfg.max_length}: {cfg.source} reads {most} tokens; allowed are 2 to {most}"
+        )
+
+
+def context(model) -> int | None:
+    """Tokens that the model has positions for; None if it does not say. RoBERTa and its kin begin after their pad."""
+    most = getattr(model.config, "max_position_embeddings", None)
+    tables = [m for name, m in model.named_modules() if name.endswith("position_embeddings")]
+    offset = max(
+        (m.padding_idx + 1 for m in tables if getattr(m, "padding_idx", None) is not None), default=0
+    )
+    return most and most - offset
 
 
 def first_line(error: Exception) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from lethe.errors import InputError
 from lethe.params import Training
 
 
@@ -25,6 +26,8 @@ def parameter_groups(model, recipe: Training) -> list[dict]:
 def build_optimizer(model, recipe: Training) -> torch.optim.Optimizer:
     """The optimiser of the recipe; on a GPU its step is one fused kernel."""
     groups = parameter_groups(model, recipe)
+    if not groups:
+        raise InputError("model.freeze: no parameter is left to train; allowed are fewer prefixes")
     fused = True if groups[0]["params"][0].is_cuda else None
     shared: dict[str, Any] = {"lr": recipe.learning_rate, "weight_decay": recipe.weight_decay, "fused": fused}
     if recipe.optimizer == "sgd":

@@ -26,24 +26,32 @@ TINY: dict[str, dict[str, Any]] = {
         "vocab_size": 2048,
     },
 }  # fmt: skip
-SEQUENCE = transformers.BertForSequenceClassification
-BERT = {"classification": SEQUENCE, "tagging": transformers.BertForTokenClassification}
+BERT = {
+    "classification": transformers.BertForSequenceClassification,
+    "tagging": transformers.BertForTokenClassification,
+}
+SERVES = {"tiny-gpt-neo": ("generation",), "tiny-bert": tuple(BERT)}
 END = "<|endoftext|>"
 
 
 def tiny(cfg: Model, task: str, labels: dict, texts: list[str]):
     """A small model with random weights and a tokenizer trained on `texts`."""
+    if task not in SERVES[cfg.source]:
+        able = ", ".join(name for name, tasks in SERVES.items() if task in tasks)
+        raise InputError(f"model.source: {cfg.source}: is not for {task}; allowed of the tiny models: {able}")
     options: dict[str, Any] = {**TINY[cfg.source], **cfg.options}
     if cfg.tokenizer:
         tokenizer = given_tokenizer(Path(cfg.tokenizer))
+    elif not isinstance(options["vocab_size"], int):
+        raise InputError(f"model.options.vocab_size: {options['vocab_size']!r}: a number of tokens is needed")
     else:
-        tokenizer = byte_pairs(texts, int(options["vocab_size"]), bert=cfg.source == "tiny-bert")
+        tokenizer = byte_pairs(texts, options["vocab_size"], bert=cfg.source == "tiny-bert")
     options["vocab_size"] = len(tokenizer)
     end = tokenizer.pad_token_id
     try:
-        build = partial(bert, BERT.get(task, SEQUENCE)) if cfg.source == "tiny-bert" else gpt_neo
+        build = partial(bert, BERT[task]) if cfg.source == "tiny-bert" else gpt_neo
         model = build(options | labels, cfg.max_length, end)
-    except (ValueError, TypeError, StrictDataclassError) as error:
+    except (ValueError, TypeError, ArithmeticError, RuntimeError, StrictDataclassError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"model.options: {cfg.options}: do not fit together ({reason})") from None
     check_options(cfg, model.config)

@@ -56,7 +56,7 @@ def blind(results: Results, found: dict) -> list[str]:
     if not judged:
         return [
             "Blind control: none, as an attack that sees only the texts learns nothing from a single group of them "
-            "(near-duplicates, one subject). Whether the words tell forget from test, and the attacks with them, is open."
+            "(near-duplicates, one subject). Whether forget and test differ in their words is open."
         ]
     leaks = [seed for seed, numbers in judged.items() if numbers["blind_leak"]]
     mean = found["blind"]["blind_auc"]["mean"]
