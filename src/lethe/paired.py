@@ -20,7 +20,8 @@ def intervals(
 ) -> dict[str, dict[str, float]]:
     """Bootstrap over the examples of each set, the same resamples for both models (Efron, 1979).
 
-    The values per example stay as they are: a fitted attack is not fitted anew.
+    The values per example stay as they are: a fitted attack is not fitted anew. A resample in which a number is not
+    defined, as it holds no text of a set that was extracted, has no part in the number's interval.
 
     Args:
         models: arrays and values per example of the model, and, for gaps, of a retrained one; same examples, same
@@ -29,7 +30,7 @@ def intervals(
         seed: of the random stream.
     Returns:
         name -> {value, low, high} and, beside another model, {retrain, gap, gap_low, gap_high}. What is itself a
-        bound, a flag or a rate reached is left out.
+        bound, a flag or a rate reached is left out, and what is about other texts, that of downstream tasks.
     """
     bare = settings.model_copy(update={"bootstrap": 0})  # no interval within a resample
     found = [numbers_of(*model, bare, seed) for model in models]
@@ -41,22 +42,22 @@ def intervals(
         rows = np.concatenate([draw.choice(group, len(group)) for group in groups])
         for model, result in zip(models, one, strict=True):
             numbers = numbers_of(*resampled(*model, rows), bare, seed)
-            result[:] = [numbers[name] for name in names]
+            result[:] = [numbers.get(name, np.nan) for name in names]
     table = {}
     for i, name in enumerate(names):
-        low, high = percentile_interval(draws[:, 0, i], settings.confidence)
+        of = draws[np.isfinite(draws[:, :, i]).all(axis=1), :, i]
+        low, high = percentile_interval(of[:, 0], settings.confidence)
         table[name] = {"value": found[0][name], "low": low, "high": high}
         if len(models) > 1:
-            low, high = percentile_interval(draws[:, 0, i] - draws[:, 1, i], settings.confidence)
+            low, high = percentile_interval(of[:, 0] - of[:, 1], settings.confidence)
             table[name] |= {"retrain": found[1][name], "gap": found[0][name] - found[1][name]}
             table[name] |= {"gap_low": low, "gap_high": high}
     return table
 
 
 def is_estimate(name: str) -> bool:
-    return (
-        not name.endswith(("_low", "_high", "_over_unlearned", "_smallest")) and "_fpr_reached_" not in name
-    )
+    other = name.endswith(("_low", "_high", "_over_unlearned", "_smallest")) or "_fpr_reached_" in name
+    return not other and not name.startswith("downstream_")
 
 
 def resampled(arrays: Arrays, values: Values, rows: np.ndarray) -> tuple[Arrays, Values]:

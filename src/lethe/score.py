@@ -62,8 +62,8 @@ def scored(
         encoding: examples -> their rows of tokens.
     Returns:
         ids, sets, characters, and of a classifier labels, classes, logits, embeddings; of a tagger tags, classes,
-        logits; of a generator logprob, mask, correct, mu, sigma, zlib_bytes, n, extraction_likelihood, margin,
-        extracted, prompt, suffix, completion, tries.
+        logits; of a generator logprob, mask, correct, mu, sigma, zlib_bytes, checksum, n, extraction_likelihood,
+        margin, extracted, prompt, suffix, completion, tries.
     """
     model.to(precision(settings, models.device()))
     parts = []
@@ -75,11 +75,18 @@ def scored(
         else:
             part = read(model, encoded, settings, name in settings.extract)
             part["zlib_bytes"] = np.array([len(zlib.compress(text.encode())) for text in frame["text"]])
+            part["checksum"] = checksums(encoded)
         part["characters"] = frame["text"].str.len().to_numpy()
         parts.append(part | {"ids": encoded.ids, "sets": np.full(len(encoded), name)})
         log.info("scored %d examples of %s", len(encoded), name)
     arrays = {key: stacked([part[key] for part in parts], FILL.get(key, 0)) for key in parts[0]}
     return arrays | ({"classes": np.array(labels)} if labels else {"n": np.array(settings.n)})
+
+
+def checksums(encoded: Encoded) -> np.ndarray:
+    """(N,) int64 checksum of the tokens of each text: what two models read can be compared by it."""
+    rows = zip(encoded.rows.input_ids.numpy(), encoded.rows.lengths.tolist(), strict=True)
+    return np.array([zlib.crc32(ids[:length].tobytes()) for ids, length in rows], np.int64)
 
 
 def write(out: Path, arrays: dict[str, np.ndarray]) -> None:
