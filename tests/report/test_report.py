@@ -134,6 +134,9 @@ def test_over_unlearned_runs_are_named_with_their_seeds():
     (sentence,) = over_unlearned(results, found)
     assert "significantly below that on retrain: icu (2 of 3 seeds), npo (3 of 3 seeds)" in sentence
     assert "; below 0.5: npo (1 of 3 seeds). " in sentence
+    assert "less familiar to the model than text it never saw" in sentence
+    del found["npo"]["min_k_over_unlearned"]  # below retrain it may still be more familiar than that
+    assert "text it never saw" not in over_unlearned(results, found)[0]
     assert over_unlearned(results, {"icu": {}, "npo": {}}) == []
 
 
@@ -204,8 +207,9 @@ def test_the_page_is_whole_and_loads_nothing(html):
 
 
 def test_the_page_says_how_weak_two_seeds_are(html):
+    assert "Seeds 0, 1; each draws its own forget set." in html
     assert "With 2 seeds it reaches 9.0 standard deviations to each side" in html  # 12.706 / √2
-    assert "The test set holds 60 examples: one false accusation is already a rate of 0.017" in html
+    assert "Attacks are judged on 60 test examples: one false accusation is already a rate of 0.017" in html
     assert "nan" not in re.sub(r"<[^>]+>", " ", html).lower().split()
 
 
@@ -250,6 +254,8 @@ def test_robustness_is_reported_where_it_was_tested(tmp_path):
     del params["studies"]["topics"]
     params["studies"]["records"]["methods"] = {"npo": {}}
     params["studies"]["records"]["robustness"] = {"relearn": {"levels": [2, 5]}, "quantise": {"levels": [8]}}
+    params["studies"]["records"]["forget"] = {"strategy": "ids", "file": "ids.txt"}
+    params["studies"]["records"]["measure"]["matched"] = True
     write_results(tmp_path, params)
     report(params, tmp_path / "out", None, tmp_path)
     metrics = json.loads((tmp_path / "out/metrics.json").read_text())["records"]
@@ -261,6 +267,8 @@ def test_robustness_is_reported_where_it_was_tested(tmp_path):
     assert (tmp_path / "out/figures/records_robustness.svg").exists()
     html = (tmp_path / "out/report.html").read_text()
     assert "npo: forgetting survives" in html or "npo: forgetting undecided" in html
+    assert "Seeds 0, 1; all have the same forget set." in html
+    assert "Attacks are judged on 30 test examples: one" in html  # as many as there are to forget
     assert Page(html).open == []
     table = (tmp_path / "out/tables/records_robustness.md").read_text()
     rows = [line.split(":")[0] for line in table.splitlines()[2:]]

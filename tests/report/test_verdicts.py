@@ -73,6 +73,14 @@ def test_the_report_says_what_survives_what():
     ]
 
 
+def test_where_nothing_was_remembered_nothing_is_said_to_survive():
+    found = results({"shift-9": numbers(original=[0.1], retrain=[0.1], good=[0.1], weak=[0.1])})
+    found.numbers["original"] = found.numbers["retrain"]
+    assert verdicts(found, 0.5, 0.95)[0] == (
+        "good: no test says anything, as the original itself shows no more than retrain."
+    )
+
+
 def test_without_variants_there_is_no_table():
     assert robustness_table(results({}), 0.5, 0.95) is None
     assert verdicts(results({}), 0.5, 0.95) == [] == all_tests(results({}))

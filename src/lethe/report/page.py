@@ -9,6 +9,7 @@ import jinja2
 from markupsafe import Markup, escape
 
 from lethe.params import Params
+from lethe.params_tune import depends_on_seed
 from lethe.report.collect import Results
 from lethe.report.descriptions import GLOSSARY
 from lethe.report.tables import Table
@@ -62,6 +63,7 @@ def page(params: Params, sections: list[Section]) -> str:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters["cell"] = cell
+    environment.filters["drawn"] = depends_on_seed
     tasks = list(dict.fromkeys(section.results.study.task for section in sections))
     return environment.get_template("page.html.jinja").render(
         params=params, sections=sections, captions=CAPTIONS, glossary={task: GLOSSARY[task] for task in tasks}

@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+from lethe.attacks import judged_others
 from lethe.params_measure import Report
 from lethe.report.collect import Results
 from lethe.report.descriptions import ATTACK
 from lethe.statistics import half_width
+
+BELOW = (  # flag of an attack, below what its AUC is, and what that says
+    (
+        "below_retrain",
+        "that on retrain",
+        "Below retrain: beside test text, what was forgotten is less familiar to the model than to one that never saw "
+        "it.",
+    ),
+    (
+        "over_unlearned",
+        "0.5",
+        "Below 0.5: what was forgotten is less familiar to the model than text it never saw.",
+    ),
+)
 
 
 def remarks(results: Results, found: dict, settings: Report) -> list[str]:
@@ -62,7 +77,7 @@ def blind(results: Results, found: dict) -> list[str]:
     mean = found["blind"]["blind_auc"]["mean"]
     text = f"Blind control: an attack that sees only the texts, no model, has AUC {mean:.2f}"
     if not leaks:
-        return [f"{text}; its intervals hold 0.5, so that the other attacks find what was learnt."]
+        return [f"{text}; its intervals hold 0.5: no sign that forget and test differ in their words."]
     return [
         f"{text}, with intervals that exclude 0.5 in {len(leaks)} of {len(judged)} seeds: forget and test "
         "differ in their words, and so does every attack's AUC. Compare with retrain, or set measure.matched."
@@ -70,23 +85,25 @@ def blind(results: Results, found: dict) -> list[str]:
 
 
 def small_sets(results: Results) -> list[str]:
-    """The test set bounds how low a false positive rate can be told apart from none."""
-    tests = results.facts["forget"].get("counts", {}).get("test")
-    rates = [rate for rate in results.study.measure.false_positive_rates if tests and rate * tests < 1]
+    """The test examples that are judged bound how low a false positive rate can be told apart from none."""
+    columns = results.examples("retrain", results.seeds[0])
+    tests = int(judged_others(columns | {"sets": columns["set"]}).sum())
+    rates = [rate for rate in results.study.measure.false_positive_rates if rate * tests < 1]
     if not rates:
         return []
     listed = " and ".join(f"{rate:.4g}" for rate in rates)
     return [
-        f"The test set holds {tests} examples: one false accusation is already a rate of {1 / tests:.2g}, so the "
-        f"true positive rates at {listed} are those without any. The rate reached and exact bounds stand beside them."
+        f"Attacks are judged on {tests} test examples: one false accusation is already a rate of {1 / tests:.2g}, so "
+        f"the true positive rates at {listed} are those without any. The rate reached and exact bounds stand beside "
+        "them."
     ]
 
 
 def over_unlearned(results: Results, found: dict) -> list[str]:
     """Runs whose membership attack does significantly worse than on retrain, or than chance."""
     score = ATTACK[results.study.task]
-    found_below = []
-    for flag, what in (("below_retrain", "that on retrain"), ("over_unlearned", "0.5")):
+    found_below, reasons = [], []
+    for flag, what, reason in BELOW:
         flagged = []
         for run in results.methods:
             entry = found[run].get(f"{score}_{flag}", {"mean": 0, "n": 0})
@@ -94,12 +111,10 @@ def over_unlearned(results: Results, found: dict) -> list[str]:
                 flagged.append(f"{run} ({round(entry['mean'] * entry['n'])} of {entry['n']} seeds)")
         if flagged:
             found_below.append(f"below {what}: {', '.join(flagged)}")
+            reasons.append(reason)
     if not found_below:
         return []
-    return [
-        f"Over-unlearned, with an attack AUC significantly {'; '.join(found_below)}. What was forgotten stands out by "
-        "being less familiar to the model than text it never saw."
-    ]
+    return [f"Over-unlearned, with an attack AUC significantly {'; '.join(found_below)}. {' '.join(reasons)}"]
 
 
 def differing(results: Results, found: dict, threshold: float) -> list[str]:

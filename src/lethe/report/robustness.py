@@ -83,7 +83,8 @@ def robustness_table(results: Results, limit: float, confidence: float) -> Table
 def verdicts(results: Results, limit: float, confidence: float) -> list[str]:
     """A sentence per method: what its forgetting survives, what undoes it, and what stays open.
 
-    A test counts as undone if any measure of memory says so, and as survived if all do.
+    A test counts as undone if any measure of memory says so, and as survived if all do; those in which the original has
+    no more than retrain say nothing.
     """
     sentences = []
     found = tests(results)
@@ -97,5 +98,7 @@ def verdicts(results: Results, limit: float, confidence: float) -> list[str]:
                 kinds[mark].append(variant)
         words = {SURVIVES: "survives", UNDONE: "is undone by", OPEN: "undecided under"}
         parts = [f"{words[mark]} {', '.join(names)}" for mark, names in kinds.items() if names]
-        sentences.append(f"{run}: forgetting {'; '.join(parts)}.")
+        said = f"forgetting {'; '.join(parts)}"
+        nothing = "no test says anything, as the original itself shows no more than retrain"
+        sentences.append(f"{run}: {said if parts else nothing}.")
     return sentences
