@@ -3,7 +3,8 @@
 The trials of a study are runs of a study of their own, in a folder of its own, in which Snakemake runs as it always
 does: a search that was stopped goes on where it was, and every trial is trained, scored and measured as what is
 reported. Its seeds, so its forget sets, are none of the study's; its splits are the same, with the validation split
-in place of the test split. What is chosen, by a rule that params.yaml declares, has thus seen nothing that is reported.
+in place of the test split. What is chosen, by a rule that params.yaml declares, has thus seen no forget set and no test
+text that is reported; training and hold-out texts are the same, so that some examples are forgotten here and there.
 """
 
 from __future__ import annotations
