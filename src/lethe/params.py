@@ -155,7 +155,7 @@ class Score(Strict):
 
     n: Annotated[list[Count], Field(min_length=1)] = [3, 5, 10]  # n-gram orders of the extraction likelihood
     start: Count = 1  # shortest prefix of the extraction likelihood; 1 (KUMPR) or 150 (ICU)
-    extract: list[Literal["forget", "retain", "validation", "holdout", "test"]] = ["forget", "holdout"]
+    extract: list[Literal["forget", "retain", "holdout", "test"]] = ["forget", "holdout"]
     most: Count | None = None  # examples scored per set, the first in the order of a named random stream
     test: Literal["test", "validation"] = (
         "test"  # split that is scored as test; `lethe tune` never sees the other
@@ -217,8 +217,9 @@ class Study(Strict):
             shared = value.get("unlearn") or {}
             if isinstance(method, dict) and from_base(method["objective"]):
                 shared = finetune or {}
-            if isinstance(method, dict) and isinstance(shared, dict):
-                method["training"] = {**shared, **(method.get("training") or {})}
+            own = (method.get("training") or {}) if isinstance(method, dict) else None
+            if isinstance(shared, dict) and isinstance(own, dict):
+                method["training"] = {**shared, **own}
             filled[name] = method
         return {**value, "methods": filled}
 
@@ -289,6 +290,30 @@ class Study(Strict):
                     f"methods.{name}.training.processes: {count}; {method.objective} trains its models one after the"
                     " other in one process; allowed is 1"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def check_batches(self) -> Self:
+        """An epoch is a pass over the first role of an objective, in batches of a size that must be given."""
+        recipes: dict[str, tuple[Training | None, str | None]] = {
+            "train.pretrain": (self.train.pretrain, "retain"),
+            "train.finetune": (self.train.finetune, "retain"),
+        }
+        for name, method in self.methods.items():
+            roles = sources.constants_in("objectives", method.objective)["TERMS"].values()
+            recipes[f"methods.{name}.training"] = (method.training, next(iter(roles), None))
+        for where, (given, first) in recipes.items():
+            if given is not None and first is not None and first not in given.batch:
+                raise ValueError(f"{where}.batch: {given.batch} lacks {first}, of which every batch is made")
+        return self
+
+    @model_validator(mode="after")
+    def check_decoding(self) -> Self:
+        least, given = 2 * self.model.max_length, self.score.decode_batch_tokens
+        if self.task == "generation" and given < least:
+            raise ValueError(
+                f"score.decode_batch_tokens: {given}: less than twice model.max_length; allowed are {least} or more"
+            )
         return self
 
     @model_validator(mode="after")
@@ -527,6 +552,6 @@ def load(path: str | Path) -> Params:
         value = yaml.safe_load(Path(path).read_text())
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; it holds the studies") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: is not YAML: {' '.join(str(error).split())}") from None
     return check(value, str(path))
