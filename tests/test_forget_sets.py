@@ -88,6 +88,22 @@ def test_ids_are_the_first_column_where_none_is_called_id(tmp_path):
     assert chosen(tmp_path, strategy="ids", file=str(tmp_path / "a.csv"))[0] == {"r8"}
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.csv", b"r8\nr5\n", "a.csv: its header 'r8' is an id"),  # which would be kept, unsaid
+        ("a.csv", b"", "a.csv cannot be read .No columns"),
+        ("a.csv", b"id\nr8\nr5,x,y\n", "a.csv cannot be read"),
+        ("a.txt", b"\xff\xfe", "a.txt cannot be read"),
+        ("a.csv.gz", b"\x1f\x8b", "a.csv.gz cannot be read"),
+    ],
+)
+def test_a_request_that_cannot_be_read_is_named(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=rf"forget\.file: .*{message}"):
+        chosen(tmp_path, strategy="ids", file=str(tmp_path / name))
+
+
 @pytest.mark.parametrize("strategy", ["ids", "memorised"])
 def test_a_damaged_file_is_named(tmp_path, strategy):
     (tmp_path / "a.parquet").write_bytes(b"PAR1 and no more")

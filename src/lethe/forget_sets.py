@@ -142,7 +142,12 @@ def of_a_class(pool: pd.DataFrame, wish: Forget, draw: np.random.Generator) -> s
 
 def requested(path: Path, pool: pd.DataFrame) -> set[str]:
     """The ids of a deletion request; each must be trained on."""
-    ids = read_ids(path)
+    read = read_ids(path)
+    if read.name in set(pool["id"]):
+        raise InputError(
+            f"forget.file: {path}: its header {read.name!r} is an id; needed is a header before it"
+        )
+    ids = read.tolist()
     unknown = sorted(set(ids) - set(pool["id"]))
     if unknown:
         some = ", ".join(unknown[:3]) + (", …" if len(unknown) > 3 else "")
@@ -151,17 +156,24 @@ def requested(path: Path, pool: pd.DataFrame) -> set[str]:
     return set(ids)
 
 
-def read_ids(path: Path) -> list[str]:
-    """Column `id`, or else the first, of a CSV or Parquet file; of any other file its lines."""
+def read_ids(path: Path) -> pd.Series:
+    """Column `id`, or else the first, of a CSV or Parquet file; of any other file its lines, without a name."""
     if not path.is_file():
         raise InputError(f"forget.file: {path} does not exist; a file of ids is needed")
-    if path.suffix == ".csv":
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    elif path.suffix == ".parquet":
-        table = read_table(path)
-    else:
-        table = pd.DataFrame({"id": [line.strip() for line in path.read_text().splitlines() if line.strip()]})
-    return table["id" if "id" in table else table.columns[0]].astype(str).tolist()
+    try:
+        if path.suffix == ".parquet":
+            table = read_table(path)
+        elif path.suffix == ".csv":
+            table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        else:
+            lines = path.read_text(encoding="utf-8-sig").splitlines()
+            return pd.Series([line.strip() for line in lines if line.strip()], dtype=object)
+    except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        what = f"{path} cannot be read ({str(error).splitlines()[0]})"
+        raise InputError(
+            f"forget.file: {what}; a CSV or Parquet file, or a text of one id a line, is needed"
+        ) from None
+    return table["id"].astype(str).rename(None) if "id" in table else table.iloc[:, 0].astype(str)
 
 
 def most_memorised(path: Path, pool: pd.DataFrame, size: int) -> set[str]:
