@@ -1,7 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from lethe.params_data import Dataset, Forget, General, built_in, kind
+from lethe.params_data import Dataset, Forget, General, built_in, kind, local_names
 
 CASES = [
     ("docstrings", "built-in"),
@@ -57,6 +57,12 @@ WRONG = [
     ({"source": "a.npy"}, "tokenizer: a folder for a .npy file"),
     ({"source": "a.csv", "tokenizer": "t"}, "tokenizer: a folder for a .npy file"),
     ({"source": "a.jsonl", "columns": ["text"]}, "columns: names for a CSV file"),
+    (
+        {"source": "a.npy", "tokenizer": "t", "subject": "who"},
+        "subject: 'who'; an array of token ids has no columns",
+    ),
+    ({"source": "a.csv", "text": []}, "text: (); at least one column"),
+    ({"source": "a.csv", "columns": ["a", "a"]}, "columns: a, a: each name may appear once"),
     ({"source": "a.csv", "similarity": 0}, "similarity"),
     ({"source": "a.csv", "sizes": {"train": 1}}, "sizes.train"),
     ({"source": "a.csv", "colour": 1}, "colour"),
@@ -87,3 +93,12 @@ def test_wrong_forget_set_is_named(value, message):
     with pytest.raises(ValidationError) as error:
         Forget.model_validate(value)
     assert message in str(error.value)
+
+
+def test_any_name_but_those_of_the_package_may_be_that_of_a_file():
+    from lethe.models import PACKAGED
+    from lethe.tiny_models import TINY
+
+    named = [*built_in(), *TINY, *PACKAGED, "tfidf"]
+    assert [local_names({"source": name}) for name in named] == [{}] * len(named)
+    assert local_names({"file": "request", "size": 3, "label": "x"}) == {"file": "request"}

@@ -146,11 +146,10 @@ def sources_of(study: params.Study) -> list[Any]:
 
 def check_files(name: str, study: params.Study) -> None:
     """Raise InputError if a file that the study names is not there."""
-    named = {
-        "dataset.source": study.dataset.source if kind(study.dataset.source) in ("table", "tokens") else None,
-        "dataset.tokenizer": study.dataset.tokenizer,
-        "forget.file": study.forget.file,
-    }
+    named = {"model.tokenizer": study.model.tokenizer, "forget.file": study.forget.file}
+    for key, source in zip(("dataset", "dataset.general"), sources_of(study), strict=False):
+        named[f"{key}.source"] = source.source if kind(source.source) in ("table", "tokens") else None
+        named[f"{key}.tokenizer"] = source.tokenizer
     for place, task in enumerate(study.score.tasks):
         named[f"score.tasks.{place}"] = task if task.endswith(".yaml") else None
     for key, path in named.items():

@@ -15,6 +15,8 @@ TABLES = (".csv", ".jsonl", ".json", ".parquet")
 TOKENS = (".npy",)
 # keys whose value may be a local file or folder
 LOCAL = {"source", "file", "tokenizer", "embedding", "encoder"}
+# which, for one of these, stands for something else: models that come with the package, an embedding
+OTHERS = {"minilm", "tiny-bert", "tiny-gpt-neo", "tfidf"}
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
@@ -33,7 +35,11 @@ def has_options(name: str) -> bool:
 
 def local_names(block: dict[str, Any]) -> dict[str, str]:
     """The entries of a block of parameters whose value may name a local file or folder."""
-    return {k: v for k, v in block.items() if k in LOCAL and isinstance(v, str) and ("/" in v or "." in v)}
+    return {
+        k: v
+        for k, v in block.items()
+        if k in LOCAL and isinstance(v, str) and v not in {*built_in(), *OTHERS}
+    }
 
 
 def kind(source: str) -> Literal["built-in", "table", "tokens", "folder", "hub"] | None:
@@ -102,6 +108,16 @@ class Source(Block):
             self.check_columns()
         if (kind(self.source) == "tokens") != (self.tokenizer is not None):
             raise ValueError("tokenizer: a folder for a .npy file of token ids, null for other sources")
+        if kind(self.source) == "tokens":
+            for field, only in (("text", "text"), ("label", None), ("id", None), ("subject", None)):
+                if getattr(self, field) != only:
+                    raise ValueError(
+                        f"{field}: {getattr(self, field)!r}; an array of token ids has no columns"
+                    )
+        if not self.text:
+            raise ValueError(f"text: {self.text!r}; at least one column is needed")
+        if self.columns and len(set(self.columns)) < len(self.columns):
+            raise ValueError(f"columns: {', '.join(self.columns)}: each name may appear once")
         if self.columns and not self.source.removesuffix(".gz").endswith(".csv"):
             raise ValueError("columns: names for a CSV file without a header, null for other sources")
         return self

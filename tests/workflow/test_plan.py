@@ -168,3 +168,32 @@ def test_a_variant_is_scored_with_its_perturbation_alone(dependencies, tmp_path,
     assert files["+shift-3"] - files["+relearn-2"] == {"lethe/perturbations/shift.py"}
     assert "lethe/engine.py" in json.loads(of["+relearn-2"].sources)
     assert "lethe/engine.py" not in json.loads(of["+shift-3"].sources)
+
+
+def test_every_file_of_a_study_is_there_and_its_content_counts(dependencies, tmp_path, monkeypatch):
+    import plan
+
+    from lethe import params
+    from lethe.errors import InputError
+
+    monkeypatch.chdir(tmp_path)
+    content = yaml.safe_load((HERE / "params_tiny.yaml").read_text())
+    study = content["studies"]["records"]
+    study["forget"] = {"strategy": "ids", "file": "request"}  # a name without a folder and a suffix
+
+    def jobs():
+        return plan.jobs(params.check(content, "params.yaml"), dependencies.Digests(tmp_path / "digests"))
+
+    with pytest.raises(InputError, match=r"forget.file: request: no such file"):
+        jobs()
+    (tmp_path / "request").write_text("r1")
+    before = jobs()["forget"]["records/0"]
+    (tmp_path / "request").write_text("r2 and r3")
+    assert jobs()["forget"]["records/0"] != before
+    study["dataset"]["general"] = {"source": "other.csv"}
+    with pytest.raises(InputError, match=r"dataset.general.source: other.csv: no such file"):
+        jobs()
+    study["dataset"].pop("general")
+    study["model"] = {"source": "tiny-gpt-neo", "tokenizer": "words"}
+    with pytest.raises(InputError, match=r"model.tokenizer: words: no such file"):
+        jobs()
