@@ -103,6 +103,21 @@ def test_size_of_general_text(tmp_path):
     assert facts["dropped"]["left_over"] == 5 + 9
 
 
+def test_an_id_that_general_text_has_too_is_named(tmp_path):
+    other = general(tmp_path, range(60, 80))
+    table = rows().assign(key=[f"general/{i}" for i in range(40)])
+    with pytest.raises(InputError, match=r"dataset\.id: 'general/0' is the id of a general text, too"):
+        prepared(tmp_path, table, task="generation", general=other, id="key")
+
+
+def test_a_text_taken_for_a_label_is_not_shown(tmp_path):
+    with pytest.raises(
+        InputError, match="40 of 40 classes have one example, the first that of record '0'"
+    ) as error:
+        prepared(tmp_path, rows(), label="text")
+    assert text(0) not in str(error.value)
+
+
 def test_limit_draws_rows_before_anything_else(tmp_path):
     examples, facts = prepared(tmp_path, rows(90), limit=35)
     assert len(examples) == 35
@@ -145,7 +160,11 @@ FAULTS = [
     (rows(), {"text": "body"}, r"dataset\.text: .*table\.csv has no column 'body'; allowed: text, label"),
     (rows(), {"label": "topic"}, r"dataset\.label: .*table\.csv has no column 'topic'; allowed: text, label"),
     (rows().drop(columns="label"), {}, r"dataset\.label: .*table\.csv has no column 'label'; allowed: text"),
-    (lonely(), {}, r"dataset\.label: class 'alone' has one example; each class needs at least two"),
+    (
+        lonely(),
+        {},
+        r"dataset\.label: 1 of 3 classes have one example, the first that of record '0'; each class needs at least two",
+    ),
     (
         rows(label=["same"] * 40),
         {},

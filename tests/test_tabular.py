@@ -67,6 +67,12 @@ def written(folder, name, content):
     return path
 
 
+def damaged(path):
+    """A gzip file whose first block is of a type that there is not."""
+    path.write_bytes(gzip.compress(b"", mtime=0)[:10] + b"\x07" * 20)
+    return path
+
+
 def test_errors_name_file_key_and_what_is_allowed(tmp_path):
     table = written(tmp_path, "table.csv", "text,label\nsecret words,1\nmore,\n")
     cases = [
@@ -99,6 +105,16 @@ def test_errors_name_file_key_and_what_is_allowed(tmp_path):
             {"path": written(tmp_path, "g.jsonl", '{"text": 5}')},
             "dataset.text: row 0 of column 'text' .* holds a int",
         ),
+        (  # the first column would be taken for names of the rows, and `text` be what is after the comma
+            {"path": written(tmp_path, "h.csv", "id,text\na,hello, secret\n")},
+            "h.csv cannot be read as csv: rows have more values than the header has names",
+        ),
+        ({"path": damaged(tmp_path / "i.jsonl.gz")}, "i.jsonl.gz cannot be read as jsonl: .*decompressing"),
+        ({"path": damaged(tmp_path / "j.csv.gz")}, "j.csv.gz cannot be read as csv: .*decompressing"),
+        (
+            {"path": written(tmp_path, "k.jsonl", '{"text": "x", "id": ["secret", "y"]}'), "id": "id"},
+            "dataset.id: row 0 of column 'id' .* holds a list",
+        ),
     ]
     for columns, message in cases:
         with pytest.raises(InputError, match=message) as error:
@@ -127,6 +143,28 @@ def test_folder_in_the_layout_of_the_hub(tmp_path, hub_cache):
     assert list(origin) == ["sha256"]
     with pytest.raises(InputError, match="split nothing cannot be loaded"):
         read(folder, split="nothing")
+
+
+@pytest.mark.parametrize("tags", [[0, -1], None])
+def test_words_without_a_tag_are_named(tmp_path, hub_cache, tags):
+    from datasets import ClassLabel, Dataset, Features, Sequence, Value
+
+    features = Features(
+        {"words": Sequence(Value("string")), "tags": Sequence(ClassLabel(names=["O", "B-X"]))}
+    )
+    table = {"words": [["a", "b"]] * 2, "tags": [[0, 1], tags]}
+    (tmp_path / "corpus").mkdir()
+    Dataset.from_dict(table, features=features).to_parquet(tmp_path / "corpus" / "train.parquet")
+    source = Source(source=str(tmp_path / "corpus"), text="words", label="tags")
+    with pytest.raises(InputError, match=r"dataset\.label: row 1 of column 'tags' .* holds no list of text"):
+        tabular.tagged_examples(source, "dataset")
+
+
+def test_a_folder_with_a_script_is_an_error(tmp_path, hub_cache):
+    (tmp_path / "corpus").mkdir()
+    (tmp_path / "corpus" / "corpus.py").write_text("raise SystemExit")
+    with pytest.raises(InputError, match=r"dataset.source: .*corpus.* cannot be loaded: .*corpus.py"):
+        read(tmp_path / "corpus")
 
 
 def fake_hub(monkeypatch):
@@ -188,6 +226,13 @@ def array(tmp_path):
 
 def read_tokens(path, tokenizer):
     return tokens.examples(Source(source=str(path), tokenizer=str(tokenizer)), "dataset")
+
+
+def test_a_damaged_tokenizer_is_named(array):
+    folder = array[0].parent / "tokenizer"
+    (folder / "tokenizer.json").write_text("{}")
+    with pytest.raises(InputError, match=r"dataset\.tokenizer: .*tokenizer cannot be read"):
+        read_tokens(array[0], folder)
 
 
 def test_tokens_are_kept_and_decoded(array):

@@ -41,7 +41,7 @@ def prepare(cfg: dict[str, Any], out: str | Path) -> None:
     table, facts = gathered(dataset, seed, tagged=task == "tagging")
     table = clustered(table, dataset, facts["dropped"])
     if task != "generation":
-        check_classes(labels_of(table))
+        check_classes(table)
     table["split"] = split_names(table, dataset, seed)
     facts["dropped"]["left_over"] = int((table["split"] == UNUSED).sum())
     table = table[table["split"] != UNUSED]
@@ -71,6 +71,8 @@ def gathered(dataset: Dataset, seed: int, tagged: bool) -> tuple[pd.DataFrame, d
     if dataset.general is not None:
         other, origin, empty = load(dataset.general, seed, "dataset.general")
         other = other.assign(id="general/" + other["id"], general=True)
+        if len(both := sorted({*table["id"]} & {*other["id"]})):
+            raise InputError(f"dataset.id: {both[0]!r} is the id of a general text, too; allowed: others")
         table = pd.concat([table, other], ignore_index=True)
         facts["general"] = {"source": dataset.general.source, "origin": origin}
         facts["dropped"]["general_empty"] = empty

@@ -62,10 +62,17 @@ def labels_of(frame: pd.DataFrame) -> pd.Series:
     return frame["tags"].explode() if "tags" in frame else frame["label"]
 
 
-def check_classes(labels: pd.Series, key: str = "dataset") -> None:
-    """Raise InputError unless there are at least two classes and each has at least two examples."""
+def check_classes(table: pd.DataFrame, key: str = "dataset") -> None:
+    """Raise InputError unless there are at least two classes and each has at least two examples.
+
+    Records are named, not classes: what was taken for the column of the label might be a text.
+    """
+    labels = labels_of(table)
     counts = labels.value_counts()
     if len(counts) < 2:
         raise InputError(f"{key}.label: {len(counts)} class in the data; classification needs at least two")
-    for label in sorted(counts[counts < 2].index):
-        raise InputError(f"{key}.label: class {label!r} has one example; each class needs at least two")
+    if (counts < 2).any():
+        first = table["id"][labels.index[labels.map(counts) < 2][0]]
+        few = f"{int((counts < 2).sum())} of {len(counts)} classes"
+        what = f"{few} have one example, the first that of record {first!r}"
+        raise InputError(f"{key}.label: {what}; each class needs at least two")

@@ -27,7 +27,12 @@ def read(source: Source, key: str) -> tuple[pd.DataFrame, dict[str, Any]]:
         origin = {"revision": revision}
     try:
         data = load_dataset(source.source, source.config, revision=revision, split=source.split)
-    except (DatasetsError, OSError, ValueError) as error:
+    except (
+        DatasetsError,
+        OSError,
+        ValueError,
+        RuntimeError,
+    ) as error:  # the last of a script, which is not run
         where = f"{source.source}, config {source.config}, split {source.split}"
         raise InputError(f"{key}.source: {where} cannot be loaded: {first_line(error)}") from None
     table = data.to_pandas()
@@ -38,7 +43,12 @@ def read(source: Source, key: str) -> tuple[pd.DataFrame, dict[str, Any]]:
             ]
         each = getattr(feature, "feature", None)
         if isinstance(each, ClassLabel):  # a tag of each word
-            table[name] = [[each.int2str(int(index)) for index in indices] for indices in table[name]]
+            table[name] = [
+                None
+                if indices is None
+                else [each.int2str(int(index)) if index >= 0 else None for index in indices]
+                for indices in table[name]
+            ]
     return table, origin
 
 

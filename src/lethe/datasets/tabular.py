@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,10 @@ def lists(table: pd.DataFrame, source: Source, key: str, field: str, name: str) 
 def values(table: pd.DataFrame, source: Source, key: str, field: str, name: str) -> list[str | None]:
     """A column of names as text; only a subject may be missing."""
     found = column(table, source, key, field, name)
+    for row, value in enumerate(found):
+        if isinstance(value, list | dict | np.ndarray):
+            what = f"row {row} of column {name!r} of {source.source} holds a {type(value).__name__}"
+            raise InputError(f"{key}.{field}: {what}; a column of names is needed")
     missing = (found.isna() | (found.astype(object) == "")).tolist()
     if any(missing) and field != "subject":
         row = missing.index(True)
@@ -152,6 +157,7 @@ def read_file(source: Source, key: str) -> pd.DataFrame:
         pd.errors.ParserError,
         pd.errors.EmptyDataError,
         ValueError,
+        zlib.error,
     ) as error:
         if isinstance(error, InputError):
             raise
@@ -169,6 +175,10 @@ def read_csv(source: Source, key: str) -> pd.DataFrame:
     """All cells as text: 007 stays 007, and NA is a word."""
     header = None if source.columns else 0
     table = pd.read_csv(source.source, header=header, dtype=str, keep_default_na=False)
+    if len(table) and not isinstance(
+        table.index, pd.RangeIndex
+    ):  # or all values would be one column to the right
+        raise ValueError("rows have more values than the header has names")
     if source.columns:
         if len(source.columns) != table.shape[1]:
             names = ", ".join(source.columns)

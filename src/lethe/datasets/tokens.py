@@ -64,11 +64,14 @@ def read_array(source: Source, key: str) -> np.ndarray:
 
 def read_tokenizer(folder: Path, key: str) -> Tokenizer | ByteLevelBPETokenizer:
     """The tokenizer of a folder: `tokenizer.json`, or the `vocab.json` and `merges.txt` of a byte-level BPE."""
-    if (folder / "tokenizer.json").is_file():
-        return Tokenizer.from_file(str(folder / "tokenizer.json"))
     vocabulary, merges = folder / "vocab.json", folder / "merges.txt"
-    if vocabulary.is_file() and merges.is_file():
-        return ByteLevelBPETokenizer.from_file(str(vocabulary), str(merges))
+    try:
+        if (folder / "tokenizer.json").is_file():
+            return Tokenizer.from_file(str(folder / "tokenizer.json"))
+        if vocabulary.is_file() and merges.is_file():
+            return ByteLevelBPETokenizer.from_file(str(vocabulary), str(merges))
+    except Exception as error:  # the library raises no other type
+        raise InputError(f"{key}.tokenizer: {folder} cannot be read: {str(error).splitlines()[0]}") from None
     raise InputError(
         f"{key}.tokenizer: {folder} holds no tokenizer; tokenizer.json, or vocab.json and merges.txt, needed"
     )
