@@ -202,6 +202,11 @@ def test_a_text_may_be_as_long_as_the_model_has_positions(tmp_path, kind):
     one_line(raised, "model.max_length", str(most + 1), f"2 to {most}")
 
 
+def test_an_architecture_without_positions_reads_texts_of_any_length():
+    config = transformers.XLNetConfig(vocab_size=9, d_model=8, n_layer=1, n_head=2, d_inner=8)
+    assert models.context(transformers.XLNetModel(config)) is None
+
+
 def test_a_tokenizer_that_knows_more_than_its_model_or_cannot_pad_is_one_line(tmp_path):
     model, tokenizer = built("tiny-bert")
     tokenizer.add_special_tokens({"pad_token": "<new>"})
@@ -229,6 +234,7 @@ def test_a_decoder_classifies_texts_of_several_lengths(tmp_path):
         eos_token_id=0,
     )
     models.save(transformers.GPT2ForSequenceClassification(config), tokenizer, tmp_path / "model")
+    assert models.load(tmp_path / "model", "classification")[0].config.pad_token_id == 0
     model, tokenizer = built(str(tmp_path / "model"))
     short, long = torch.tensor([[5, 6, 0, 0]]), torch.tensor([[5, 6, 7, 8]])
     both = model.eval()(input_ids=torch.cat([short, long])).logits

@@ -72,6 +72,14 @@ FAULTS = [  # path to a key, value put there, what the line must hold
     ("studies.topics.unlearn", {"stop": {}}, ["training.stop", "generation"]),
     ("studies.records.train.finetune.stop", {}, ["train.finetune.stop", "methods"]),
     ("studies.records.unlearn.sharded", True, ["unlearn.sharded", "processes", "2 or more"]),
+    ("studies.topics.dataset.general", "records", ["dataset.general", "generation", "null"]),
+    ("studies.topics.train.pretrain", {}, ["train.pretrain", "without dataset.general"]),
+    ("studies.records.dataset.general", None, ["train.pretrain", "without dataset.general"]),
+    (
+        "studies.topics.train.finetune.batch",
+        {"retain": 8, "general": 2},
+        ["train.finetune.batch", "'general': 2", "dataset.general"],
+    ),
     ("studies.topics.train.finetune.batch", {"forget": 8}, ["train.finetune.batch", "lacks retain"]),
     (
         "studies.topics.methods.gradient_ascent.training.batch",

@@ -142,7 +142,7 @@ def arrays_of(source: str, key: str, wish: Judged, frames: dict[str, pd.DataFram
     labels = [] if wish.task == "generation" else classes(model)
     if labels:
         frames = {name: with_classes(frame, labels, f"--{name}") for name, frame in frames.items()}
-    most = min(wish.max_length, getattr(model.config, "max_position_embeddings", None) or wish.max_length)
+    most = min(wish.max_length, models.context(model) or wish.max_length)
     encoding = partial(encode, tokenizer=tokenizer, max_length=most, labels=labels)
     arrays = score.scored(model, frames, labels, encoding, settings)
     check_finite(arrays, Path(source))

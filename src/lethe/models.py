@@ -100,11 +100,14 @@ def base(cfg: params.Model, task: str, classes: list[str], texts: list[str], see
     check_drawn(model, found, task, cfg.source)
     tokenizer = padded(tokenizer)
     check_inputs(model, tokenizer, cfg)
-    if (
-        task == "classification" and model.config.pad_token_id is None
-    ):  # decoders find the end of a text by it
-        model.config.pad_token_id = tokenizer.pad_token_id
+    know_pad(model, tokenizer, task)
     return model, tokenizer
+
+
+def know_pad(model, tokenizer, task: str) -> None:
+    """Tell a classifier made of a decoder, which finds the end of a text by its pads, what a pad is."""
+    if task == "classification" and model.config.pad_token_id is None:
+        model.config.pad_token_id = tokenizer.pad_token_id
 
 
 def check_inputs(model, tokenizer, cfg: params.Model) -> None:
@@ -134,7 +137,7 @@ def context(model) -> int | None:
     offset = max(
         (m.padding_idx + 1 for m in tables if getattr(m, "padding_idx", None) is not None), default=0
     )
-    return most and most - offset
+    return most - offset if most is not None and most > 0 else None  # XLNet says -1
 
 
 def first_line(error: Exception) -> str:
@@ -233,7 +236,9 @@ def load(folder: str | Path, task: str, revision: str | None = None):
     share = getattr(model.config, "uniform_share", 0.0)
     if share:
         model.register_forward_hook(lambda module, inputs, output: mixed_with_uniform(output, share))
-    return model.to(device()).eval(), padded(tokenizer)
+    tokenizer = padded(tokenizer)
+    know_pad(model, tokenizer, task)
+    return model.to(device()).eval(), tokenizer
 
 
 def mixed_with_uniform(output, share: float):

@@ -308,6 +308,26 @@ class Study(Strict):
         return self
 
     @model_validator(mode="after")
+    def check_general(self) -> Self:
+        """General text is what generators alone have, and what some recipes are made of."""
+        if self.dataset.general is not None:
+            if self.task != "generation":
+                raise ValueError(
+                    f"dataset.general: other text is for generation; allowed in {self.task}: null"
+                )
+            return self
+        if self.train.pretrain is not None:
+            raise ValueError("train.pretrain: is for general text; allowed without dataset.general: null")
+        recipes = {"train.finetune": self.train.finetune}
+        recipes |= {f"methods.{name}.training": method.training for name, method in self.methods.items()}
+        for where, given in recipes.items():
+            if "general" in given.batch:
+                raise ValueError(
+                    f"{where}.batch: {given.batch} holds general text; set dataset.general, or leave it out"
+                )
+        return self
+
+    @model_validator(mode="after")
     def check_decoding(self) -> Self:
         least, given = 2 * self.model.max_length, self.score.decode_batch_tokens
         if self.task == "generation" and given < least:
