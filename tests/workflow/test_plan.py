@@ -190,10 +190,11 @@ def test_every_file_of_a_study_is_there_and_its_content_counts(dependencies, tmp
     before = jobs()["forget"]["records/0"]
     (tmp_path / "request").write_text("r2 and r3")
     assert jobs()["forget"]["records/0"] != before
+    general = study["dataset"]["general"]
     study["dataset"]["general"] = {"source": "other.csv"}
     with pytest.raises(InputError, match=r"dataset.general.source: other.csv: no such file"):
         jobs()
-    study["dataset"].pop("general")
+    study["dataset"]["general"] = general
     study["model"] = {"source": "tiny-gpt-neo", "tokenizer": "words"}
     with pytest.raises(InputError, match=r"model.tokenizer: words: no such file"):
         jobs()
