@@ -4,7 +4,6 @@ import logging
 from itertools import pairwise
 from types import SimpleNamespace
 
-import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -81,9 +80,11 @@ def test_tokens_of_another_tokenizer_are_not_taken_for_its_own(known):
     assert [other.decode(ids[1:-1]) for ids in unpadded(encoded)] == WORDS
 
 
-def test_a_table_where_only_some_rows_have_tokens_is_encoded_as_text():
-    encoded = encode(frame(tokens=[np.array([5, 6]), None, None]), PLAIN, 100, [])
-    assert unpadded(encoded) == unpadded(encode(frame(), PLAIN, 100, []))
+def test_rows_without_tokens_are_encoded_beside_rows_that_have_them():
+    """As analogues are, some of which are general text: each is read as where it stands alone."""
+    tokens = [PLAIN(WORDS[0])["input_ids"], None, None]
+    encoded = unpadded(encode(frame(tokens=tokens), PLAIN, 100, []))
+    assert encoded == [tokens[0], *unpadded(encode(frame(), PLAIN, 100, []))[1:]]
 
 
 def test_a_tokenizer_without_an_end_is_an_error():

@@ -58,8 +58,8 @@ def encode(frame: pd.DataFrame, tokenizer, max_length: int, labels: list[str]) -
     """Rows of a set of examples; texts longer than the context are cut, counted and logged.
 
     Labelled text gets the tokenizer's own special tokens; text to be modelled a beginning and an end token.
-    Given token ids are taken as they are where the tokenizer reads the same text in them; where it is another than the
-    one that made them, it splits the text itself. A tag is the label of the first token of its word.
+    Given token ids are taken as they are where the tokenizer reads the same texts in them; where it is another than
+    the one that made them, it splits the texts itself. A tag is the label of the first token of its word.
 
     Raises:
         InputError: the tokenizer cannot do it, or no tagged word of a text is left.
@@ -69,15 +69,18 @@ def encode(frame: pd.DataFrame, tokenizer, max_length: int, labels: list[str]) -
         raise InputError(
             f"model: {tokenizer.name_or_path}: its tokenizer does not say where tokens lie in a text"
         )
-    if "tokens" in frame and frame["tokens"].notna().all() and reads_the_same(tokenizer, frame):
-        sequences = [list(map(int, t)) for t in frame["tokens"]]
-    elif labels:
-        found = tokenizer(frame["text"].tolist(), truncation=False, return_offsets_mapping=tagged)
-        sequences = found["input_ids"]
-    else:
+    given = own_tokens(frame, tokenizer)
+    texts = [text for row, text in enumerate(frame["text"]) if row not in given]
+    made: list[list[int]] = []
+    if labels:
+        found = tokenizer(texts, truncation=False, return_offsets_mapping=tagged)
+        made = found["input_ids"]
+    elif texts:
         check_end(tokenizer)
-        plain = tokenizer(frame["text"].tolist(), add_special_tokens=False)["input_ids"]
-        sequences = [[tokenizer.bos_token_id, *ids, tokenizer.eos_token_id] for ids in plain]
+        plain = tokenizer(texts, add_special_tokens=False)["input_ids"]
+        made = [[tokenizer.bos_token_id, *ids, tokenizer.eos_token_id] for ids in plain]
+    rest = iter(made)
+    sequences = [given[row] if row in given else next(rest) for row in range(len(frame))]
     long = sum(len(s) > max_length for s in sequences)
     if long:
         name = frame["split"].iloc[0]
@@ -99,13 +102,18 @@ def check_end(tokenizer) -> None:
         raise InputError(f"model: {tokenizer.name_or_path}: its tokenizer has no end of text; one is needed")
 
 
-def reads_the_same(tokenizer, frame: pd.DataFrame) -> bool:
-    """Are the given token ids of texts ids of this tokenizer, which stand for the same texts?"""
-    rows = [list(map(int, t)) for t in frame["tokens"]]
-    if max(map(max, rows)) >= len(tokenizer):
-        return False
-    read = tokenizer.batch_decode(rows, skip_special_tokens=False, clean_up_tokenization_spaces=False)
-    return read == frame["text"].tolist()
+def own_tokens(frame: pd.DataFrame, tokenizer) -> dict[int, list[int]]:
+    """Row -> its given token ids; none at all unless this tokenizer reads the texts of their rows in them."""
+    if "tokens" not in frame:
+        return {}
+    rows = np.flatnonzero(frame["tokens"].notna()).tolist()
+    given = {row: list(map(int, frame["tokens"].iloc[row])) for row in rows}
+    if not given or max(map(max, given.values())) >= len(tokenizer):
+        return {}
+    read = tokenizer.batch_decode(
+        list(given.values()), skip_special_tokens=False, clean_up_tokenization_spaces=False
+    )
+    return given if read == frame["text"].iloc[list(given)].tolist() else {}
 
 
 def token_labels(frame: pd.DataFrame, spans: list, rows: Rows, labels: list[str]) -> torch.Tensor:
