@@ -1,6 +1,6 @@
 """Typed, validated parameters: the one description of what params.yaml may hold.
 
-The JSON schema in workflow/schemas is generated from these classes; `load` turns a bad file into one line.
+`load` turns a bad file into one line.
 """
 
 from __future__ import annotations

@@ -139,6 +139,14 @@ def test_blind_attack_finds_nothing_where_there_is_no_shift(together):
     assert np.mean(found) == pytest.approx(0.5, abs=3 * 0.075 * math.sqrt(together / 6))
 
 
+def test_an_attack_that_is_wrong_by_chance_is_no_leak(monkeypatch):
+    sets = np.repeat(["forget", "test"], [20, 60])
+    wrong = (sets == "forget") + np.linspace(0, 0.1, 80)  # members score higher, which says the opposite
+    monkeypatch.setattr("lethe.metrics.blind.blind_score", lambda *args: wrong)
+    _, found = blind(["word"] * 80, np.arange(80), {"sets": sets}, Measure(bootstrap=20), 0)
+    assert found["blind_auc_high"] < 0.5 and found["blind_leak"] == 0
+
+
 def test_blind_control_flags_a_leak_and_leaves_out_what_is_not_matched():
     sets = np.repeat(["forget", "retain", "test"], [20, 5, 60])
     words = texts(COMMON, 85, np.random.default_rng(1))

@@ -69,7 +69,9 @@ def blind(
         seed: of the folds and of the bootstrap.
     Returns:
         (N,) score, masked outside the examples that are judged; `blind_auc` with its interval, the true positive
-        rates of every attack, and `blind_leak`: 1 if the interval excludes 0.5, so that the sets differ, else 0.
+        rates of every attack, and `blind_leak`: 1 if the interval lies above 0.5, so that the sets differ, else 0;
+        below it, an attack on texts it has not learnt from finds nothing. As the folds share texts the interval is too
+        narrow: of 160 pairs of sets that were drawn alike 12 leaked, where 4 should.
         All masked, and no number, where the forget set is a single group, such as one person who is to be forgotten:
         nothing could be learnt from others.
     """
@@ -82,6 +84,6 @@ def blind(
     score = blind_score(chosen, sets == "forget", group[judged], seed)
     found = membership("blind", score, {"sets": sets}, settings, seed)
     found.pop("blind_over_unlearned")  # says nothing without a model
-    found["blind_leak"] = float(not found["blind_auc_low"] <= 0.5 <= found["blind_auc_high"])
+    found["blind_leak"] = float(found["blind_auc_low"] > 0.5)
     column[judged] = score
     return column, found

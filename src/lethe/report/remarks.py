@@ -77,9 +77,11 @@ def blind(results: Results, found: dict) -> list[str]:
     mean = found["blind"]["blind_auc"]["mean"]
     text = f"Blind control: an attack that sees only the texts, no model, has AUC {mean:.2f}"
     if not leaks:
-        return [f"{text}; its intervals hold 0.5: no sign that forget and test differ in their words."]
+        return [
+            f"{text}; no interval of it lies above 0.5: no sign that forget and test differ in their words."
+        ]
     return [
-        f"{text}, with intervals that exclude 0.5 in {len(leaks)} of {len(judged)} seeds: forget and test "
+        f"{text}, with intervals above 0.5 in {len(leaks)} of {len(judged)} seeds: forget and test "
         "differ in their words, and so does every attack's AUC. Compare with retrain, or set measure.matched."
     ]
 
