@@ -143,7 +143,7 @@ def test_an_attack_that_is_wrong_by_chance_is_no_leak(monkeypatch):
     sets = np.repeat(["forget", "test"], [20, 60])
     wrong = (sets == "forget") + np.linspace(0, 0.1, 80)  # members score higher, which says the opposite
     monkeypatch.setattr("lethe.metrics.blind.blind_score", lambda *args: wrong)
-    _, found = blind(["word"] * 80, np.arange(80), {"sets": sets}, Measure(bootstrap=20), 0)
+    _, found = blind(["word"] * 80, np.arange(80), {"sets": sets}, Measure(bootstrap=100), 0)
     assert found["blind_auc_high"] < 0.5 and found["blind_leak"] == 0
 
 
