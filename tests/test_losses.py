@@ -5,6 +5,7 @@ import math
 import pytest
 import tiny
 import torch
+import transformers
 
 from lethe import losses
 from lethe.losses import Rows
@@ -106,3 +107,15 @@ def test_mean_pooling_ignores_pads():
     hidden = torch.tensor([[[1.0], [3.0], [100.0]]])
     assert losses.pooled(hidden, rows, "mean").item() == 2.0
     assert losses.pooled(hidden, rows, "cls").item() == 1.0
+    assert losses.pooled(hidden, rows, "last").item() == 3.0
+
+
+def test_the_embedding_of_a_decoder_is_that_of_the_token_its_head_reads():
+    torch.manual_seed(0)
+    config = transformers.GPT2Config(
+        vocab_size=50, n_embd=16, n_layer=1, n_head=2, n_positions=12, pad_token_id=0, num_labels=3
+    )
+    model = transformers.GPT2ForSequenceClassification(config).eval()
+    rows = Rows(torch.tensor([[5, 6, 7, 8], [5, 9, 0, 0]]), torch.tensor([4, 2]), torch.tensor([0, 1]))
+    logits, embedding = losses.logits_and_embedding(model, rows)
+    torch.testing.assert_close(model.score(embedding), logits)

@@ -167,17 +167,29 @@ def mean_prediction(values: Tensor, rows: Rows) -> Tensor:
 def pooled(hidden: Tensor, rows: Rows, pooling: str) -> Tensor:
     """(P, H) a vector for each of the rows' classes: the token's own that has the tag.
 
-    For the one label of a text, the first token's (`cls`) or the mean over tokens (`mean`).
+    For the one label of a text, the first token's (`cls`), the last one's (`last`) or the mean over tokens (`mean`).
     """
     if rows.tagged:
         return hidden[rows.scored]
     if pooling == "cls":
         return hidden[:, 0]
+    if pooling == "last":
+        return hidden[torch.arange(len(rows), device=hidden.device), rows.lengths - 1]
     weight = rows.mask[:, :, None].to(hidden.dtype)
     return (hidden * weight).sum(1) / weight.sum(1)
 
 
 def logits_and_embedding(model, rows: Rows, pooling: str = "cls") -> tuple[Tensor, Tensor]:
-    """Logits and (P, H) last hidden state, pooled, before the classification head, of one pass."""
+    """Logits and (P, H) last hidden state, pooled, before the classification head, of one pass.
+
+    `cls` is the token that the head reads: of a decoder the last, as its first one sees nothing of the text.
+    """
+    if pooling == "cls" and is_decoder(model):
+        pooling = "last"
     output = model(input_ids=rows.input_ids, attention_mask=rows.mask.long(), output_hidden_states=True)
     return output.logits, pooled(output.hidden_states[-1], rows, pooling)
+
+
+def is_decoder(model) -> bool:
+    """Is this a classifier made of a decoder? Those of transformers call their head `score`, those of encoders not."""
+    return any(name.rpartition(".")[2] == "score" for name, _ in model.named_modules())

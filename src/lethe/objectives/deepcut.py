@@ -11,7 +11,7 @@ tagged tokens.
 The paper's public text fixes the sum with weight gamma, the contrastive term after FoCL, repulsion from the own
 class, attraction to the others, and dropout views. Temperature, pooling and the composition of batches are
 our reading; each is a hyperparameter or a parameter of training. An anchor whose batch holds no positive or no
-negative is skipped; a batch without any anchor left contributes 0.
+negative is skipped, which no file counts; a batch without any anchor left contributes 0.
 """
 
 from __future__ import annotations
