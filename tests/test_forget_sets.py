@@ -204,6 +204,7 @@ def test_faults_are_named_in_one_line(tmp_path):
     (tmp_path / "none.txt").write_text("")
     pd.DataFrame({"id": ["r1"], "value": [1.0]}).to_parquet(tmp_path / "v.parquet")
     pd.DataFrame({"name": ["r1"]}).to_parquet(tmp_path / "w.parquet")
+    pd.DataFrame({"id": ["r1"], "value": ["9"]}).to_parquet(tmp_path / "x.parquet")
 
     def file(name):
         return {"file": str(tmp_path / name)}
@@ -241,6 +242,10 @@ def test_faults_are_named_in_one_line(tmp_path):
         (
             {"strategy": "memorised", "size": 1, **file("w.parquet")},
             r"w\.parquet has columns name; id and value",
+        ),
+        (
+            {"strategy": "memorised", "size": 1, **file("x.parquet")},
+            r"x\.parquet has values of type \w+; numbers are needed",
         ),
     ]
     for wish, message in faults:

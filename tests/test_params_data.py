@@ -54,6 +54,8 @@ WRONG = [
         "options.pepole: unknown key; allowed are people, records, kinds",
     ),
     ({"source": "records", "text": "body"}, "text: 'body'; records allows 'text' or null"),
+    ({"source": "a.csv", "split": "test"}, "split: 'test'; only a folder or a Hub id has several"),
+    ({"source": "records", "revision": "v1"}, "revision: 'v1'; only a folder or a Hub id has several"),
     ({"source": "a.npy"}, "tokenizer: a folder for a .npy file"),
     ({"source": "a.csv", "tokenizer": "t"}, "tokenizer: a folder for a .npy file"),
     ({"source": "a.jsonl", "columns": ["text"]}, "columns: names for a CSV file"),

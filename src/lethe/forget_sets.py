@@ -186,6 +186,8 @@ def most_memorised(path: Path, pool: pd.DataFrame, size: int) -> set[str]:
     if not {"id", "value"} <= set(table.columns):
         found = ", ".join(map(str, table.columns))
         raise InputError(f"forget.file: {path} has columns {found}; id and value are needed")
+    if not pd.api.types.is_numeric_dtype(table["value"]):
+        raise InputError(f"forget.file: {path} has values of type {table['value'].dtype}; numbers are needed")
     known = table[table["id"].astype(str).isin(pool["id"])].dropna(subset=["value"]).drop_duplicates("id")
     if len(known) < size:
         raise InputError(

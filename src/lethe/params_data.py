@@ -114,6 +114,10 @@ class Source(Block):
                     raise ValueError(
                         f"{field}: {getattr(self, field)!r}; an array of token ids has no columns"
                     )
+        if kind(self.source) not in ("folder", "hub"):
+            for field, only in (("split", "train"), ("config", None), ("revision", "main")):
+                if (value := getattr(self, field)) != only:
+                    raise ValueError(f"{field}: {value!r}; only a folder or a Hub id has several")
         if not self.text:
             raise ValueError(f"text: {self.text!r}; at least one column is needed")
         if self.columns and len(set(self.columns)) < len(self.columns):
