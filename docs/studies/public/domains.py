@@ -2,7 +2,8 @@
 
     python docs/studies/public/domains.py ../shared/data/pile_domains docs/studies/public/domains.jsonl.gz
 
-The first documents of every DOMAIN.jsonl.gz of a folder, at most 400 of one domain, and of each its first 600 characters.
+The first documents of every DOMAIN.jsonl.gz of a folder, at most 400 of one domain, and of each the first 600
+characters.
 """
 
 import gzip
