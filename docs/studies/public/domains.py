@@ -20,9 +20,9 @@ def main(folder: Path, out: Path) -> None:
         for file in sorted(folder.glob("*.jsonl.gz")):
             domain = file.name.removesuffix(".jsonl.gz")
             with gzip.open(file, "rt", encoding="utf-8") as lines:
-                for row, line in enumerate(islice(lines, DOCUMENTS)):
+                for number, line in enumerate(islice(lines, DOCUMENTS)):
                     text = json.loads(line)["text"][:CHARACTERS]
-                    row = {"id": f"{domain}-{row}", "text": text, "label": domain}
+                    row = {"id": f"{domain}-{number}", "text": text, "label": domain}
                     written.write(json.dumps(row) + "\n")
 
 
