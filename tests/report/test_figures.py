@@ -1,11 +1,14 @@
 """Arithmetic behind the figures."""
 
 import re
+from types import SimpleNamespace
 
+import matplotlib
 import numpy as np
 import pytest
 
 from lethe.report.figures import examples, latent, roc, style, trajectory
+from lethe.sources import names_in
 
 
 def test_curves_are_averaged_vertically():
@@ -109,3 +112,23 @@ def test_examples_are_matched_by_id_and_the_best_memorised_come_first():
     axis = figure.axes[0]
     assert [label.get_text() for label in axis.get_yticklabels()] == ["b", "c", "a"]
     assert axis.images[0].get_array().filled(-1).tolist() == [[1.0, 0.1], [0.5, 0.3], [0.2, -1]]
+
+
+def test_each_of_all_methods_has_a_look_of_its_own():
+    methods = names_in("objectives")
+    results = SimpleNamespace(everyone=methods, methods=methods)
+    colours, markers = style.colours(results), style.markers(results)
+    looks = {(colours[run], markers[run]) for run in [*methods, "base", "original", "retrain"]}
+    assert len(looks) == len(methods) + 3
+
+
+@pytest.mark.parametrize("panels", [1, 2, 3])
+def test_the_legend_of_all_methods_lies_within_the_figure(panels):
+    with matplotlib.rc_context(style.RC):
+        figure, axes = style.panels(panels)
+        for name in names_in("objectives"):
+            axes[0].plot([], [], "o", markersize=8, label=name)
+        style.legend_below(figure, axes[0])
+        figure.draw_without_rendering()
+        box = figure.legends[0].get_window_extent()
+    assert box.x0 >= 0 and box.x1 <= figure.bbox.width

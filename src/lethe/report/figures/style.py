@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 import matplotlib
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -43,18 +44,22 @@ RC: dict[Any, Any] = {
 
 def colours(results: Results) -> dict[str, str]:
     """Colour of each run."""
-    return REFERENCE_COLOURS | {run: METHOD_COLOURS[i] for run, i in places(results).items()}
+    count = len(METHOD_COLOURS)
+    return REFERENCE_COLOURS | {run: METHOD_COLOURS[i % count] for run, i in places(results).items()}
 
 
 def places(results: Results) -> dict[str, int]:
-    """Place of each method in the lists of colours and markers; of one name the same in all studies, if they last."""
+    """Number of each method, for colours and markers; of one name the same in all studies, if the colours last."""
     order = results.everyone if len(results.everyone) <= len(METHOD_COLOURS) else results.methods
-    return {run: order.index(run) % len(METHOD_COLOURS) for run in results.methods}
+    return {run: order.index(run) for run in results.methods}
 
 
 def markers(results: Results) -> dict[str, str]:
-    """Marker of each run."""
-    return REFERENCE_MARKERS | {run: METHOD_MARKERS[i] for run, i in places(results).items()}
+    """Marker of each run; where colours come again, they do so with other markers."""
+    count = len(METHOD_MARKERS)
+    return REFERENCE_MARKERS | {
+        run: METHOD_MARKERS[(i + i // count) % count] for run, i in places(results).items()
+    }
 
 
 def panels(count: int, height: float = 3.2, columns: int = 3) -> tuple[Figure, list[Axes]]:
@@ -70,11 +75,17 @@ def panels(count: int, height: float = 3.2, columns: int = 3) -> tuple[Figure, l
 
 
 def legend_below(figure: Figure, axes: Axes, columns: int = 8) -> None:
-    """One legend for all axes, under them."""
+    """One legend for all axes, under them, in at most so many columns, as many as fit."""
     handles, labels = axes.get_legend_handles_labels()
-    figure.legend(
-        handles, labels, loc="outside lower center", ncols=min(columns, len(labels)), handletextpad=0.4
-    )
+    width = figure.get_size_inches()[0]
+    most = min(columns, len(labels))
+    fitting = (n for n in range(most, 1, -1) if sum(map(inches, np.array_split(labels, n))) < width)
+    figure.legend(handles, labels, loc="outside lower center", ncols=next(fitting, 1), handletextpad=0.4)
+
+
+def inches(labels: np.ndarray) -> float:
+    """Width of a column of a legend, of wide letters, with its markers and its distance to the next."""
+    return 0.08 * max(map(len, labels)) + 0.5
 
 
 def styled(draw, *arguments) -> Figure | None:
