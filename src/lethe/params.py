@@ -135,6 +135,12 @@ class References(Strict):
         """Names of the further retrained models."""
         return [f"retrain-{number}" for number in range(2, self.retrains + 1)]
 
+    @property
+    def recipes(self) -> dict[str, Training]:
+        """Where in a study a recipe stands, and the recipe."""
+        found = {"train.pretrain": self.pretrain, "train.finetune": self.finetune}
+        return {where: recipe for where, recipe in found.items() if recipe is not None}
+
 
 class Shadow(Strict):
     """Shadow models for LiRA and RMIA: retrained without random halves of the texts, shared by all seeds and runs.
@@ -292,19 +298,23 @@ class Study(Strict):
                 )
         return self
 
+    @property
+    def recipes(self) -> dict[str, Training]:
+        """As those of the references, with those of the methods."""
+        own = {f"methods.{name}.training": method.training for name, method in self.methods.items()}
+        return self.train.recipes | own
+
     @model_validator(mode="after")
     def check_batches(self) -> Self:
         """An epoch is a pass over the first role of an objective, in batches of a size that must be given."""
-        recipes: dict[str, tuple[Training | None, str | None]] = {
-            "train.pretrain": (self.train.pretrain, "retain"),
-            "train.finetune": (self.train.finetune, "retain"),
-        }
+        firsts: dict[str, str | None] = dict.fromkeys(self.train.recipes, "retain")
         for name, method in self.methods.items():
             roles = sources.constants_in("objectives", method.objective)["TERMS"].values()
-            recipes[f"methods.{name}.training"] = (method.training, next(iter(roles), None))
-        for where, (given, first) in recipes.items():
-            if given is not None and first is not None and first not in given.batch:
-                raise ValueError(f"{where}.batch: {given.batch} lacks {first}, of which every batch is made")
+            firsts[f"methods.{name}.training"] = next(iter(roles), None)
+        for where, recipe in self.recipes.items():
+            first = firsts[where]
+            if first is not None and first not in recipe.batch:
+                raise ValueError(f"{where}.batch: {recipe.batch} lacks {first}, of which every batch is made")
         return self
 
     @model_validator(mode="after")
@@ -318,12 +328,10 @@ class Study(Strict):
             return self
         if self.train.pretrain is not None:
             raise ValueError("train.pretrain: is for general text; allowed without dataset.general: null")
-        recipes = {"train.finetune": self.train.finetune}
-        recipes |= {f"methods.{name}.training": method.training for name, method in self.methods.items()}
-        for where, given in recipes.items():
-            if "general" in given.batch:
+        for where, recipe in self.recipes.items():
+            if "general" in recipe.batch:
                 raise ValueError(
-                    f"{where}.batch: {given.batch} holds general text; set dataset.general, or leave it out"
+                    f"{where}.batch: {recipe.batch} holds general text; set dataset.general, or leave it out"
                 )
         return self
 
@@ -367,11 +375,9 @@ class Study(Strict):
 
     @model_validator(mode="after")
     def check_stop(self) -> Self:
-        recipes = {"train.pretrain": self.train.pretrain, "train.finetune": self.train.finetune}
-        if self.task != "generation":
-            recipes |= {f"methods.{name}.training": method.training for name, method in self.methods.items()}
+        recipes = self.train.recipes if self.task == "generation" else self.recipes
         for where, recipe in recipes.items():
-            if recipe is not None and recipe.stop is not None:
+            if recipe.stop is not None:
                 raise ValueError(f"{where}.stop: only methods of a generation study stop by memorisation")
         return self
 

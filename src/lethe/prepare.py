@@ -71,7 +71,7 @@ def gathered(dataset: Dataset, seed: int, tagged: bool) -> tuple[pd.DataFrame, d
     if dataset.general is not None:
         other, origin, empty = load(dataset.general, seed, "dataset.general")
         other = other.assign(id="general/" + other["id"], general=True)
-        if len(both := sorted({*table["id"]} & {*other["id"]})):
+        if both := sorted({*table["id"]} & {*other["id"]}):
             raise InputError(f"dataset.id: {both[0]!r} is the id of a general text, too; allowed: others")
         table = pd.concat([table, other], ignore_index=True)
         facts["general"] = {"source": dataset.general.source, "origin": origin}
