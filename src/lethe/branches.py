@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lethe.attention import one_token_at_a_time
 from lethe.decoding import TeacherForced, greedy
+from lethe.fused import one_token_at_a_time
 from lethe.key_values import KeyValues
 
 # (B, V) float32 logits, which may be used up, of the B branches given, and the position of the token to be chosen

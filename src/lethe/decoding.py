@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
+from lethe.fused import fused_gelu
 from lethe.key_values import KeyValues
 
 
@@ -86,7 +87,7 @@ def evaluating(model, float32_head: bool = True) -> Iterator[None]:
         hook = head.register_forward_hook(lambda m, x, _: linear(x[0].float(), m.weight.float(), bias))
     model.eval()
     try:
-        with torch.no_grad():
+        with torch.no_grad(), fused_gelu(model):
             yield
     finally:
         for module, mode in modes:

@@ -28,9 +28,9 @@ from tqdm import tqdm
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from lethe import checkpoints
-from lethe.attention import fuse_attention
 from lethe.batches import Batches, micro_batches
 from lethe.errors import InputError
+from lethe.fused import fuse
 from lethe.optimization import build_optimizer, rate_factor
 from lethe.params import Training
 from lethe.streams import stream_seed
@@ -216,7 +216,7 @@ class Engine:
             self.trained = copy.deepcopy(model)
             model.to("meta" if self.team.rank else "cpu")
         if self.device.type == "cuda":
-            fuse_attention(self.trained)
+            fuse(self.trained)
         adapt_blocks(self.trained, self.recipe)
         # On a CPU a pass copies keys and values as it always did: without, the last bits would change. A GPU has
         # better use for the memory, and a block that is computed again must not enter them twice.

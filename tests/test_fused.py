@@ -1,12 +1,14 @@
-"""Fused attention against that of transformers."""
+"""Fused kernels against the modules of transformers."""
 
 import copy
 
 import pytest
 import torch
 import transformers
+from transformers.activations import NewGELUActivation
 
-from lethe.attention import fuse_attention, one_token_at_a_time
+from lethe.decoding import evaluating
+from lethe.fused import fuse, fuse_gelu, one_token_at_a_time, weighted_sum
 
 WINDOW = 5
 
@@ -20,7 +22,7 @@ def models():
     )  # fmt: skip
     plain = transformers.GPTNeoForCausalLM(config).eval()
     fused = copy.deepcopy(plain)
-    fuse_attention(fused)
+    fuse(fused)
     return plain, fused
 
 
@@ -41,9 +43,7 @@ def test_values_and_gradients_are_those_of_transformers(models, length):
 
 def test_only_passes_with_gradients_are_fused(models, monkeypatch):
     called = []
-    monkeypatch.setattr(
-        "lethe.attention.scaled_dot_product_attention", lambda *a, **k: called.append(1) or a[2]
-    )
+    monkeypatch.setattr("lethe.fused.scaled_dot_product_attention", lambda *a, **k: called.append(1) or a[2])
     tokens = torch.randint(1, 61, (2, 6))
     with torch.no_grad():
         models[1](tokens)
@@ -75,3 +75,42 @@ def test_a_single_token_attends_as_in_transformers(models, monkeypatch, fused):
                 torch.testing.assert_close(out, expected[:, t], rtol=1e-4, atol=1e-5)
     assert seen[-2:] == [24, WINDOW]  # keys of a global layer and of a local one
     assert [layer.__dict__.get("_attn") for layer in model.modules()] == before
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("part", [slice(None), slice(7, 8), slice(3, 9)])
+def test_a_weighted_sum_of_a_part_of_a_cache(dtype, part):
+    random = torch.Generator().manual_seed(3)
+    slab = torch.randn(5, 3, 11, 4, generator=random).to(dtype)
+    value = slab[:4, :, part]
+    weights = torch.rand(4, 3, value.shape[2], generator=random).to(dtype)
+    expected = torch.einsum("bht,bhts->bhs", weights.double(), value.double())
+    for same in (value, value.mT.contiguous().mT):  # numbers of a position side by side, and not
+        torch.testing.assert_close(weighted_sum(weights, same), expected.to(dtype))
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-6), (torch.bfloat16, 1e-2)])
+def test_gelu_is_that_of_transformers(dtype, tolerance):
+    model = torch.nn.Sequential(NewGELUActivation(), torch.nn.GELU())
+    x = torch.linspace(-6, 6, 1001).to(dtype).requires_grad_()
+    expected = model[0](x)
+    (slope,) = torch.autograd.grad(expected.sum(), x)
+    assert fuse_gelu(model) == [model[0]]
+    found = model[0](x)
+    torch.testing.assert_close(found, expected, rtol=tolerance, atol=tolerance)
+    torch.testing.assert_close(
+        *torch.autograd.grad(found.sum(), x), slope, rtol=tolerance, atol=4 * tolerance
+    )
+    assert not torch.equal(found, expected)  # else nothing was exchanged
+    assert fuse_gelu(model) == []
+
+
+@pytest.mark.parametrize(("dtype", "fused"), [(torch.float32, True), (torch.bfloat16, False)])
+def test_gelu_is_fused_while_a_model_in_float32_is_evaluated(models, dtype, fused):
+    model = copy.deepcopy(models[0]).to(dtype)
+    activations = [m for m in model.modules() if isinstance(m, NewGELUActivation)]
+    with evaluating(model):
+        with evaluating(model):
+            pass
+        assert ["forward" in vars(m) for m in activations] == [fused, fused]
+    assert not any("forward" in vars(m) for m in activations)
