@@ -8,7 +8,7 @@ import transformers
 from transformers.activations import NewGELUActivation
 
 from lethe.decoding import evaluating
-from lethe.fused import fuse, fuse_gelu, one_token_at_a_time, weighted_sum
+from lethe.fused import activations, fuse, fused, weighted_sum
 
 WINDOW = 5
 
@@ -58,9 +58,9 @@ def test_decoding_is_as_before(models):
     assert torch.equal(*texts)
 
 
-@pytest.mark.parametrize("fused", [False, True])
-def test_a_single_token_attends_as_in_transformers(models, monkeypatch, fused):
-    model = models[fused]
+@pytest.mark.parametrize("training", [False, True])
+def test_a_single_token_attends_as_in_transformers(models, monkeypatch, training):
+    model = models[training]
     before = [layer.__dict__.get("_attn") for layer in model.modules()]
     tokens = torch.randint(1, 61, (3, 24), generator=torch.Generator().manual_seed(2))
     seen = []
@@ -68,7 +68,7 @@ def test_a_single_token_attends_as_in_transformers(models, monkeypatch, fused):
     monkeypatch.setattr(torch.Tensor, "softmax", lambda x, dim: seen.append(x.shape[-1]) or softmax(x, dim))
     with torch.no_grad():
         expected = model(tokens).logits
-        with one_token_at_a_time(model):
+        with fused(model):
             cache = model(tokens[:, :1]).past_key_values
             for t in range(1, 24):
                 out = model(tokens[:, t : t + 1], past_key_values=cache).logits[:, 0]
@@ -89,28 +89,47 @@ def test_a_weighted_sum_of_a_part_of_a_cache(dtype, part):
         torch.testing.assert_close(weighted_sum(weights, same), expected.to(dtype))
 
 
+@pytest.mark.parametrize("length", [WINDOW - 1, WINDOW, WINDOW + 1, 24])
+@pytest.mark.parametrize("training", [False, True])
+def test_a_pass_in_evaluation_is_that_of_transformers(models, training, length):
+    tokens = torch.randint(1, 61, (3, length), generator=torch.Generator().manual_seed(length))
+    with torch.no_grad():
+        expected = models[0](tokens).logits
+        with fused(models[training]):
+            found = models[training](tokens).logits
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    assert not torch.equal(found, expected)  # else nothing was exchanged
+
+
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-6), (torch.bfloat16, 1e-2)])
 def test_gelu_is_that_of_transformers(dtype, tolerance):
     model = torch.nn.Sequential(NewGELUActivation(), torch.nn.GELU())
     x = torch.linspace(-6, 6, 1001).to(dtype).requires_grad_()
     expected = model[0](x)
     (slope,) = torch.autograd.grad(expected.sum(), x)
-    assert fuse_gelu(model) == [model[0]]
+    fuse(model)
     found = model[0](x)
     torch.testing.assert_close(found, expected, rtol=tolerance, atol=tolerance)
     torch.testing.assert_close(
         *torch.autograd.grad(found.sum(), x), slope, rtol=tolerance, atol=4 * tolerance
     )
-    assert not torch.equal(found, expected)  # else nothing was exchanged
-    assert fuse_gelu(model) == []
+    assert not torch.equal(found, expected)
 
 
-@pytest.mark.parametrize(("dtype", "fused"), [(torch.float32, True), (torch.bfloat16, False)])
-def test_gelu_is_fused_while_a_model_in_float32_is_evaluated(models, dtype, fused):
-    model = copy.deepcopy(models[0]).to(dtype)
-    activations = [m for m in model.modules() if isinstance(m, NewGELUActivation)]
-    with evaluating(model):
+def test_modules_are_as_before_once_a_model_was_evaluated(models):
+    for model in models:
+        own = [dict(vars(m)) for m in model.modules()]
         with evaluating(model):
-            pass
-        assert ["forward" in vars(m) for m in activations] == [fused, fused]
-    assert not any("forward" in vars(m) for m in activations)
+            with evaluating(model):
+                pass
+            assert all("forward" in vars(m) for m in activations(model))
+        assert [dict(vars(m)) for m in model.modules()] == own
+
+
+def test_a_pass_in_less_precision_stays_as_it_is(models):
+    model = copy.deepcopy(models[0]).to(torch.bfloat16)
+    tokens = torch.randint(1, 61, (2, 24), generator=torch.Generator().manual_seed(4))
+    with torch.no_grad():
+        expected = model(tokens).logits
+        with fused(model):
+            assert torch.equal(model(tokens).logits, expected)

@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 
 from lethe.decoding import TeacherForced, greedy
-from lethe.fused import one_token_at_a_time
 from lethe.key_values import KeyValues
 
 # (B, V) float32 logits, which may be used up, of the B branches given, and the position of the token to be chosen
@@ -96,10 +95,9 @@ def decode(
     waiting = np.flatnonzero(going)
     waiting = waiting[np.argsort(branches.first[waiting], kind="stable")]
     slab = KeyValues(model, min(rows, len(waiting)), branches.text.shape[1])
-    with one_token_at_a_time(model):
-        while len(waiting):
-            room = min(rows, len(waiting))
-            waiting = walk(model, source, slab, branches, limit, eos, going, waiting, room, report, choose)
+    while len(waiting):
+        room = min(rows, len(waiting))
+        waiting = walk(model, source, slab, branches, limit, eos, going, waiting, room, report, choose)
 
 
 def walk(model, source, slab, branches, limit, eos, going, waiting, rows, report, choose) -> np.ndarray:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from lethe.fused import fused_gelu
+from lethe.fused import fused
 from lethe.key_values import KeyValues
 
 
@@ -87,7 +87,7 @@ def evaluating(model, float32_head: bool = True) -> Iterator[None]:
         hook = head.register_forward_hook(lambda m, x, _: linear(x[0].float(), m.weight.float(), bias))
     model.eval()
     try:
-        with torch.no_grad(), fused_gelu(model):
+        with torch.no_grad(), fused(model):
             yield
     finally:
         for module, mode in modes:
@@ -124,20 +124,32 @@ def forced(
 
 def statistics(logits: Tensor, tokens: Tensor, moments: bool) -> dict[str, Tensor]:
     """Log-probability, greedy token, gap and moments at the positions of one text; `logits` (T, V) are used up."""
-    logprob = logits.gather(1, tokens[:, None]).squeeze(1) - logits.logsumexp(1)
-    found = {"logprob": logprob}
+    found = {}
     if moments:
         log_p = logits.log_softmax(1)
         p = log_p.exp()
         log_p = log_p.where(p > 0, 0.0)  # a logit of -inf takes no part
         found["mu"] = (p * log_p).sum(1)
         found["sigma"] = (p * (log_p - found["mu"][:, None]).square()).sum(1).sqrt()
-    predicted, gap = greedy(logits)
+    logit = logits.gather(1, tokens[:, None])
+    predicted, best, gap = ranked(logits)
+    others = logits.sub_(best).exp_().sum(1)  # all but the largest, whose term is 1
+    found["logprob"] = (logit - best).squeeze(1) - others.log1p()
     return found | {"predicted": predicted, "gap": gap}
 
 
 def greedy(logits: Tensor) -> tuple[Tensor, Tensor]:
     """Arg max, the lowest index on a tie, and the gap to the second largest of float32 `logits` (B, V), used up."""
-    best, token = logits.max(dim=1)
-    second = logits.scatter_(1, token[:, None], float("-inf")).amax(dim=1)
-    return token, best - second
+    token, _, gap = ranked(logits)
+    return token, gap
+
+
+def ranked(logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """(B,) arg max, (B, 1) the largest, which becomes -inf in `logits`, and (B,) the gap to the second largest."""
+    if logits.device.type == "cpu":  # NumPy compares many numbers at once
+        token = torch.from_numpy(logits.numpy().argmax(axis=1))[:, None]
+    else:
+        token = logits.argmax(dim=1, keepdim=True)
+    best = logits.gather(1, token)
+    second = logits.scatter_(1, token, float("-inf")).amax(dim=1, keepdim=True)
+    return token.squeeze(1), best, (best - second).squeeze(1)

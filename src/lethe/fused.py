@@ -10,7 +10,7 @@ transformers.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import torch
@@ -24,49 +24,47 @@ def fuse(model) -> None:
     Rows must be padded on the right, as those of training are: no token of such a row sees a pad, so that a mask of
     pads need not be read.
     """
-    fuse_gelu(model)
-    for layer in layers(model):
-        layer._attn = partial(attend, layer, layer._attn)
+    exchange(activations(model), "forward", lambda layer: partial(gelu, approximate="tanh"))
+    exchange(layers(model), "_attn", lambda layer: partial(attend_in_training, layer, layer._attn))
 
 
-def fuse_gelu(model) -> list:
-    """Compute the approximation of GELU in one step, in float32 also where numbers have less; returns what changed."""
+@contextlib.contextmanager
+def fused(model) -> Iterator[None]:
+    """Let a model compute by fused kernels for a while; no row, nor the cache of one, may hold pads but on the right.
+
+    The last bits of what it computes change in float32; with less precision, GELU and passes over more tokens than
+    one stay as they are, since other roundings would show. A single token attends to no more than it may see.
+    """
+    undo = exchange(layers(model), "_attn", lambda layer: partial(attend_in_evaluation, layer, layer._attn))
+    undo += exchange(activations(model), "forward", lambda layer: partial(gelu_in_evaluation, layer.forward))
+    try:
+        yield
+    finally:
+        for own, name, before in reversed(undo):
+            del own[name]
+            own.update(before)
+
+
+def exchange(modules: list, name: str, by: Callable) -> list[tuple[dict, str, dict]]:
+    """Give each module a method of its own; returns what each had before: its attributes, the name, and that method."""
+    undo = []
+    for module in modules:
+        own = vars(module)
+        undo.append((own, name, {name: own[name]} if name in own else {}))
+        own[name] = by(module)
+    return undo
+
+
+def activations(model) -> list:
+    """GELU by the formula with a tanh, in steps; GPT-2's and GPT-Neo's."""
     from transformers.activations import NewGELUActivation
 
-    plain = [m for m in model.modules() if isinstance(m, NewGELUActivation) and "forward" not in vars(m)]
-    for module in plain:
-        vars(module)["forward"] = partial(gelu, approximate="tanh")
-    return plain
+    return [module for module in model.modules() if isinstance(module, NewGELUActivation)]
 
 
-@contextlib.contextmanager
-def fused_gelu(model) -> Iterator[None]:
-    """`fuse_gelu` for a while, if weights are float32; with less, roundings after every step stay as they are."""
-    changed = fuse_gelu(model) if model.dtype == torch.float32 else []
-    try:
-        yield
-    finally:
-        for module in changed:
-            del module.forward
-
-
-@contextlib.contextmanager
-def one_token_at_a_time(model) -> Iterator[None]:
-    """Let a single token attend to no more than it may see; no row of the cache may hold pads.
-
-    Other architectures, and passes over more tokens than one, stay as they are.
-    """
-    changed = [(layer, layer.__dict__.get("_attn")) for layer in layers(model)]
-    for layer, _ in changed:
-        layer._attn = partial(attend_last, layer, layer._attn)
-    try:
-        yield
-    finally:
-        for layer, before in changed:
-            if before is None:
-                del layer._attn
-            else:
-                layer._attn = before
+def gelu_in_evaluation(plain, x: Tensor) -> Tensor:
+    """GELU, fused in float32."""
+    return gelu(x, approximate="tanh") if x.dtype == torch.float32 else plain(x)
 
 
 def layers(model) -> list:
@@ -76,28 +74,39 @@ def layers(model) -> list:
     return [layer for layer in model.modules() if isinstance(layer, GPTNeoSelfAttention)]
 
 
-def attend(layer, plain, query: Tensor, key: Tensor, value: Tensor, attention_mask=None) -> tuple:
+def attend_in_training(layer, plain, query: Tensor, key: Tensor, value: Tensor, attention_mask=None) -> tuple:
+    """`attend` where a gradient is asked for."""
+    if not torch.is_grad_enabled() or key.shape[-2] != query.shape[-2]:
+        return plain(query, key, value, attention_mask)
+    return attend(layer, query, key, value.to(query.dtype)), None
+
+
+def attend_in_evaluation(
+    layer, plain, query: Tensor, key: Tensor, value: Tensor, attention_mask=None
+) -> tuple:
+    """`attend` in float32, and `attend_last`."""
+    if query.shape[-2] == 1:
+        return attend_last(layer, query, key, value), None
+    if key.shape[-2] != query.shape[-2] or query.dtype != torch.float32:
+        return plain(query, key, value, attention_mask)
+    return attend(layer, query, key, value), None
+
+
+def attend(layer, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """(B, heads, T, size) what each token attends to, itself and those before it, or of a window; unscaled."""
     length = query.shape[-2]
-    if not torch.is_grad_enabled() or key.shape[-2] != length:
-        return plain(query, key, value, attention_mask)
     local = layer.attention_type == "local" and length > layer.config.window_size
     mask = layer.bias[:, :, :length, :length] if local else None
     dropout = layer.attn_dropout.p if layer.training else 0.0
-    output = scaled_dot_product_attention(
-        query, key, value.to(query.dtype), mask, dropout, is_causal=not local, scale=1.0
-    )
-    return output, None
+    return scaled_dot_product_attention(query, key, value, mask, dropout, is_causal=not local, scale=1.0)
 
 
-def attend_last(layer, plain, query: Tensor, key: Tensor, value: Tensor, attention_mask=None) -> tuple:
+def attend_last(layer, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """(B, heads, 1, size) what the last token attends to: everything before it, or as much as its window holds."""
-    if query.shape[-2] != 1:
-        return plain(query, key, value, attention_mask)
     first = -layer.config.window_size if layer.attention_type == "local" else None
     key, value = key[..., first:, :], value[..., first:, :]
     weights = (key.float() @ query.float().mT).squeeze(-1).softmax(dim=-1).to(value.dtype)
-    return weighted_sum(weights, value)[..., None, :], None
+    return weighted_sum(weights, value)[..., None, :]
 
 
 def weighted_sum(weights: Tensor, value: Tensor) -> Tensor:
