@@ -5,11 +5,13 @@
 
 Random weights and tokens. Three kinds of step: `finetune`, `icu` (ascent, descent and divergence from the frozen model)
 and `npo`. The Trainer computes the same losses as one would write them down, with a frozen copy of the whole model.
-Both use the same batches, bf16 autocast over float32 weights, and fused AdamW. An epoch warms up, the next is timed.
+Both use the same batches, bf16 autocast over float32 weights, also for what is frozen, and fused AdamW, on one GPU. An
+epoch warms up, the next is timed. What does not fit into the memory of the GPU is shown as nan.
 
 Model FLOP utilisation counts what the losses need and nothing that is done on the way (Chowdhery et al., 2022, appendix
 B): 6 times the parameters in matrix products for each token trained on, 2 times for one that a frozen model reads, and
-for attention 6 * layers * hidden * T and a third of that, as a causal row reads half of the products.
+for attention 12 * hidden and a third of that in each layer for every token that is attended to: half of the text on
+average, or as many as a window holds.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import gc
 import platform
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +31,7 @@ import torch
 import transformers
 from torch.nn.functional import cross_entropy, kl_div, log_softmax, softplus
 
+from lethe import gpus
 from lethe.batches import Batches, Material
 from lethe.engine import Engine
 from lethe.losses import Rows
@@ -35,11 +39,15 @@ from lethe.objectives import finetune, icu, npo
 from lethe.params import Training
 from lethe.runs import frozen_copy
 
-PEAK = {
+PEAK = {  # name, the longer ones first -> dense bf16 operations a second, of the vendor's data sheets
+    "H100 PCIe": 756e12,
+    "H100 NVL": 835e12,
+    "H200 NVL": 835e12,
     "H100": 989e12,
     "H200": 989e12,
     "A100": 312e12,
-}  # dense bf16 operations a second, of the vendor's data sheets
+}
+WINDOW = 256  # tokens that every other layer attends to
 KINDS = {"finetune": finetune, "icu": icu, "npo": npo}
 STEPS = 8  # in an epoch
 
@@ -59,7 +67,7 @@ class Shape:
         torch.manual_seed(0)
         config = transformers.GPTNeoConfig(
             vocab_size=self.vocabulary, hidden_size=self.hidden, num_layers=self.layers, num_heads=self.heads,
-            attention_types=[[["global", "local"], self.layers // 2]], window_size=256, max_position_embeddings=2048,
+            attention_types=[[["global", "local"], self.layers // 2]], window_size=WINDOW, max_position_embeddings=2048,
             resid_dropout=0.0, embed_dropout=0.0, attention_dropout=0.0, use_cache=False,
             bos_token_id=None, eos_token_id=None, pad_token_id=0,
         )  # fmt: skip
@@ -69,11 +77,18 @@ class Shape:
         """Floating-point operations that a step needs."""
         head = self.vocabulary * self.hidden
         weights = 12 * self.layers * self.hidden**2 + head
-        forward = 2 * weights + 2 * self.layers * self.hidden * length
+        attended = (length / 2 + in_window(length)) / 2  # by a token, in the mean over both kinds of layers
+        forward = 2 * weights + 4 * self.layers * self.hidden * attended
         tokens = texts * length
         frozen = {"finetune": 0, "icu": 2 * head, "npo": forward}[kind]
         roles = 1 if kind == "finetune" else 2
         return tokens * (roles * 3 * forward + frozen)
+
+
+def in_window(length: int) -> float:
+    """Tokens that one attends to on average, of those before it a window."""
+    width = min(length, WINDOW)
+    return width - width**2 / (2 * length)
 
 
 SHAPES = [
@@ -144,6 +159,12 @@ class Plain(transformers.Trainer):
     frozen: torch.nn.Module | None
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        with (
+            self.accelerator.autocast()
+        ):  # else it is for `model` alone, and what is frozen computes in float32
+            return self.loss(model, inputs)
+
+    def loss(self, model, inputs) -> torch.Tensor:
         if self.kind == "finetune":
             tokens = inputs["retain"]
             return model(tokens, labels=tokens).loss
@@ -167,8 +188,9 @@ class Plain(transformers.Trainer):
 
 def per_text(model, tokens: torch.Tensor) -> torch.Tensor:
     """(B,) negative log-likelihood of each text."""
-    logits = model(tokens).logits[:, :-1].float()
-    return cross_entropy(logits.transpose(1, 2), tokens[:, 1:], reduction="none").sum(1)
+    logits, targets = model(tokens).logits[:, :-1].float(), tokens[:, 1:]
+    each = cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
+    return each.view(targets.shape).sum(1)
 
 
 class Watch(transformers.TrainerCallback):
@@ -210,6 +232,14 @@ def collate(rows: list[dict]) -> dict[str, torch.Tensor]:
     return {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
 
 
+def within_memory(way: Callable[..., tuple[float, float]], *work) -> tuple[float, float]:
+    """What a way takes; not a number where the GPU's memory does not hold it."""
+    try:
+        return way(*work)
+    except torch.OutOfMemoryError:
+        return float("nan"), float("nan")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a tiny shape")
@@ -217,6 +247,7 @@ def main() -> None:
     parser.add_argument("--compile", action="store_true", help="also with compiled blocks")
     chosen = parser.parse_args()
     transformers.logging.set_verbosity_error()
+    gpus.claim(1)  # of several, a Trainer would take all
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if device.type == "cpu" and not chosen.quick:
         raise SystemExit("training.py: there is no GPU here; --quick tries a tiny shape on the CPU")
@@ -242,14 +273,15 @@ def main() -> None:
     for shape in TINY if chosen.quick else [s for s in SHAPES if chosen.shape in (None, s.name)]:
         for length, texts in shape.batches.items():
             for kind in KINDS:
-                plain, plain_memory = trainer(shape, kind, texts, length, device)
+                work = shape, kind, texts, length, device
+                plain, plain_memory = within_memory(trainer, *work)
                 for compile in (False, True) if chosen.compile else (False,):
-                    step, memory = ours(shape, kind, texts, length, device, compile)
+                    step, memory = within_memory(ours, *work, compile)
                     tokens = texts * length * (1 if kind == "finetune" else 2)
-                    work = shape.operations(kind, texts, length) / peak
+                    needed = shape.operations(kind, texts, length) / peak
                     cells = [
                         shape.name, length, texts, kind + (", compiled" if compile else ""), f"{tokens / step:.0f}",
-                        f"{work / step:.1%}", f"{memory:.1f}", f"{tokens / plain:.0f}", f"{work / plain:.1%}",
+                        f"{needed / step:.1%}", f"{memory:.1f}", f"{tokens / plain:.0f}", f"{needed / plain:.1%}",
                         f"{plain_memory:.1f}", f"{plain / step:.2f}",
                     ]  # fmt: skip
                     print("| " + " | ".join(map(str, cells)) + " |", flush=True)
