@@ -11,6 +11,7 @@ import contextlib
 import copy
 import logging
 import math
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -121,6 +122,24 @@ def tensor_float_32(wanted: bool) -> Iterator[None]:
         torch.backends.cuda.matmul.allow_tf32 = before
 
 
+@contextlib.contextmanager
+def one_order(device: torch.device) -> Iterator[None]:
+    """On a GPU, backward passes add in an order that is always the same; those of attention do not by default."""
+    if device.type != "cuda":
+        yield
+        return
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it, torch refuses any product
+    memory: Any = torch.utils.deterministic
+    before = torch.are_deterministic_algorithms_enabled(), memory.fill_uninitialized_memory
+    torch.use_deterministic_algorithms(True)
+    memory.fill_uninitialized_memory = False  # nothing is read that was not written
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0])
+        memory.fill_uninitialized_memory = before[1]
+
+
 def blocks(model) -> list[torch.nn.Module]:
     """The transformer blocks, which are checkpointed, compiled and sharded one by one.
 
@@ -143,7 +162,8 @@ def adapt_blocks(model, recipe: Training) -> None:
         if recipe.gradient_checkpointing:
             trained = partial(checkpoint, trained, use_reentrant=False)
         if recipe.compile:
-            trained = torch.compile(trained)
+            # Each with a cache of its own: fused methods differ between blocks, and a cache of all is soon full.
+            trained = torch.compile(trained, isolate_recompiles=True)  # type: ignore[call-overload]
         block.forward = partial(by_gradient, trained, plain)
 
 
@@ -217,6 +237,7 @@ class Engine:
             model.to("meta" if self.team.rank else "cpu")
         if self.device.type == "cuda":
             fuse(self.trained)
+            torch.backends.cuda.enable_cudnn_sdp(False)  # knows no one order; see `one_order`
         adapt_blocks(self.trained, self.recipe)
         # On a CPU a pass copies keys and values as it always did: without, the last bits would change. A GPU has
         # better use for the memory, and a block that is computed again must not enter them twice.
@@ -315,9 +336,8 @@ class Engine:
                         name: mean_over(v, len(batch[terms[name]])) * weight for name, v in values.items()
                     }
                     total: Any = sum(means.values())
-                    (
-                        total * team.count if team.count > 1 else total
-                    ).backward()  # a mean over processes follows
+                    with one_order(self.device):  # a mean over processes follows
+                        (total * team.count if team.count > 1 else total).backward()
                 found.append({name: value.detach() for name, value in means.items()})
         rows = torch.stack([torch.stack(list(means.values())) for means in found]).tolist()
         terms = dict(

@@ -55,11 +55,15 @@ class FrozenHidden:
             if (
                 key not in self.states
             ):  # alone, so that its last bits do not depend on the batch it first came in
-                self.states[key] = self.last_hidden(rows.input_ids[i : i + 1, : lengths[i]])[0].cpu()
+                state = self.last_hidden(rows.input_ids[i : i + 1, : lengths[i]])[0]
+                self.states[key] = state.cpu().pin_memory() if state.is_cuda else state
         if not keys:  # a part of a batch may hold no row of a role
             return torch.zeros(0, rows.input_ids.shape[1], self.model.config.hidden_size)
-        padded = torch.nn.utils.rnn.pad_sequence([self.states[key] for key in keys], batch_first=True)
-        return torch.nn.functional.pad(padded, (0, 0, 0, rows.input_ids.shape[1] - padded.shape[1]))
+        first = self.states[keys[0]]
+        padded = first.new_zeros(*rows.input_ids.shape, first.shape[1], device=rows.input_ids.device)
+        for row, key, length in zip(padded, keys, lengths, strict=True):
+            row[:length].copy_(self.states[key], non_blocking=True)
+        return padded
 
     @torch.no_grad()
     def last_hidden(self, input_ids: Tensor) -> Tensor:

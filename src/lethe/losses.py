@@ -70,8 +70,15 @@ class Rows:
         return Rows(self.input_ids[index][:, :width], lengths, labels, starts)
 
     def to(self, device) -> Rows:
-        labels, starts = (None if x is None else x.to(device) for x in (self.labels, self.starts))
-        return Rows(self.input_ids.to(device), self.lengths.to(device), labels, starts)
+        labels, starts = (None if x is None else moved(x, device) for x in (self.labels, self.starts))
+        return Rows(moved(self.input_ids, device), moved(self.lengths, device), labels, starts)
+
+
+def moved(tensor: Tensor, device) -> Tensor:
+    """The tensor on a device; a GPU copies one of the host when it comes to it, and is not waited for."""
+    if tensor.device.type == "cpu" and torch.device(device).type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
 
 
 def joined(parts: list[Rows]) -> Rows:
@@ -109,10 +116,11 @@ def scored_tokens(rows: Rows) -> Tensor:
     """(B,) number of scored tokens: all but the first and the prompt, or those with a tag.
 
     Raises:
-        ValueError: a sequence has none: a mean over nothing is not zero.
+        ValueError: a sequence has none: a mean over nothing is not zero. A GPU is not waited for to find out: there
+            such a mean is NaN.
     """
     counts = rows.scored.sum(1)
-    if (counts == 0).any():
+    if counts.device.type == "cpu" and (counts == 0).any():
         raise ValueError(f"row {int(counts.argmin())} has no token to score")
     return counts
 

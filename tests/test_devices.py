@@ -1,0 +1,86 @@
+"""What training asks of a GPU, tried without one.
+
+`meta` is a device whose tensors have no values: who waits for one, or computes with it and the CPU's, gets an error.
+"""
+
+import os
+from dataclasses import replace
+from functools import partial
+
+import pytest
+import tiny
+import torch
+import transformers
+
+from lethe.engine import adapt_blocks, one_order
+from lethe.fused import fuse
+from lethe.objectives import (
+    dpo,
+    finetune,
+    gradient_ascent,
+    gradient_difference,
+    icu_faithful,
+    kl_minimisation,
+    llmu,
+    npo,
+    rmu,
+    simnpo,
+    undial,
+)  # fmt: skip
+from lethe.params import Training
+from lethe.runs import frozen_copy
+
+GENERATION = [
+    dpo, finetune, gradient_ascent, gradient_difference, icu_faithful, kl_minimisation, llmu, npo, rmu, simnpo, undial,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("objective", GENERATION, ids=lambda o: o.__name__.split(".")[-1])
+def test_a_pass_forth_and_back_waits_for_nothing_and_stays_on_its_device(objective):
+    """But for `icu`, which looks up what it has computed by the tokens."""
+    model = tiny.language_model().to("meta")
+    fuse(model)
+    frozen = frozen_copy(objective, objective.Hyper(), model, seed=0)
+    rows = replace(tiny.rows(3), starts=torch.full((3,), 2)).to("meta")
+    terms = objective.loss(objective.Hyper(), model, frozen, dict.fromkeys(objective.TERMS.values(), rows))
+    sum(term.mean() for term in terms.values()).backward()
+    assert {p.grad.device.type for p in model.parameters() if p.grad is not None} == {"meta"}
+
+
+def test_all_of_many_blocks_run_compiled_at_any_length(monkeypatch):
+    """Beyond 8 versions of one function, torch compiles no more of it."""
+    ran = []
+
+    def backend(graph, inputs):
+        def run(*arguments):
+            ran.append(1)
+            return graph.forward(*arguments)
+
+        return run
+
+    config = transformers.GPTNeoConfig(
+        vocab_size=7, hidden_size=4, num_layers=10, num_heads=1, attention_types=[[["global", "local"], 5]],
+        window_size=4, max_position_embeddings=16, use_cache=False,
+    )  # fmt: skip
+    model = transformers.GPTNeoForCausalLM(config).eval()
+    fuse(model)
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend))
+    adapt_blocks(model, Training(compile=True))
+    torch._dynamo.reset()
+    for length in (5, 9):
+        ran.clear()
+        model(torch.ones(2, length, dtype=torch.long))
+        assert len(ran) == 10
+    torch._dynamo.reset()
+
+
+def test_backward_passes_of_a_gpu_alone_are_told_to_add_in_one_order(monkeypatch):
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    with one_order(torch.device("cpu")):
+        assert not torch.are_deterministic_algorithms_enabled()
+    with one_order(torch.device("cuda")):
+        assert torch.are_deterministic_algorithms_enabled()
+        assert not torch.is_deterministic_algorithms_warn_only_enabled()  # else attention ignores it
+        assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+    assert not torch.are_deterministic_algorithms_enabled()
+    assert torch.utils.deterministic.fill_uninitialized_memory
