@@ -15,6 +15,8 @@ import transformers
 from lethe.engine import adapt_blocks, one_order
 from lethe.fused import fuse
 from lethe.objectives import (
+    contrastive_unlearning,
+    deepcut,
     dpo,
     finetune,
     gradient_ascent,
@@ -26,7 +28,7 @@ from lethe.objectives import (
     rmu,
     simnpo,
     undial,
-)  # fmt: skip
+)
 from lethe.params import Training
 from lethe.runs import frozen_copy
 
@@ -84,3 +86,14 @@ def test_backward_passes_of_a_gpu_alone_are_told_to_add_in_one_order(monkeypatch
         assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
     assert not torch.are_deterministic_algorithms_enabled()
     assert torch.utils.deterministic.fill_uninitialized_memory
+
+
+@pytest.mark.parametrize("objective", [contrastive_unlearning, deepcut], ids=["contrastive", "deepcut"])
+def test_a_contrast_has_no_less_precision_under_autocast(objective):
+    """At a temperature of 0.05, bf16 rounds similarities by up to 0.03."""
+    vectors = torch.nn.functional.normalize(torch.randn(12, 8, generator=torch.manual_seed(0)), dim=1)
+    y = torch.arange(12) % 3
+    plain = objective.contrast(vectors[:5], y[:5], vectors[5:], y[5:], 0.05)[0]
+    with torch.autocast("cpu", torch.bfloat16):
+        under = objective.contrast(vectors[:5], y[:5], vectors[5:], y[5:], 0.05)[0]
+    assert torch.equal(under, plain)

@@ -90,6 +90,12 @@ def test_jobs_of_a_scheduler_see_other_gpus_under_the_same_names(start, monkeypa
     assert start().waits()
 
 
+def test_parts_of_a_gpu_have_slashes_in_their_names(start, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-GPU-1a/1/0,MIG-GPU-1a/2/0")
+    assert [start().found() for _ in range(2)] == ["MIG-GPU-1a/1/0", "MIG-GPU-1a/2/0"]
+    assert start().waits()
+
+
 @pytest.mark.parametrize("hidden", ["", "-1"])
 def test_a_machine_without_a_gpu_claims_nothing(monkeypatch, hidden, tmp_path):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)

@@ -71,7 +71,10 @@ def free(folder: Path, names: list[str], count: int, share: int) -> list[str]:
         for place in range(share):
             for name in names:
                 if len(found) < count and name not in found:
-                    lock = locked(folder / f"{scheduled}-{name}-{place}")
+                    file = f"{scheduled}-{name}-{place}".replace(
+                        "/", "-"
+                    )  # a part of a GPU may be MIG-GPU-…/1/0
+                    lock = locked(folder / file)
                     found |= {name: lock} if lock else {}
         if len(found) < count:
             for lock in found.values():

@@ -64,8 +64,8 @@ class KeyValues(Cache):
 
     def admit(self, source: KeyValues, chosen: np.ndarray, position: int, first: int) -> None:
         """Rows first, first + 1, ... become copies of the chosen rows of `source`, up to a position."""
+        index = torch.as_tensor(chosen, device=source.own[0].device)  # one copy to a GPU serves all layers
         for layer, origin in zip(self.own, source.own, strict=True):
-            index = torch.as_tensor(chosen, device=origin.device)
             keys, values = origin.keys[index, :, :position], origin.values[index, :, :position]
             if not layer.is_initialized:
                 layer.lazy_initialization(keys, values)
@@ -74,8 +74,8 @@ class KeyValues(Cache):
 
     def move(self, origin: np.ndarray, target: np.ndarray, position: int) -> None:
         """Rows `origin` are copied over rows `target`, up to a position; the two are disjoint."""
+        index, place = (torch.as_tensor(rows, device=self.own[0].device) for rows in (origin, target))
         for layer in self.own:
-            index, place = (torch.as_tensor(rows, device=layer.device) for rows in (origin, target))
             layer.keys[place, :, :position] = layer.keys[index, :, :position]
             layer.values[place, :, :position] = layer.values[index, :, :position]
 

@@ -187,6 +187,12 @@ def pooled(hidden: Tensor, rows: Rows, pooling: str) -> Tensor:
     return (hidden * weight).sum(1) / weight.sum(1)
 
 
+def products(vectors: Tensor, others: Tensor) -> Tensor:
+    """(A, R) inner products of (A, H) and (R, H) in float32, also under autocast, where they would be in bf16."""
+    with torch.autocast(vectors.device.type, enabled=False):
+        return vectors.float() @ others.float().T
+
+
 def logits_and_embedding(model, rows: Rows, pooling: str = "cls") -> tuple[Tensor, Tensor]:
     """Logits and (P, H) last hidden state, pooled, before the classification head, of one pass.
 

@@ -57,7 +57,7 @@ def contrast(z: Tensor, y: Tensor, z_retain: Tensor, y_retain: Tensor, tau: floa
     Returns:
         scalar tensor >= 0, and the number of anchors with at least one positive and one negative.
     """
-    similarity = z @ z_retain.T / tau  # (A, R)
+    similarity = losses.products(z, z_retain) / tau  # (A, R)
     same = y[:, None] == y_retain[None, :]
     usable = same.any(1) & (~same).any(1)
     if not usable.any():
