@@ -14,7 +14,9 @@ import study
 import torch
 from safetensors.torch import load_file
 
+from lethe import gpus
 from lethe.__main__ import main, parser
+from lethe.errors import InputError
 from lethe.train import train
 
 COMMANDS = (
@@ -28,6 +30,17 @@ def test_every_command_explains_itself(command, capsys):
         main([command, "--help"])
     assert stopped.value.code == 0
     assert f"lethe {command}" in capsys.readouterr().out
+
+
+def test_a_step_that_runs_a_model_asks_for_a_gpu(monkeypatch, capsys):
+    def claim(count):
+        raise InputError(f"asked for {count}")
+
+    monkeypatch.setattr(gpus, "claim", claim)
+    assert main(["judge", "--model=m", "--forget=f", "--holdout=h", "--test=t"]) == 2
+    assert main(["score", '--cfg={"task": "tagging", "model": 0, "score": 0}', "--prepared=p", "--forget=f",
+                 "--model=m", "--out=o"]) == 2  # fmt: skip
+    assert capsys.readouterr().err == "lethe judge: asked for 1\nlethe score: asked for 1\n"
 
 
 def test_there_are_no_other_commands(capsys):

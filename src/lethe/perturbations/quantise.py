@@ -1,7 +1,7 @@
 """Quantisation: fewer bits may bring back what small changes of the weights had hidden (arXiv:2410.16454).
 
-Every linear layer but a language model's head. The arithmetic is that of the integers, in float32: products of rounded
-numbers with their scales, on any device.
+Every linear layer but a language model's head. The arithmetic is that of the integers, in the precision of scoring:
+products of rounded numbers with their scales, on any device.
 
     8 bits: weights by output channel, inputs by token while the model runs (dynamic, symmetric)
     4 bits: weights in bitsandbytes' NF4 (Dettmers et al., 2023, arXiv:2305.14314)
