@@ -1,4 +1,4 @@
-"""A whole unlearning run of every objective that asks for more than a loss, on a dozen short texts."""
+"""A whole unlearning run of every objective that trains a model to its last epoch, on a dozen short texts."""
 
 import json
 
@@ -21,11 +21,18 @@ CFG = {
         "options": {"hidden_size": 8, "intermediate_size": 8, "vocab_size": 300},
     },
 }  # fmt: skip
+GENERATION = (
+    "gradient_ascent", "gradient_difference", "kl_minimisation", "npo", "simnpo", "llmu",
+    "dpo", "rmu", "undial",
+)  # fmt: skip
+CLASSIFICATION = (
+    "gradient_ascent", "gradient_difference", "deepcut", "contrastive_unlearning", "scrub", "bad_teacher",
+    "random_label", "kga",
+)  # fmt: skip
 RUNS = [
-    ("llmu", "generation"), ("dpo", "generation"), ("rmu", "generation"), ("undial", "generation"),
-    ("scrub", "classification"), ("bad_teacher", "classification"), ("random_label", "classification"),
-    ("kga", "classification"),
-]  # fmt: skip
+    *((name, "generation") for name in GENERATION),
+    *((name, "classification") for name in CLASSIFICATION),
+]
 
 
 def study(folder, task: str):

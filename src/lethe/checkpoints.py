@@ -66,12 +66,11 @@ def load(path: Path, model, optimizer, fingerprint: str) -> dict | None:
 
 
 def whole(tensor: Tensor, wanted: bool = True) -> Tensor:
-    """The tensor, put together on the host if it is split among processes; empty where it is not wanted."""
+    """The tensor on the host, put together if it is split among processes; empty where it is not wanted."""
     tensor = tensor.detach()
     if hasattr(tensor, "full_tensor"):
-        full = tensor.full_tensor()
-        return full.cpu() if wanted else torch.empty(0)
-    return tensor.contiguous()
+        tensor = tensor.full_tensor()
+    return tensor.cpu().contiguous() if wanted else torch.empty(0)
 
 
 def split_like(like: Tensor, value: Tensor) -> Tensor:

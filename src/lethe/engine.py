@@ -235,7 +235,7 @@ class Engine:
         if self.recipe.sharded:  # `model` stays whole, beside what is trained, for reviews and for the end
             self.trained = copy.deepcopy(model)
             model.to("meta" if self.team.rank else "cpu")
-        if self.device.type == "cuda":
+        if self.device.type != "cpu":
             fuse(self.trained)
             torch.backends.cuda.enable_cudnn_sdp(False)  # knows no one order; see `one_order`
         adapt_blocks(self.trained, self.recipe)
