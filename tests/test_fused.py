@@ -41,14 +41,13 @@ def test_values_and_gradients_are_those_of_transformers(models, length):
         torch.testing.assert_close(value, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_only_passes_with_gradients_are_fused(models, monkeypatch):
+def test_tokens_that_follow_on_a_cache_are_not_fused(models, monkeypatch):
     called = []
     monkeypatch.setattr("lethe.fused.scaled_dot_product_attention", lambda *a, **k: called.append(1) or a[2])
     tokens = torch.randint(1, 61, (2, 6))
-    with torch.no_grad():
-        models[1](tokens)
-    assert not called
-    models[1](tokens, use_cache=False)
+    cache = models[1](tokens).past_key_values
+    assert len(called) == 2
+    models[1](tokens, past_key_values=cache)
     assert len(called) == 2
 
 

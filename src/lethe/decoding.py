@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import linear
+from torch.nn.utils.rnn import pad_sequence
 
 from lethe.fused import fused
 from lethe.key_values import KeyValues
@@ -84,7 +85,8 @@ def evaluating(model, float32_head: bool = True) -> Iterator[None]:
     hook = None
     if float32_head and head is not None and head.weight.dtype != torch.float32:
         bias = None if head.bias is None else head.bias.float()
-        hook = head.register_forward_hook(lambda m, x, _: linear(x[0].float(), m.weight.float(), bias))
+        weight = head.weight.float()
+        hook = head.register_forward_hook(lambda m, x, _: linear(x[0].float(), weight, bias))
     model.eval()
     try:
         with torch.no_grad(), fused(model):
@@ -113,10 +115,13 @@ def forced(
         if cache is not None:
             cache.stand(0, first=begin)
         logits = model(input_ids=tokens, past_key_values=cache, use_cache=cache is not None).logits
-        for row, length in enumerate(lengths[rows].tolist()):  # pads are not looked at
-            own = logits[row, : length - 1].float(), tokens[row, 1:length]
-            for name, value in statistics(*own, moments).items():
-                found[name][begin + row, : length - 1] = value.cpu().numpy()
+        each = [  # pads are not looked at
+            statistics(logits[row, : length - 1].float(), tokens[row, 1:length], moments)
+            for row, length in enumerate(lengths[rows].tolist())
+        ]
+        for name, whole in found.items():
+            padded = pad_sequence([values[name] for values in each], batch_first=True)
+            whole[rows, : width - 1] = padded.cpu().numpy()
     mask = np.arange(1, ids.shape[1]) < lengths[:, None]
     found = {name: np.where(mask, value, value.dtype.type(0)) for name, value in found.items()}
     return TeacherForced(**found, mask=mask, correct=mask & (found["predicted"] == ids[:, 1:]))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from functools import partial
+from types import MethodType
 
 import torch
 from torch import Tensor
@@ -19,13 +19,13 @@ from torch.nn.functional import embedding_bag, gelu, scaled_dot_product_attentio
 
 
 def fuse(model) -> None:
-    """Let a model train by fused kernels: GELU, and every GPT-Neo layer's attention where a gradient is asked for.
+    """Let a model train, or be a reference of one that does, by fused kernels: GELU, and GPT-Neo's attention.
 
     Rows must be padded on the right, as those of training are: no token of such a row sees a pad, so that a mask of
     pads need not be read.
     """
-    exchange(activations(model), "forward", lambda layer: partial(gelu, approximate="tanh"))
-    exchange(layers(model), "_attn", lambda layer: partial(attend_in_training, layer, layer._attn))
+    exchange(activations(model), "forward", gelu_in_training)
+    exchange(layers(model), "_attn", attend_in_training)
 
 
 @contextlib.contextmanager
@@ -33,25 +33,28 @@ def fused(model) -> Iterator[None]:
     """Let a model compute by fused kernels for a while; no row, nor the cache of one, may hold pads but on the right.
 
     The last bits of what it computes change in float32; with less precision, GELU and passes over more tokens than
-    one stay as they are, since other roundings would show. A single token attends to no more than it may see.
+    one are those of transformers, since other roundings would show. A single token attends to no more than it may see.
     """
-    undo = exchange(layers(model), "_attn", lambda layer: partial(attend_in_evaluation, layer, layer._attn))
-    undo += exchange(activations(model), "forward", lambda layer: partial(gelu_in_evaluation, layer.forward))
+    undo = exchange(layers(model), "_attn", attend_in_evaluation)
+    undo += exchange(activations(model), "forward", gelu_in_evaluation)
     try:
         yield
     finally:
-        for own, name, before in reversed(undo):
+        for own, name, before in undo:
             del own[name]
             own.update(before)
 
 
-def exchange(modules: list, name: str, by: Callable) -> list[tuple[dict, str, dict]]:
-    """Give each module a method of its own; returns what each had before: its attributes, the name, and that method."""
+def exchange(modules: list, name: str, function: Callable) -> list[tuple[dict, str, dict]]:
+    """Give each module a method of its own; returns what each had before: its attributes, the name, and that method.
+
+    All have the same function, so that what is compiled of one block serves the others.
+    """
     undo = []
     for module in modules:
         own = vars(module)
         undo.append((own, name, {name: own[name]} if name in own else {}))
-        own[name] = by(module)
+        own[name] = MethodType(function, module)
     return undo
 
 
@@ -62,9 +65,13 @@ def activations(model) -> list:
     return [module for module in model.modules() if isinstance(module, NewGELUActivation)]
 
 
-def gelu_in_evaluation(plain, x: Tensor) -> Tensor:
+def gelu_in_training(module, x: Tensor) -> Tensor:
+    return gelu(x, approximate="tanh")
+
+
+def gelu_in_evaluation(module, x: Tensor) -> Tensor:
     """GELU, fused in float32."""
-    return gelu(x, approximate="tanh") if x.dtype == torch.float32 else plain(x)
+    return gelu(x, approximate="tanh") if x.dtype == torch.float32 else type(module).forward(module, x)
 
 
 def layers(model) -> list:
@@ -74,21 +81,19 @@ def layers(model) -> list:
     return [layer for layer in model.modules() if isinstance(layer, GPTNeoSelfAttention)]
 
 
-def attend_in_training(layer, plain, query: Tensor, key: Tensor, value: Tensor, attention_mask=None) -> tuple:
-    """`attend` where a gradient is asked for."""
-    if not torch.is_grad_enabled() or key.shape[-2] != query.shape[-2]:
-        return plain(query, key, value, attention_mask)
+def attend_in_training(layer, query: Tensor, key: Tensor, value: Tensor, attention_mask=None) -> tuple:
+    """`attend`, but for tokens that follow on a cache."""
+    if key.shape[-2] != query.shape[-2]:
+        return type(layer)._attn(layer, query, key, value, attention_mask)
     return attend(layer, query, key, value.to(query.dtype)), None
 
 
-def attend_in_evaluation(
-    layer, plain, query: Tensor, key: Tensor, value: Tensor, attention_mask=None
-) -> tuple:
+def attend_in_evaluation(layer, query: Tensor, key: Tensor, value: Tensor, attention_mask=None) -> tuple:
     """`attend` in float32, and `attend_last`."""
     if query.shape[-2] == 1:
         return attend_last(layer, query, key, value), None
     if key.shape[-2] != query.shape[-2] or query.dtype != torch.float32:
-        return plain(query, key, value, attention_mask)
+        return type(layer)._attn(layer, query, key, value, attention_mask)
     return attend(layer, query, key, value), None
 
 

@@ -22,6 +22,7 @@ from lethe import adapters, checkpoints, files, models
 from lethe.batches import Batches, Material
 from lethe.engine import Engine, Progress, Review
 from lethe.frozen import FrozenHidden
+from lethe.fused import fuse
 from lethe.losses import Rows
 from lethe.objectives import finetune
 from lethe.params import Training
@@ -72,6 +73,8 @@ def frozen_copy(
         before = copy.deepcopy(model, same).eval()
         for parameter in before.parameters():
             parameter.requires_grad_(id(parameter) in same and parameter.requires_grad)
+        if before.device.type != "cpu":
+            fuse(before)  # as the model that trains: of equal weights come equal logits
         frozen = before if objective.FROZEN == "model" else FrozenHidden(before)
     if not hasattr(objective, "fixed"):
         return frozen
