@@ -262,3 +262,13 @@ def test_frozen_prefixes():
     models.freeze(model, ["bert", "classifier"])
     with pytest.raises(InputError, match=r"model.freeze: no parameter is left"):
         build_optimizer(model, Training())
+
+
+def test_a_gpu_that_is_not_used_is_named_once(monkeypatch, caplog):
+    models.warn_of_gpus.cache_clear()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert models.device() == torch.device("cpu") and not caplog.messages
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    assert [models.device() for _ in range(2)] == [torch.device("cpu")] * 2
+    assert len(caplog.messages) == 1 and "GPU 3: PyTorch" in caplog.messages[0]

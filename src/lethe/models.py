@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import json
 import logging
@@ -43,8 +44,18 @@ AUTO = {
 
 def device() -> torch.device:
     """The GPU of this process, of several that train together the one of its number; or the CPU."""
-    number = int(os.environ.get("LOCAL_RANK", 0))
-    return torch.device("cuda", number) if torch.cuda.is_available() else torch.device("cpu")
+    if torch.cuda.is_available():
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+    if os.environ.get("CUDA_VISIBLE_DEVICES"):
+        warn_of_gpus()
+    return torch.device("cpu")
+
+
+@functools.cache
+def warn_of_gpus() -> None:
+    """Say once that there are GPUs, of which this PyTorch sees none: built without CUDA, or too new for the driver."""
+    names = os.environ["CUDA_VISIBLE_DEVICES"]
+    log.warning("GPU %s: PyTorch %s cannot use it, so the CPU computes", names, torch.__version__)
 
 
 def located(source: str) -> str:
