@@ -75,7 +75,6 @@ def frozen_copy(
             parameter.requires_grad_(id(parameter) in same and parameter.requires_grad)
         if before.device.type != "cpu":
             fuse(before)  # as the model that trains: of equal weights come equal logits
-            before.config.use_cache = False  # nobody decodes with it
         frozen = before if objective.FROZEN == "model" else FrozenHidden(before)
     if not hasattr(objective, "fixed"):
         return frozen
