@@ -79,7 +79,10 @@ def checked(input_ids, lengths) -> tuple[np.ndarray, np.ndarray]:
 
 @contextlib.contextmanager
 def evaluating(model, float32_head: bool = True) -> Iterator[None]:
-    """Without dropout and gradients, logits in float32; every module gets its mode back."""
+    """Without dropout and gradients, by fused kernels, logits in float32; every module gets its mode and methods back.
+
+    As `fused` says, no row may hold pads but on the right.
+    """
     modes = [(module, module.training) for module in model.modules()]
     head = model.get_output_embeddings()
     hook = None

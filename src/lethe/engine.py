@@ -336,8 +336,9 @@ class Engine:
                         name: mean_over(v, len(batch[terms[name]])) * weight for name, v in values.items()
                     }
                     total: Any = sum(means.values())
-                    with one_order(self.device):  # a mean over processes follows
-                        (total * team.count if team.count > 1 else total).backward()
+                    scaled = total * team.count if team.count > 1 else total  # a mean over processes follows
+                    with one_order(self.device):
+                        scaled.backward()
                 found.append({name: value.detach() for name, value in means.items()})
         rows = torch.stack([torch.stack(list(means.values())) for means in found]).tolist()
         terms = dict(
