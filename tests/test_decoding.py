@@ -18,7 +18,7 @@ def ragged():
 @pytest.mark.parametrize("architecture", ["gpt_neo", "gpt2", "llama", "mistral"])
 def test_one_pass_equals_a_pass_over_each_text_alone(architecture):
     model, tokens = causal_models.untrained(architecture), ragged()
-    found = teacher_forced(model, tokens, LENGTHS, batch_size=3, moments=True)
+    found = teacher_forced(model, tokens, LENGTHS, batch_size=3, logprob=True)
     for row, length in enumerate(LENGTHS):
         with torch.no_grad():
             logits = model(tokens[row : row + 1, :length]).logits[0, :-1].double()
@@ -41,6 +41,14 @@ def test_one_pass_equals_a_pass_over_each_text_alone(architecture):
         assert found.mask[row].tolist() == [True] * (length - 1) + [False] * (20 - length)
 
 
+def test_what_is_not_asked_for_is_not_computed_and_the_rest_is_the_same():
+    model, tokens = causal_models.untrained("gpt2"), ragged()
+    whole, part = (vars(teacher_forced(model, tokens, LENGTHS, logprob=asked)) for asked in (True, False))
+    assert [name for name, value in part.items() if value is None] == ["logprob", "mu", "sigma"]
+    for name in ("predicted", "correct", "mask", "gap"):
+        np.testing.assert_array_equal(part[name], whole[name], err_msg=name)
+
+
 def test_ties_go_to_the_lowest_index():
     logits = torch.tensor([[1.0, 3.0, 3.0, 2.0], [0.0, 0.0, 0.0, 0.0], [5.0, 1.0, 4.5, 0.0]])
     token, gap = greedy(logits)
@@ -50,13 +58,13 @@ def test_ties_go_to_the_lowest_index():
 
 def test_a_word_with_no_probability_takes_no_part_in_the_moments():
     model, tokens = causal_models.untrained("gpt2"), causal_models.texts(1)
-    plain = teacher_forced(model, tokens, moments=True)
+    plain = teacher_forced(model, tokens, logprob=True)
 
     def hide(head, inputs, logits):
         return torch.cat([logits, torch.full_like(logits[..., :1], float("-inf"))], -1)
 
     model.lm_head.register_forward_hook(hide)
-    hidden = teacher_forced(model, tokens, moments=True)
+    hidden = teacher_forced(model, tokens, logprob=True)
     np.testing.assert_allclose(hidden.mu, plain.mu, atol=1e-6)
     np.testing.assert_allclose(hidden.sigma, plain.sigma, atol=1e-6)
 
@@ -93,12 +101,12 @@ def test_the_head_in_float32_breaks_ties_that_rounding_makes():
 def test_the_state_of_the_model_stays_as_it_was():
     model = causal_models.untrained("gpt2")
     model.transformer.h[0].attn.resid_dropout.p = 0.5
-    quiet = teacher_forced(model, causal_models.texts(2))
+    quiet = teacher_forced(model, causal_models.texts(2), logprob=True)
     model.train()
     model.transformer.h[1].eval()
     modes = [module.training for module in model.modules()]
     draws = torch.get_rng_state()
-    loud = teacher_forced(model, causal_models.texts(2))
+    loud = teacher_forced(model, causal_models.texts(2), logprob=True)
     np.testing.assert_array_equal(loud.logprob, quiet.logprob)
     assert [module.training for module in model.modules()] == modes
     assert torch.equal(torch.get_rng_state(), draws)

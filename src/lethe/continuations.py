@@ -25,7 +25,7 @@ class Decoder:
     eos: np.ndarray
     batch_size: int
     tokens: int
-    moments: bool = False
+    logprob: bool = False
 
     def groups(self, lengths: np.ndarray) -> Iterator[np.ndarray]:
         """Rows that are held together, longest first: a quarter of the memory, the rest is for their branches."""
@@ -56,7 +56,7 @@ class Decoder:
         """
         width = ids.shape[1]
         source = KeyValues(self.model, len(ids), width)
-        found = forced(self.model, ids, lengths, self.batch_size, self.moments, source)
+        found = forced(self.model, ids, lengths, self.batch_size, self.logprob, source)
         source.check(self.model)
         rows = branches(ids, lengths, found, start, self.eos)
         if not all_prefixes:

@@ -24,22 +24,22 @@ from lethe.key_values import KeyValues
 class TeacherForced:
     """What one pass over true texts says; (N, T-1) arrays whose column j is about token j + 1, 0 at pads.
 
-    logprob: float32, log-probability of the token in nats. predicted: int64, the greedy token. correct: bool, it is
-    the token. mask: bool, there is a token. gap: float32, between the two largest logits. mu, sigma: float32, mean and
-    standard deviation of the log-probability over the vocabulary, if asked for.
+    predicted: int64, the greedy token. correct: bool, it is the token. mask: bool, there is a token. gap: float32,
+    between the two largest logits. logprob, mu, sigma: float32, if asked for, log-probability of the token in nats, and
+    mean and standard deviation of it over the vocabulary.
     """
 
-    logprob: np.ndarray
     predicted: np.ndarray
     correct: np.ndarray
     mask: np.ndarray
     gap: np.ndarray
+    logprob: np.ndarray | None = None
     mu: np.ndarray | None = None
     sigma: np.ndarray | None = None
 
 
 def teacher_forced(
-    model, input_ids, lengths=None, *, batch_size: int = 32, moments: bool = False, float32_head: bool = True
+    model, input_ids, lengths=None, *, batch_size: int = 32, logprob: bool = False, float32_head: bool = True
 ) -> TeacherForced:
     """One pass over each text, in batches of similar length.
 
@@ -48,7 +48,7 @@ def teacher_forced(
         input_ids: (N, T) int, padded on the right with anything.
         lengths: (N,) int in [2, T]; None: all T.
         batch_size: texts in one pass; its logits take batch_size * T * V floats.
-        moments: compute mu and sigma.
+        logprob: compute logprob, mu and sigma, too.
         float32_head: logits in float32 also where weights have less precision, and rounding would tie them.
     Raises:
         ValueError: shapes do not fit, or a text has fewer than two tokens; the first such row is named.
@@ -56,7 +56,7 @@ def teacher_forced(
     ids, lengths = checked(input_ids, lengths)
     order = np.argsort(-lengths, kind="stable")
     with evaluating(model, float32_head):
-        parts = forced(model, ids[order], lengths[order], batch_size, moments)
+        parts = forced(model, ids[order], lengths[order], batch_size, logprob)
     back = np.argsort(order)
     return TeacherForced(**{name: value[back] for name, value in vars(parts).items() if value is not None})
 
@@ -102,15 +102,12 @@ def evaluating(model, float32_head: bool = True) -> Iterator[None]:
 
 
 def forced(
-    model, ids: np.ndarray, lengths: np.ndarray, batch_size: int, moments: bool = False, cache: KeyValues | None = None
+    model, ids: np.ndarray, lengths: np.ndarray, batch_size: int, logprob: bool = False, cache: KeyValues | None = None
 ) -> TeacherForced:  # fmt: skip
     """`teacher_forced` of texts in the order given, which should be by length; `cache` keeps keys and values."""
     shape = (len(ids), ids.shape[1] - 1)
-    found = {
-        name: np.zeros(shape, np.float32)
-        for name in ("logprob", "gap", *(("mu", "sigma") if moments else ()))
-    }
-    found["predicted"] = np.zeros(shape, np.int64)
+    names = ("gap", "logprob", "mu", "sigma") if logprob else ("gap",)
+    found = {"predicted": np.zeros(shape, np.int64), **{name: np.zeros(shape, np.float32) for name in names}}
     for begin in range(0, len(ids), batch_size):
         rows = slice(begin, begin + batch_size)
         width = int(lengths[rows].max())
@@ -119,7 +116,7 @@ def forced(
             cache.stand(0, first=begin)
         logits = model(input_ids=tokens, past_key_values=cache, use_cache=cache is not None).logits
         each = [  # pads are not looked at
-            statistics(logits[row, : length - 1].float(), tokens[row, 1:length], moments)
+            statistics(logits[row, : length - 1].float(), tokens[row, 1:length], logprob)
             for row, length in enumerate(lengths[rows].tolist())
         ]
         for name, whole in found.items():
@@ -130,20 +127,21 @@ def forced(
     return TeacherForced(**found, mask=mask, correct=mask & (found["predicted"] == ids[:, 1:]))
 
 
-def statistics(logits: Tensor, tokens: Tensor, moments: bool) -> dict[str, Tensor]:
-    """Log-probability, greedy token, gap and moments at the positions of one text; `logits` (T, V) are used up."""
-    found = {}
-    if moments:
-        log_p = logits.log_softmax(1)
-        p = log_p.exp()
-        log_p = log_p.where(p > 0, 0.0)  # a logit of -inf takes no part
-        found["mu"] = (p * log_p).sum(1)
-        found["sigma"] = (p * (log_p - found["mu"][:, None]).square()).sum(1).sqrt()
+def statistics(logits: Tensor, tokens: Tensor, logprob: bool) -> dict[str, Tensor]:
+    """Greedy token and gap at the positions of one text, and what `logprob` asks for; `logits` (T, V) are used up."""
+    if not logprob:
+        predicted, _, gap = ranked(logits)
+        return {"predicted": predicted, "gap": gap}
+    log_p = logits.log_softmax(1)
+    p = log_p.exp()
+    log_p = log_p.where(p > 0, 0.0)  # a logit of -inf takes no part
+    mu = (p * log_p).sum(1)
+    sigma = (p * (log_p - mu[:, None]).square()).sum(1).sqrt()
     logit = logits.gather(1, tokens[:, None])
     predicted, best, gap = ranked(logits)
     others = logits.sub_(best).exp_().sum(1)  # all but the largest, whose term is 1
-    found["logprob"] = (logit - best).squeeze(1) - others.log1p()
-    return found | {"predicted": predicted, "gap": gap}
+    true = (logit - best).squeeze(1) - others.log1p()
+    return {"predicted": predicted, "gap": gap, "logprob": true, "mu": mu, "sigma": sigma}
 
 
 def greedy(logits: Tensor) -> tuple[Tensor, Tensor]:

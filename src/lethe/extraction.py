@@ -35,7 +35,7 @@ class Extraction:
 def extraction(
     model, input_ids, n: Sequence[int] = (3, 5, 10), start: int | np.ndarray = 1, lengths=None, *,
     eos: Sequence[int] | None = None, batch_size: int = 32, decode_batch_tokens: int = 65536,
-    moments: bool = False, keep: bool = False, allow_short: bool = False, float32_head: bool = True,
+    logprob: bool = False, keep: bool = False, allow_short: bool = False, float32_head: bool = True,
 ) -> Extraction:  # fmt: skip
     """EL_n, MA and margin of every text; one pass over each text, and each distinct continuation decoded once.
 
@@ -50,7 +50,7 @@ def extraction(
         eos: tokens that end a continuation; None: those of the model's generation settings; (): none.
         batch_size: texts in one pass; its logits take batch_size * T * V floats.
         decode_batch_tokens: tokens whose keys and values are held at once; bounds the memory.
-        moments: also compute `tokens.mu` and `tokens.sigma`.
+        logprob: also compute `tokens.logprob`, `tokens.mu` and `tokens.sigma`.
         keep: keep the continuations, (M, T) tokens for M stops of the truth.
         allow_short: a text shorter than n + start tokens gets NaN as its EL_n, which is 0/0, not an error.
         float32_head: logits in float32 also where weights have less precision, and rounding would tie them.
@@ -62,7 +62,7 @@ def extraction(
     ids, lengths = checked(input_ids, lengths)
     for size in n:
         number_of_terms(lengths, size, start, allow_short)
-    decoder = Decoder(model, end_tokens(model, eos), batch_size, decode_batch_tokens, moments)
+    decoder = Decoder(model, end_tokens(model, eos), batch_size, decode_batch_tokens, logprob)
     parts = []
     with evaluating(model, float32_head), Progress("extraction", len(ids), "texts") as progress:
         for group in decoder.groups(lengths):

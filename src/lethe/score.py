@@ -172,13 +172,13 @@ def read(model, encoded: Encoded, settings: Score, extract: bool) -> dict[str, n
         start = settings.start if rows.starts is None else np.maximum(settings.start, rows.starts.numpy())
         found = extraction(
             model, ids, n=settings.n, start=start, lengths=lengths, batch_size=settings.batch_size,
-            decode_batch_tokens=settings.decode_batch_tokens, moments=True, allow_short=True,
+            decode_batch_tokens=settings.decode_batch_tokens, logprob=True, allow_short=True,
         )  # fmt: skip
         tokens, margin = found.tokens, found.margin
         likelihood = np.stack([found.extraction_likelihood[n] for n in settings.n], 1)
         texts = completed(model, encoded, settings)
     else:
-        tokens = teacher_forced(model, ids, lengths, batch_size=settings.batch_size, moments=True)
+        tokens = teacher_forced(model, ids, lengths, batch_size=settings.batch_size, logprob=True)
         likelihood, margin = np.full((len(ids), len(settings.n)), np.nan), np.zeros(len(ids))
         texts = nothing(len(ids), settings.tries)
     extracted = ~np.isnan(likelihood).any(1)
