@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from lethe.decoding import TeacherForced, greedy
+from lethe.fused import windows
 from lethe.key_values import KeyValues
 
 # (B, V) float32 logits, which may be used up, of the B branches given, and the position of the token to be chosen
@@ -85,6 +86,7 @@ def decode(
     """Complete the branches in place, at most `rows` at once.
 
     Args:
+        model: as within `evaluating`.
         source: keys and values of the texts, row i those of text i.
         going: (M,) bool, the branches that are continued after their position `first`; used up.
         limit: (M,) where continuations end at the latest.
@@ -94,7 +96,7 @@ def decode(
     """
     waiting = np.flatnonzero(going)
     waiting = waiting[np.argsort(branches.first[waiting], kind="stable")]
-    slab = KeyValues(model, min(rows, len(waiting)), branches.text.shape[1])
+    slab = KeyValues(model, min(rows, len(waiting)), branches.text.shape[1], windows(model))
     while len(waiting):
         room = min(rows, len(waiting))
         waiting = walk(model, source, slab, branches, limit, eos, going, waiting, room, report, choose)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from types import MethodType
 
 import torch
@@ -81,6 +82,12 @@ def layers(model) -> list:
     return [layer for layer in model.modules() if isinstance(layer, GPTNeoSelfAttention)]
 
 
+def windows(model) -> list[int | None]:
+    """Of every layer of a `fused` GPT-Neo, how many of the last positions a single token attends to, None for all."""
+    local = (layer.config.window_size if layer.attention_type == "local" else None for layer in layers(model))
+    return list(local)
+
+
 def attend_in_training(layer, query: Tensor, key: Tensor, value: Tensor, attention_mask=None) -> tuple:
     """`attend`, but for tokens that follow on a cache."""
     if key.shape[-2] != query.shape[-2]:
@@ -123,9 +130,10 @@ def weighted_sum(weights: Tensor, value: Tensor) -> Tensor:
     if value.device.type != "cpu" or value.dtype != torch.float32 or value.stride()[2:] != (size, 1):
         return (weights[..., None, :] @ value).squeeze(-2)
     row, head = (step // size for step in value.stride()[:2])  # in positions
-    begins = torch.arange(rows)[:, None] * row + torch.arange(heads) * head
+    count = partial(torch.arange, dtype=torch.int32)  # half as much to read as int64
+    begins = count(rows)[:, None] * row + count(heads) * head
     table = value.as_strided((int(begins[-1, -1]) + length, size), (size, 1))
-    bags = begins.view(-1, 1) + torch.arange(length)
+    bags = begins.view(-1, 1) + count(length)
     return embedding_bag(bags, table, per_sample_weights=weights.reshape(bags.shape), mode="sum").view(
         rows, heads, size
     )

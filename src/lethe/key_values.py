@@ -6,6 +6,8 @@ then takes the place of a token from the length of the cache.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -17,7 +19,9 @@ from lethe.errors import InputError
 class Layer(DynamicLayer):
     """Keys and values (rows, heads, width, head size) of one layer; a pass writes into rows `first`... in place.
 
-    Also serves layers that attend to a window: those get everything, and the model's own mask cuts it.
+    Position p is kept at place p modulo width, so that of longer sequences the last `width` positions remain: rows
+    then lie side by side in memory. Such a layer takes one token at a time, and attends to all that it is given, in
+    whatever order. Other layers that attend to a window get everything, and the model's own mask cuts it.
     """
 
     keys: Tensor
@@ -36,25 +40,42 @@ class Layer(DynamicLayer):
         self.is_initialized = True
 
     def update(self, key_states: Tensor, value_states: Tensor, *args, **kwargs) -> tuple[Tensor, Tensor]:
-        if not self.is_initialized:
-            self.lazy_initialization(key_states, value_states)
         rows = slice(self.first, self.first + key_states.shape[0])
-        end = self.filled + key_states.shape[2]
-        self.keys[rows, :, self.filled : end] = key_states
-        self.values[rows, :, self.filled : end] = value_states
-        self.filled = end
+        self.put(key_states, value_states, rows, self.filled)
+        self.filled += key_states.shape[2]
+        end = min(self.filled, self.width)
         return self.keys[rows, :, :end], self.values[rows, :, :end]
+
+    def admit(self, source: Layer, chosen: Tensor, first: int) -> None:
+        """Rows first, first + 1, ... become copies of the chosen rows of a layer of full width, up to `filled`."""
+        rows = slice(first, first + len(chosen))
+        turn = self.filled - self.filled % self.width  # a position at place 0
+        for begin, end in ((max(0, self.filled - self.width), turn), (turn, self.filled)):
+            if begin < end:
+                self.put(source.keys[chosen, :, begin:end], source.values[chosen, :, begin:end], rows, begin)
+
+    def put(self, keys: Tensor, values: Tensor, rows: slice, position: int) -> None:
+        """Write from a position on, up to place `width` at most."""
+        if not self.is_initialized:
+            self.lazy_initialization(keys, values)
+        places = slice(position % self.width, position % self.width + keys.shape[2])
+        self.keys[rows, :, places] = keys
+        self.values[rows, :, places] = values
 
     def get_seq_length(self) -> int:
         return self.filled
 
 
 class KeyValues(Cache):
-    """Cache of `rows` sequences of up to `width` tokens; never grows."""
+    """Cache of `rows` sequences of up to `width` tokens; never grows.
 
-    def __init__(self, model, rows: int, width: int):
+    windows: of each layer, how many of the last positions it keeps, None for all; () for all in every layer.
+    """
+
+    def __init__(self, model, rows: int, width: int, windows: Sequence[int | None] = ()):
         config = model.config.get_text_config(decoder=True)
-        self.own = [Layer(rows, width) for _ in range(config.num_hidden_layers)]
+        windows = windows or [None] * config.num_hidden_layers
+        self.own = [Layer(rows, width if window is None else min(window, width)) for window in windows]
         super().__init__(layers=list(self.own))
 
     def stand(self, position: int, first: int = 0) -> None:
@@ -65,12 +86,9 @@ class KeyValues(Cache):
     def admit(self, source: KeyValues, chosen: np.ndarray, position: int, first: int) -> None:
         """Rows first, first + 1, ... become copies of the chosen rows of `source`, up to a position."""
         index = torch.as_tensor(chosen, device=source.own[0].device)  # one copy to a GPU serves all layers
+        self.stand(position)
         for layer, origin in zip(self.own, source.own, strict=True):
-            keys, values = origin.keys[index, :, :position], origin.values[index, :, :position]
-            if not layer.is_initialized:
-                layer.lazy_initialization(keys, values)
-            layer.keys[first : first + len(chosen), :, :position] = keys
-            layer.values[first : first + len(chosen), :, :position] = values
+            layer.admit(origin, index, first)
 
     def move(self, origin: np.ndarray, target: np.ndarray, position: int) -> None:
         """Rows `origin` are copied over rows `target`, up to a position; the two are disjoint."""
