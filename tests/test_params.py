@@ -64,6 +64,17 @@ FAULTS = [  # path to a key, value put there, what the line must hold
     ),
     (
         "studies.topics.tune",
+        TUNE | {"space": {"clip": [1.0, "high"]}},
+        ["tune.space.clip", '"high"', "valid number"],
+    ),
+    (
+        "studies.topics.tune",
+        TUNE | {"space": {"warmup": {"low": 0.1, "high": 2.0}}},
+        ["tune.space.warmup: 2.0", "less than or equal to 1"],
+    ),
+    ("studies.topics.tune", TUNE | {"space": {"sharded": [True]}}, ["tune.space.sharded", "2 or more"]),
+    (
+        "studies.topics.tune",
         TUNE | {"forget": {"strategy": "ids", "file": "ids.txt"}},
         ["topics.tune.forget", "strategy ids", "same examples in every seed", "random"],
     ),

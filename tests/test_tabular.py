@@ -109,6 +109,7 @@ def test_errors_name_file_key_and_what_is_allowed(tmp_path):
             {"path": written(tmp_path, "h.csv", "id,text\na,hello, secret\n")},
             "h.csv cannot be read as csv: rows have more values than the header has names",
         ),
+        ({"path": written(tmp_path, "l.json", "[" * 100_000)}, "l.json cannot be read as json: .*recursion"),
         ({"path": damaged(tmp_path / "i.jsonl.gz")}, "i.jsonl.gz cannot be read as jsonl: .*decompressing"),
         ({"path": damaged(tmp_path / "j.csv.gz")}, "j.csv.gz cannot be read as csv: .*decompressing"),
         (

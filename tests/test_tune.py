@@ -10,7 +10,7 @@ from lethe import sources
 from lethe.errors import InputError
 from lethe.files import write_json
 from lethe.params import load
-from lethe.params_tune import Range, Space, Tune
+from lethe.params_tune import Range, Space, Tune, extremes
 from lethe.tune import Search, absolute, drawn, value_from
 
 SPACES = {
@@ -24,7 +24,7 @@ def test_a_space_holds_values_that_its_objective_takes(name):
     space = TypeAdapter(Space).validate_python(SPACES[name])
     hyper = sources.dataclass_in("objectives", name, "Hyper")
     for key, choice in space.items():
-        for value in (choice.low, choice.high) if isinstance(choice, Range) else choice:
+        for value in extremes(choice):
             assert vars(hyper.validate_python({key: value}))[key] == value
 
 
@@ -38,6 +38,9 @@ def test_values_of_a_range_are_uniform_in_their_scale():
         np.testing.assert_allclose(below, [0.25, 0.5, 0.75], atol=4 * np.sqrt(0.25 / 2000))
     whole = [value_from(Range(low=1, high=3), draw) for _ in range(200)]
     assert set(whole) == {1, 2, 3} and all(type(value) is int for value in whole)
+    spread = [value_from(Range(low=1, high=100, log=True), draw) for _ in range(200)]
+    assert all(type(value) is int and 1 <= value <= 100 for value in spread)
+    assert 0.4 < np.mean(np.array(spread) <= 10) < 0.65
     assert {value_from(["a", "b"], draw) for _ in range(50)} == {"a", "b"}
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -18,7 +19,7 @@ from lethe.errors import InputError
 from lethe.fields import Count, Fraction, NonNegative, Positive, Probability, Size
 from lethe.params_data import Dataset, Forget, built_in, kind
 from lethe.params_measure import Measure, Perturbation, Report
-from lethe.params_tune import Tune, depends_on_seed
+from lethe.params_tune import Tune, depends_on_seed, extremes
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
 Task = Literal["classification", "tagging", "generation"]
@@ -276,6 +277,12 @@ class Study(Strict):
         if unknown:
             allowed = ", ".join(Training.model_fields)
             raise ValueError(f"tune.space.{unknown[0]}: {UNKNOWN}; allowed are {allowed}")
+        for key, choice in self.tune.space.items():
+            for value, method in product(extremes(choice), self.methods.values()):
+                try:
+                    Training.model_validate(method.training.model_dump() | {key: value})
+                except ValidationError as error:
+                    raise ValueError(f"tune.space.{one_line(error)}") from None
         forget = self.tune.forget or self.forget
         if not depends_on_seed(forget):
             what = f"strategy {forget.strategy} forgets the same examples in every seed, also those that are reported"

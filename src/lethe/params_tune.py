@@ -36,6 +36,11 @@ Choices = Annotated[list[bool | int | float | str], Field(min_length=1)]
 Space = dict[str, Range | Choices]  # parameter -> where its values come from
 
 
+def extremes(choice: Range | Choices) -> Choices:
+    """The ends of a range, or all of a list."""
+    return [choice.low, choice.high] if isinstance(choice, Range) else choice
+
+
 class Select(Strict):
     """The rule, declared before any test: of the trials that forget, the nearest to retrain, over the tuning seeds."""
 

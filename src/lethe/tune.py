@@ -94,14 +94,16 @@ def drawn(run: str, method: Method, rule: Tune, trial: int) -> dict[str, Any]:
 
 
 def value_from(choice: Range | list, draw: np.random.Generator) -> Any:
-    """A value of a range, to three digits, or of a list."""
+    """A value of a range, to three digits or whole, or of a list."""
     if not isinstance(choice, Range):
         return choice[int(draw.integers(len(choice)))]
-    if isinstance(choice.low, int) and isinstance(choice.high, int) and not choice.log:
-        return int(draw.integers(choice.low, choice.high + 1))
-    if not choice.log:
-        return float(f"{draw.uniform(choice.low, choice.high):.3g}")
-    return float(f"{np.exp(draw.uniform(np.log(choice.low), np.log(choice.high))):.3g}")
+    low, high = choice.low, choice.high
+    whole = isinstance(low, int) and isinstance(high, int)
+    if choice.log:
+        value = np.exp(draw.uniform(np.log(low), np.log(high)))
+    else:
+        value = draw.integers(int(low), int(high) + 1) if whole else draw.uniform(low, high)
+    return round(float(value)) if whole else float(f"{value:.3g}")
 
 
 @dataclass(frozen=True)

@@ -153,6 +153,7 @@ def read_file(source: Source, key: str) -> pd.DataFrame:
     except (
         OSError,
         EOFError,
+        RecursionError,
         UnicodeDecodeError,
         pd.errors.ParserError,
         pd.errors.EmptyDataError,
