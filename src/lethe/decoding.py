@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.functional import linear
 from torch.nn.utils.rnn import pad_sequence
 
-from lethe.fused import fused
+from lethe.fused import exchange, fused, restore
 from lethe.key_values import KeyValues
 
 
@@ -85,11 +85,11 @@ def evaluating(model, float32_head: bool = True) -> Iterator[None]:
     """
     modes = [(module, module.training) for module in model.modules()]
     head = model.get_output_embeddings()
-    hook = None
+    undo = []
     if float32_head and head is not None and head.weight.dtype != torch.float32:
         bias = None if head.bias is None else head.bias.float()
         weight = head.weight.float()
-        hook = head.register_forward_hook(lambda m, x, _: linear(x[0].float(), weight, bias))
+        undo = exchange([head], "forward", lambda module, x: linear(x.float(), weight, bias))
     model.eval()
     try:
         with torch.no_grad(), fused(model):
@@ -97,8 +97,7 @@ def evaluating(model, float32_head: bool = True) -> Iterator[None]:
     finally:
         for module, mode in modes:
             module.training = mode
-        if hook is not None:
-            hook.remove()
+        restore(undo)
 
 
 def forced(

@@ -41,9 +41,7 @@ def fused(model) -> Iterator[None]:
     try:
         yield
     finally:
-        for own, name, before in undo:
-            del own[name]
-            own.update(before)
+        restore(undo)
 
 
 def exchange(modules: list, name: str, function: Callable) -> list[tuple[dict, str, dict]]:
@@ -57,6 +55,13 @@ def exchange(modules: list, name: str, function: Callable) -> list[tuple[dict, s
         undo.append((own, name, {name: own[name]} if name in own else {}))
         own[name] = MethodType(function, module)
     return undo
+
+
+def restore(undo: list[tuple[dict, str, dict]]) -> None:
+    """Give modules back what `exchange` took."""
+    for own, name, before in undo:
+        del own[name]
+        own.update(before)
 
 
 def activations(model) -> list:
