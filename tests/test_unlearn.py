@@ -7,31 +7,31 @@ import pandas as pd
 import pytest
 from safetensors.torch import load_file
 
-from lethe import models
+from lethe import models, sources
 from lethe.params import Model
 from lethe.runs import Job
 from lethe.unlearn import unlearn
 
 WORDS = np.array(["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"])
 SETS = {"forget": 4, "retain": 5, "validation": 3}
-CFG = {
-    "generation": {"source": "tiny-gpt-neo", "max_length": 16, "options": {"hidden_size": 8, "vocab_size": 300}},
-    "classification": {
-        "source": "tiny-bert", "max_length": 16,
-        "options": {"hidden_size": 8, "intermediate_size": 8, "vocab_size": 300},
-    },
-}  # fmt: skip
-GENERATION = (
-    "gradient_ascent", "gradient_difference", "kl_minimisation", "npo", "simnpo", "llmu",
-    "dpo", "rmu", "undial",
-)  # fmt: skip
-CLASSIFICATION = (
-    "gradient_ascent", "gradient_difference", "deepcut", "contrastive_unlearning", "scrub", "bad_teacher",
-    "random_label", "kga",
-)  # fmt: skip
+ENCODER = {
+    "source": "tiny-bert",
+    "max_length": 16,
+    "options": {"hidden_size": 8, "intermediate_size": 8, "vocab_size": 300},
+}
+DECODER = {"source": "tiny-gpt-neo", "max_length": 16, "options": {"hidden_size": 8, "vocab_size": 300}}
+CFG = {"generation": DECODER, "classification": ENCODER, "tagging": ENCODER}
+OTHERWISE = (
+    "dp_decoding",
+    "icu",
+    "icu_faithful",
+    "sisa",
+)  # train nothing, until all is forgotten, or several models
 RUNS = [
-    *((name, "generation") for name in GENERATION),
-    *((name, "classification") for name in CLASSIFICATION),
+    (name, task)
+    for name in sources.names_in("objectives")
+    for task in sources.constants_in("objectives", name)["TASKS"]
+    if name not in OTHERWISE
 ]
 
 
@@ -40,9 +40,11 @@ def study(folder, task: str):
     sets = np.repeat(list(SETS), list(SETS.values()))
     texts = [" ".join(np.roll(WORDS, i)[: 4 + i % 5]) for i in range(len(sets))]
     table = pd.DataFrame({"id": [f"t{i}" for i in range(len(sets))], "text": texts, "split": sets})
-    labels = ["a", "b", "c"] if task == "classification" else []
-    if labels:
+    labels = [] if task == "generation" else ["a", "b", "c"]
+    if task == "classification":
         table["label"] = np.resize(labels, len(table))
+    if task == "tagging":
+        table["tags"] = [[labels[len(word) % 3] for word in text.split()] for text in texts]
     table.to_parquet(folder / "examples.parquet")
     (folder / "prepared.json").write_text(json.dumps({"labels": labels}))
     table.assign(set=sets)[["id", "set"]].to_parquet(folder / "sets.parquet")
@@ -61,11 +63,13 @@ def test_a_run_leaves_a_changed_model_and_a_finite_trace(tmp_path, objective, ta
     job = Job(cfg, 1, objective, tmp_path / "out", tmp_path / "state.safetensors", None)
     unlearn(job, tmp_path, tmp_path, *[tmp_path / "original"] * 2)
     trace = pd.read_csv(tmp_path / "out" / "trace.csv")
-    assert len(trace) == 4 and np.isfinite(trace["loss"]).all()
+    first = next(iter(sources.constants_in("objectives", objective)["TERMS"].values()))
+    steps = 2 * -(-SETS[first] // 2)
+    assert len(trace) == steps and np.isfinite(trace["loss"]).all()
     before, after = (load_file(tmp_path / f / "model.safetensors") for f in ("original", "out/model"))
     cost = json.loads((tmp_path / "out" / "cost.json").read_text())
     helpers = {"kga": 3 * (2 + 2)}.get(objective, 0)  # epochs times steps on 4 forget and 3 validation texts
-    assert cost["steps"] == 4 + helpers
+    assert cost["steps"] == steps + helpers
     changed = {name for name in before if not before[name].equal(after[name])}
     assert changed
     if objective == "rmu":

@@ -43,7 +43,9 @@ def test_a_saved_run_predicts_the_mixture_and_extracts_the_same(folder):
         own = before(rows.input_ids).logits.softmax(-1)
         mixed = after(rows.input_ids).logits
     torch.testing.assert_close(mixed.exp(), 0.5 * own + 0.5 / own.shape[-1], rtol=1e-4, atol=1e-8)
-    found = [extraction(m, rows.input_ids, n=(2,), lengths=rows.lengths) for m in (before, after)]
+    found = [
+        extraction(m, rows.input_ids, n=(2,), lengths=rows.lengths, logprob=True) for m in (before, after)
+    ]
     np.testing.assert_array_equal(found[0].memorization_accuracy, found[1].memorization_accuracy)
     np.testing.assert_array_equal(found[0].extraction_likelihood[2], found[1].extraction_likelihood[2])
     floor = math.log(0.5 / own.shape[-1])
