@@ -1,6 +1,7 @@
 """Every kind of fault in params.yaml ends in one line that names file, key, value and what is allowed."""
 
 import copy
+import re
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,10 @@ from lethe import params
 from lethe.errors import InputError
 from lethe.sources import constants_in, names_in
 
-DEFAULT = yaml.safe_load((Path(__file__).parents[1] / "params.yaml").read_text())
+ROOT = Path(__file__).parents[1]
+DEFAULT = yaml.safe_load((ROOT / "params.yaml").read_text())
 
-STUDIES = sorted((Path(__file__).parents[1] / "docs/studies").glob("*/params.yaml"))
+STUDIES = sorted((ROOT / "docs/studies").glob("*/params.yaml"))
 TUNE = {"trials": 2, "seeds": [5], "select": {"metrics": {"accuracy_forget": 1.0}}}
 
 TAGGED = {
@@ -181,6 +183,29 @@ def test_files_that_are_missing_or_no_yaml(tmp_path):
     (tmp_path / "bad.yaml").write_text("studies: [")
     with pytest.raises(InputError, match="not YAML"):
         params.load(tmp_path / "bad.yaml")
+
+
+def test_a_key_that_is_given_twice(tmp_path):
+    """PyYAML takes the last one, DVC refuses the file."""
+    text = (ROOT / "params.yaml").read_text()
+    (tmp_path / "twice.yaml").write_text(text.replace("      npo:\n", "      icu:\n      npo:\n"))
+    line = 1 + text[: text.index("      npo:\n")].count("\n")
+    with pytest.raises(InputError, match=f"twice.yaml: is not YAML: line {line}: found duplicate key .icu"):
+        params.load(tmp_path / "twice.yaml")
+
+
+def test_the_examples_of_the_readme_are_valid(tmp_path):
+    """Blocks that belong into a study stand in the default one; `on`, a key of one, is a boolean in YAML 1.1."""
+    default = (ROOT / "params.yaml").read_text()
+    blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    robustness = next(block for block in blocks if block.startswith("    robustness:"))
+    whole = next(block for block in blocks if block.startswith("studies:"))
+    (tune,) = (block for block in blocks if block.startswith("    tune:"))
+    for text in (whole + tune, default + robustness):
+        (tmp_path / "params.yaml").write_text(text)
+        studies = params.load(tmp_path / "params.yaml").studies
+    given = studies["records"].robustness
+    assert given["relearn"].options["on"] == "forget" and given.keys() >= {"quantise", "shift", "paraphrase"}
 
 
 @pytest.mark.parametrize("file", STUDIES, ids=lambda file: file.parent.name)

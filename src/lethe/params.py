@@ -11,8 +11,9 @@ from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from lethe import sources
 from lethe.errors import InputError
@@ -576,15 +577,17 @@ def child(node: dict[str, Any], step: str) -> dict[str, Any]:
 
 
 def load(path: str | Path) -> Params:
-    """Read and check a parameter file.
+    """Read and check a parameter file, as DVC reads it: YAML 1.2, in which `on` is a word, and no key is given twice.
 
     Raises:
         InputError: the file is missing, is not YAML, or holds a fault; one line names it.
     """
     try:
-        value = yaml.safe_load(Path(path).read_text())
+        value = YAML(typ="safe", pure=True).load(Path(path).read_text())
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; it holds the studies") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: is not YAML: {' '.join(str(error).split())}") from None
+    except (YAMLError, UnicodeDecodeError) as error:
+        mark = error.problem_mark if isinstance(error, MarkedYAMLError) else None
+        what = f"line {mark.line + 1}: {getattr(error, 'problem', error)}" if mark else str(error)
+        raise InputError(f"{path}: is not YAML: {' '.join(what.split())}") from None
     return check(value, str(path))
