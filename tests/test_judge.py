@@ -77,7 +77,7 @@ def test_a_generator_beside_a_retrained_one(world, tmp_path, capsys):
     first, second = (table_of(tmp_path / name) for name in "ab")
     numbers = [json.loads((tmp_path / name / "metrics.json").read_text()) for name in "ab"]
     for name, entry in second.items():
-        if "gap" in entry:
+        if "gap" in entry and name in first:  # beside a reference the retrained one has a number more
             assert entry["retrain"] == first[name]["value"] == numbers[0][name]
             assert entry["gap"] == pytest.approx(numbers[1][name] - numbers[0][name])
             assert entry["gap_low"] <= entry["gap_high"]
@@ -88,6 +88,8 @@ def test_a_generator_beside_a_retrained_one(world, tmp_path, capsys):
     # the reference is the model itself: no loss is higher than another
     assert numbers[1]["reference_loss_auc"] == 0.5
     assert "reference_loss_auc" not in numbers[0]
+    assert second["reference_loss_auc"]["value"] == 0.5
+    assert second["reference_loss_auc"]["retrain"] != 0.5  # the other model beside the same reference
     printed = capsys.readouterr().out
     assert "model − retrain" in printed and "blind_auc" in printed
     assert not [word for word in study.text(0).split() if word in printed]
@@ -131,10 +133,51 @@ def test_a_resample_without_an_extracted_text_has_no_part_in_its_interval():
     assert entry["gap_low"] == pytest.approx(entry["gap"]) == entry["gap_high"]
 
 
+def test_a_true_positive_rate_has_its_exact_bounds():
+    """Of 30 nobody is found: every resample says 0, Clopper and Pearson at most 0.116 (printed in their tables)."""
+    (judged, _), settings = judged_generators()
+    entry = intervals([judged], settings, 0)["loss_tpr_at_fpr_0.001"]
+    assert entry["value"] == entry["low"] == 0
+    assert entry["high"] == pytest.approx(0.116, abs=5e-4)
+
+
 def test_downstream_tasks_have_no_interval_over_examples_that_are_not_theirs():
     names, values = np.array(["cloze_acc"]), [np.array([0.50]), np.array([0.51])]
     judged, settings = judged_generators(downstream_names=[names] * 2, downstream_values=values)
     assert not [name for name in intervals(judged, settings, 0) if name.startswith("downstream")]
+
+
+def test_a_number_that_the_retrained_model_lacks_is_shown_without_a_gap():
+    """Its scores may be older, or of other n-grams."""
+    judged, settings = judged_generators()
+    (_, values), _ = judged
+    judged[1] = (judged[1][0], {m: v for m, v in judged[1][1].items() if "min_k" not in v})
+    table = intervals(judged, settings, 0)
+    assert set(table["min_k_auc"]) == {"value", "low", "high"}
+    assert "gap" in table["loss_auc"]
+    assert table["min_k_auc"] == intervals([judged[0]], settings, 0)["min_k_auc"]
+
+
+def test_scores_of_other_texts_are_no_retrained_model(world, tmp_path, capsys):
+    """Row numbers are the default ids, so that those of another file agree."""
+    changed = tmp_path / "forget.jsonl"
+    rows = [json.loads(line) for line in (world / "forget.jsonl").read_text().splitlines()]
+    rows[2]["body"] += " more"
+    changed.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert main(argv(world, "generation", tmp_path / "a", "--forget", changed)) == 0
+    assert main(argv(world, "generation", tmp_path / "b", "--retrain", tmp_path / "a/scores.npz")) == 2
+    assert "1 texts of another length, first forget/forget2" in capsys.readouterr().err
+
+
+def test_texts_of_a_single_class_are_judged(world, tmp_path):
+    """Nothing is retained and nothing is of another class: a silhouette and a probe are not defined."""
+    for name in ("forget", "holdout", "test"):
+        (tmp_path / f"{name}.jsonl").write_text((world / f"{name}.jsonl").read_text().replace('"1"', '"0"'))
+    files = [p for name in ("forget", "holdout", "test") for p in (f"--{name}", tmp_path / f"{name}.jsonl")]
+    assert main(argv(world, "classification", tmp_path / "out", *files)) == 0
+    table = table_of(tmp_path / "out")
+    assert "centroid_distance_forget" in table and "loss_auc" in table
+    assert not [name for name in table if name.startswith(("silhouette", "probe"))]
 
 
 def test_a_reference_that_reads_other_tokens_is_refused(world, tmp_path, capsys):
@@ -184,8 +227,11 @@ def test_texts_about_one_person_are_judged_without_the_blind_control(world, tmp_
         (["--cfg", '{"score": {"tasks": ["hellaswag"]}}'], ["--cfg: score.tasks", "lm_eval run"]),
         (["--retrain", "none.npz"], ["none.npz: no such file"]),
         (
-            ["--task", "classification", "--label", "key"],
-            ["--forget: 4 labels are no class of the model", "class 0, class 1"],
+            ["--task", "classification", "--label", "body"],  # the column of the text by mistake
+            [
+                "--forget: 4 labels are no class of the model, first that of record forget/forget0;",
+                "class 0, class 1",
+            ],
         ),
     ],
 )
@@ -197,4 +243,5 @@ def test_what_cannot_be_judged_ends_in_one_line(changes, parts, world, tmp_path,
     assert len(lines) == 1 and written.out == ""
     assert [part for part in parts if part not in lines[0]] == []
     assert not (tmp_path / "out").exists()
-    assert not [word for word in study.text(0).split() if word in written.err]
+    private = [word for number in range(SIZES["forget"]) for word in study.text(number).split()]
+    assert not [word for word in private if word in written.err]

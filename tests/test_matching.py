@@ -1,8 +1,12 @@
 """Matched hold-outs by hand."""
 
 import numpy as np
+import pytest
 
+from lethe.errors import InputError
 from lethe.matching import matched
+from lethe.measure import with_match
+from lethe.params_measure import Measure
 
 
 def chosen(forget, test, **labels):
@@ -32,3 +36,12 @@ def test_only_within_the_class_and_no_more_than_there_are():
     sets = np.array(["forget", "forget", "forget", "test", "test", "test", "retain"])
     found = matched(sets, np.array([50, 60, 70, 1000, 71, 50, 60]), labels)
     assert found.tolist() == [False, False, False, True, True, False, False]
+
+
+def test_a_test_set_without_the_forgotten_class_cannot_be_matched():
+    scores = {"sets": np.array(["forget", "test", "holdout"]), "characters": np.array([5, 5, 5])}
+    with pytest.raises(
+        InputError, match=r"measure\.matched: true; no test example is of a class of the forget"
+    ):
+        with_match(scores | {"labels": np.array([0, 1, 0])}, Measure(matched=True))
+    assert with_match(scores | {"labels": np.array([0, 0, 1])}, Measure(matched=True))["matched"].sum() == 1

@@ -73,14 +73,15 @@ def judge(wish: Judged, texts: Texts, seed: int, out: Path | None) -> str:
     measure_settings: Measure = wished["measure"]
     frames = {name: frame_of(name, texts, wish.task) for name in SETS if name in texts.files}
     arrays = with_match(arrays_of(wish.model, "--model", wish, frames, wished["score"]), measure_settings)
-    if wish.reference is not None and wish.task == "generation":
-        other = arrays_of(wish.reference, "--reference", wish, frames, Score(extract=[]))
-        arrays["reference_logprob"] = aligned_logprob(arrays, other, Path(wish.reference))
-    judged = [(arrays, values_of(arrays, measure_settings))]
+    compared = [arrays]
     if wish.retrain is not None:
         other = arrays_of(wish.retrain, "--retrain", wish, frames, wished["score"])
-        other = with_match(same_examples(other, arrays, wish.retrain), measure_settings)
-        judged.append((other, values_of(other, measure_settings)))
+        compared.append(with_match(same_examples(other, arrays, wish.retrain), measure_settings))
+    if wish.reference is not None and wish.task == "generation":
+        reference = arrays_of(wish.reference, "--reference", wish, frames, Score(extract=[]))
+        for found in compared:
+            found["reference_logprob"] = aligned_logprob(found, reference, Path(wish.reference))
+    judged = [(found, values_of(found, measure_settings)) for found in compared]
     try:
         column, control = blind(*texts_and_groups(frames, arrays), arrays, measure_settings, seed)
         numbers = numbers_of(*judged[0], measure_settings, seed) | control
@@ -160,12 +161,12 @@ def with_classes(frame: pd.DataFrame, labels: list[str], key: str) -> pd.DataFra
     by_index = {str(index): name for index, name in enumerate(labels)}
     given = labels_of(frame)
     names = by_name if set(given) <= set(by_name) else by_index
-    unknown = sorted(set(given) - set(names))
-    if unknown:
-        count = int(given.isin(unknown).sum())
+    unknown = ~given.isin(list(names))
+    if unknown.any():  # the record is named, not the label, which may be a text by mistake
         allowed = ", ".join(labels[:20]) + (", …" if len(labels) > 20 else "")
         raise InputError(
-            f"{key}: {count} labels are no class of the model, first {unknown[0]!r}; allowed: {allowed}"
+            f"{key}: {int(unknown.sum())} labels are no class of the model, first that of record"
+            f" {frame['id'][given.index[unknown][0]]}; allowed: {allowed}"
         )
     return frame if "tags" in frame else frame.assign(label=given.map(names))
 
@@ -177,6 +178,10 @@ def same_examples(other, arrays, source: str):
     if absent:
         raise InputError(f"--retrain: {source} lacks {len(absent)} of the examples, first {absent[0]}")
     order = np.array([place[name] for name in arrays["ids"]])
+    differ = np.flatnonzero(other["characters"][order] != arrays["characters"])
+    if len(differ):
+        what = f"{len(differ)} texts of another length, first {arrays['ids'][differ[0]]}"
+        raise InputError(f"--retrain: {source} is of other texts: {what}; score it on the same files")
     return {name: a if name in ("classes", "n") else a[order] for name, a in other.items()}
 
 

@@ -118,10 +118,19 @@ def numbers_of(
 
 
 def with_match(scores: dict[str, np.ndarray], settings: Measure) -> dict[str, np.ndarray]:
-    """The scores with the choice of non-members that match the forget set, where that is asked for."""
+    """The scores with the choice of non-members that match the forget set, where that is asked for.
+
+    Raises:
+        InputError: no test example is of a class of the forget set.
+    """
     if not settings.matched:
         return scores
-    return scores | {"matched": matched(scores["sets"], scores["characters"], scores.get("labels"))}
+    chosen = matched(scores["sets"], scores["characters"], scores.get("labels"))
+    if not chosen.any():
+        raise InputError(
+            "measure.matched: true; no test example is of a class of the forget set; allowed: false"
+        )
+    return scores | {"matched": chosen}
 
 
 def task_of(scores: dict[str, np.ndarray]) -> str:

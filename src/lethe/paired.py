@@ -21,7 +21,9 @@ def intervals(
     """Bootstrap over the examples of each set, the same resamples for both models (Efron, 1979).
 
     The values per example stay as they are: a fitted attack is not fitted anew. A resample in which a number is not
-    defined, as it holds no text of a set that was extracted, has no part in the number's interval.
+    defined, as it holds no text of a set that was extracted, has no part in the number's interval. Test examples that
+    match the forget set are drawn apart from the others, so that every resample holds as many. A true positive rate
+    keeps its exact bounds: where nobody is found no resample finds anybody.
 
     Args:
         models: arrays and values per example of the model, and, for gaps, of a retrained one; same examples, same
@@ -29,14 +31,15 @@ def intervals(
         settings: confidence and number of resamples.
         seed: of the random stream.
     Returns:
-        name -> {value, low, high} and, beside another model, {retrain, gap, gap_low, gap_high}. What is itself a
-        bound, a flag or a rate reached is left out, and what is about other texts, that of downstream tasks.
+        name -> {value, low, high} and, beside another model that has the number, {retrain, gap, gap_low, gap_high}.
+        What is itself a bound, a flag or a rate reached is left out, and what is about other texts, that of downstream
+        tasks.
     """
     bare = settings.model_copy(update={"bootstrap": 0})  # no interval within a resample
     found = [numbers_of(*model, bare, seed) for model in models]
-    names = [name for name in found[0] if is_estimate(name) and all(name in other for other in found)]
-    sets, draw = models[0][0]["sets"], stream(seed, "bootstrap", "examples")
-    groups = [np.flatnonzero(sets == name) for name in np.unique(sets)]
+    names = [name for name in found[0] if is_estimate(name)]
+    draw = stream(seed, "bootstrap", "examples")
+    groups = strata(models[0][0])
     draws = np.empty((settings.bootstrap, len(models), len(names)))
     for one in draws:
         rows = np.concatenate([draw.choice(group, len(group)) for group in groups])
@@ -45,14 +48,25 @@ def intervals(
             result[:] = [numbers.get(name, np.nan) for name in names]
     table = {}
     for i, name in enumerate(names):
-        of = draws[np.isfinite(draws[:, :, i]).all(axis=1), :, i]
+        having = [name in numbers for numbers in found]
+        of = draws[:, having, i]
+        of = of[np.isfinite(of).all(axis=1)]
         low, high = percentile_interval(of[:, 0], settings.confidence)
-        table[name] = {"value": found[0][name], "low": low, "high": high}
-        if len(models) > 1:
+        exact = [found[0].get(f"{name}_{end}", bound) for end, bound in (("low", low), ("high", high))]
+        table[name] = {"value": found[0][name], "low": exact[0], "high": exact[1]}
+        if sum(having) > 1:
             low, high = percentile_interval(of[:, 0] - of[:, 1], settings.confidence)
             table[name] |= {"retrain": found[1][name], "gap": found[0][name] - found[1][name]}
             table[name] |= {"gap_low": low, "gap_high": high}
     return table
+
+
+def strata(arrays: Arrays) -> list[np.ndarray]:
+    """Rows of each set, of test those that match the forget set apart from the others."""
+    sets, match = arrays["sets"], arrays.get("matched")
+    of_sets = [sets == name for name in np.unique(sets)]
+    parts = of_sets if match is None else [rows & side for rows in of_sets for side in (match, ~match)]
+    return [np.flatnonzero(rows) for rows in parts if rows.any()]
 
 
 def is_estimate(name: str) -> bool:

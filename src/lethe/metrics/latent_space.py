@@ -106,11 +106,11 @@ def probe_correct(points: np.ndarray, labels: np.ndarray, reference: np.ndarray)
 def values(scores, settings):
     points, labels = unit(scores["embeddings"]), scores["labels"]
     reference = class_reference(labels, scores["sets"])
-    return {
-        "centroid_distance": centroid_distance(points, labels, reference),
-        "silhouette": silhouette(points, labels, reference),
-        "probe_correct": probe_correct(points, labels, reference),
-    }
+    columns = {"centroid_distance": centroid_distance(points, labels, reference)}
+    if len(np.unique(labels)) > 1:  # what is relative to other classes is not defined for a single one
+        columns["silhouette"] = silhouette(points, labels, reference)
+        columns["probe_correct"] = probe_correct(points, labels, reference)
+    return columns
 
 
 def aggregate(scores, values, settings, seed):
@@ -120,6 +120,6 @@ def aggregate(scores, values, settings, seed):
         "probe_correct": "probe_accuracy",
     }
     result: dict[str, float] = {}
-    for column, name in names.items():
-        result |= set_means(name, values[column], scores["sets"], JUDGED)
+    for column, found in values.items():
+        result |= set_means(names[column], found, scores["sets"], JUDGED)
     return result
