@@ -7,7 +7,7 @@ import matplotlib
 import numpy as np
 import pytest
 
-from lethe.report.figures import examples, latent, roc, style, trajectory
+from lethe.report.figures import curves, examples, latent, roc, style, trajectory
 from lethe.sources import names_in
 
 
@@ -59,6 +59,16 @@ def test_two_classes_lie_on_a_line():
     )
     assert np.isfinite(points).all()
     assert points[0, 0] * points[1, 0] < 0
+
+
+def test_the_sum_of_terms_that_take_turns_is_drawn():
+    """As in SCRUB: an epoch of one term, then one of the other."""
+    nan = np.nan
+    trace = {"step": [0, 1], "loss": [-1.0, 0.5], "forget": [-1.0, nan], "retain": [nan, 0.5]}
+    series = {name: np.array(values) for name, values in trace.items()}
+    figure = curves.curves(SimpleNamespace(seeds=[0], traces={"scrub": {0: series}}))
+    lines = {line.get_label(): line.get_ydata().tolist() for line in figure.axes[0].lines}
+    assert lines["sum"] == [-1.0, 0.5]
 
 
 def simple_figure():

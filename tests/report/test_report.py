@@ -11,9 +11,10 @@ import numpy as np
 import pyarrow.parquet
 import pytest
 import scipy.stats
-from synthetic import METHODS, parameters, write_results
+from synthetic import MAKE, METHODS, generation_scores, parameters, write_results
 
 from lethe.errors import InputError
+from lethe.params import check
 from lethe.report.remarks import blind, over_unlearned
 from lethe.report.report import report
 
@@ -107,7 +108,6 @@ def test_the_page_says_what_the_controls_found(html):
 
 
 def test_pushed_beyond_retrain_is_flagged(made):
-    from lethe.params import check
     from lethe.report.report import below_retrain
 
     study = check(parameters(), "params.yaml").studies["records"]
@@ -273,6 +273,45 @@ def test_robustness_is_reported_where_it_was_tested(tmp_path):
     table = (tmp_path / "out/tables/records_robustness.md").read_text()
     rows = [line.split(":")[0] for line in table.splitlines()[2:]]
     assert list(dict.fromkeys(rows)) == ["| as it is", "| relearn-2", "| relearn-5", "| quantise-8"]
+
+
+def test_one_seed_with_few_matched_test_examples_has_intervals(tmp_path, monkeypatch):
+    """Of 60 test examples 3 match; a resample of all 60 would often hold none of them."""
+
+    def few(seed, memory, utility=1.0):
+        scores = generation_scores(seed, memory, utility)
+        scores["characters"] = np.arange(1, len(scores["ids"]) + 1)  # every model is shown the same texts
+        kept = np.ones(len(scores["ids"]), bool)
+        kept[np.flatnonzero(scores["sets"] == "forget")[3:]] = False
+        return {name: values if name == "n" else values[kept] for name, values in scores.items()}
+
+    monkeypatch.setitem(MAKE, "generation", few)
+    params = parameters(seeds=[3])
+    del params["studies"]["topics"]
+    params["studies"]["records"]["methods"] = {"npo": {}}
+    params["studies"]["records"]["measure"]["matched"] = True
+    write_results(tmp_path, params)
+    report(params, tmp_path / "out", None, tmp_path)
+    gap = json.loads((tmp_path / "out/metrics.json").read_text())["records"]["npo"]["min_k_auc"]["gap"]
+    assert gap["low"] <= gap["mean"] <= gap["high"]
+
+
+def test_words_about_levels_and_seeds_hold_for_other_settings(tmp_path):
+    """A level is not rounded to another, and requests of given ids come in an order that the seed draws."""
+    params = parameters()
+    del params["studies"]["topics"]
+    params["studies"]["records"]["methods"] = {"npo": {}}
+    params["studies"]["records"]["forget"] = {"strategy": "ids", "file": "ids.txt", "requests": 2}
+    params["report"] = {"confidence": 0.999}
+    write_results(tmp_path, {"studies": {"records-1": params["studies"]["records"]}})
+    whole = check(params, "params.yaml")
+    first = whole.model_copy(update={"studies": {"records-1": whole.studies["records-1"]}})
+    report(first, tmp_path / "out", None, tmp_path)
+    html = (tmp_path / "out/report.html").read_text()
+    assert "30 of 150 training examples are to be forgotten in the first seed" in html
+    assert "each draws its own forget set" in html
+    for text in (html, (tmp_path / "out/summary.md").read_text()):
+        assert "99.9%" in text and "100% " not in text
 
 
 def test_a_missing_output_is_named(tmp_path):

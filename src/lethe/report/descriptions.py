@@ -109,10 +109,10 @@ FITTED = (
 SHARED = [
     ("LiRA, RMIA AUC", "Membership inference with shadow models, retrained with and without each text: how much "
      "likelier is what the model says of a text among those that knew it? Only where the study asks for them."),
-    ("blind AUC", "The control: an attack that sees only the words of the texts. Away from 0.5 forget and test "
-     "differ by themselves, and every other attack's AUC says that, too."),
-    ("TPR at a low FPR", "Share of the forget set that the attack finds while it wrongly accuses at most 1% "
-     "(0.1%) of the test set, with exact binomial bounds and the false positive rate really reached."),
+    ("blind AUC", "The control: an attack that sees only the words of the texts. Above 0.5 forget and test "
+     "differ by themselves, and every other attack's AUC says that, too; below, it has found nothing."),
+    ("TPR at a low FPR", "Share of the forget set that the attack finds while it wrongly accuses at most the share "
+     "of the test set that stands in its name, with exact binomial bounds and the false positive rate really reached."),
     ("forget quality", "p-value of a Kolmogorov-Smirnov test: do the losses on the forget set come from the same "
      "distribution as those of retrain? Near 0: they do not. A high value is no proof that they do."),
 ]  # fmt: skip

@@ -43,7 +43,7 @@ def seeds(count: int, confidence: float) -> str:
         )
     reach = half_width(count, confidence)
     text = (
-        f"{count} seeds: a gap is marked when the {confidence:.0%} Student-t interval of the paired differences "
+        f"{count} seeds: a gap is marked when the {100 * confidence:g}% Student-t interval of the paired differences "
         f"excludes zero. With {count} seeds it reaches {reach:.1f} standard deviations to each side"
     )
     few = (
@@ -60,7 +60,7 @@ def noise(results: Results, found: dict, confidence: float) -> list[str]:
     again = len(results.again)
     source = f"{again + 1} retrained models per seed" if again else "the retrained models of different seeds"
     return [
-        f"Noise band: {confidence:.0%} of the gaps of another retrained model would lie within it, estimated from "
+        f"Noise band: {100 * confidence:g}% of the gaps of another retrained model would lie within it, estimated from "
         f"{source} (degrees of freedom: {max(degrees)}). A gap within the band is no sign of imperfect unlearning."
     ]
 
@@ -96,8 +96,8 @@ def small_sets(results: Results) -> list[str]:
     listed = " and ".join(f"{rate:.4g}" for rate in rates)
     return [
         f"Attacks are judged on {tests} test examples: one false accusation is already a rate of {1 / tests:.2g}, so "
-        f"the true positive rates at {listed} are those without any. The rate reached and exact bounds stand beside "
-        "them."
+        f"the true positive rates at {listed} are those without any. The rate reached stands beside them, exact bounds "
+        "in the metrics.json of each run."
     ]
 
 

@@ -217,7 +217,7 @@ def summary_text(sections: list[Section], confidence: float) -> str:
         )
     legend = (
         "Mean ± standard deviation over seeds. ↑ higher is better, ↓ lower is better, ≈ the nearer to `retrain`, "
-        f"the model that never saw the forget set, the better. \\* the {confidence:.0%} interval of the paired "
+        f"the model that never saw the forget set, the better. \\* the {100 * confidence:g}% interval of the paired "
         "difference to `retrain` excludes zero (of a single seed: the interval over examples).\n"
     )
     return "\n".join([*parts, legend])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 from matplotlib.figure import Figure
 
 from lethe.report.collect import Results
@@ -23,10 +22,9 @@ def curves(results: Results) -> Figure | None:
         for name, colour in zip(terms, METHOD_COLOURS * len(terms), strict=False):
             axis.plot(series["step"], series[name], label=name, color=colour, linewidth=1)
         if len(terms) > 1:
-            total = np.sum([series[name] for name in terms], axis=0)
-            axis.plot(series["step"], total, label="sum", color="black", linewidth=1.3)
+            axis.plot(series["step"], series["loss"], label="sum", color="black", linewidth=1.3)
         axis.set_title(run)
         axis.set_xlabel("step")
         axis.legend(fontsize=7)
-    axes[0].set_ylabel("loss, nats")
+    axes[0].set_ylabel("loss")
     return figure
