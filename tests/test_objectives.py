@@ -162,6 +162,16 @@ def test_deepcut_skips_anchors_without_contrast():
     assert anchors == 0 and value.item() == 0.0
 
 
+@pytest.mark.parametrize("objective", [deepcut, contrastive_unlearning])
+@pytest.mark.parametrize(("retained", "skipped"), [([0, 1], 1), ([0, 0], 3), ([0, 1, 2], 0), ([1], 3)])
+def test_skipped_anchors_are_counted(objective, retained, skipped):
+    """Of anchors of the classes 0, 1 and 2: each needs a retained sample of its class, and one of another."""
+    forget, retain = (
+        replace(tiny.rows(len(labels)), labels=torch.tensor(labels)) for labels in ([0, 1, 2], retained)
+    )
+    assert objective.counts({"forget": forget, "retain": retain}) == {"skipped": skipped}
+
+
 def test_deepcut_moves_an_anchor_away_from_its_class():
     z = torch.tensor([[0.8, 0.6]], requires_grad=True)
     zr = torch.tensor([[1.0, 0.0], [0.0, 1.0]])

@@ -304,6 +304,8 @@ class Engine:
         at.examples += sum(len(rows) for rows in batch.values())
         row = {"step": at.step, "epoch": at.epoch, "learning_rate": recipe.learning_rate * factor}
         row |= {"loss": sum(terms.values())} | terms
+        if hasattr(self.objective, "counts"):
+            row |= self.objective.counts(batch)
         at.trace.append(row)
         at.step, at.position = at.step + 1, position + 1
         if self.team.rank == 0:

@@ -187,6 +187,18 @@ def pooled(hidden: Tensor, rows: Rows, pooling: str) -> Tensor:
     return (hidden * weight).sum(1) / weight.sum(1)
 
 
+def contrasts(y: Tensor, y_retain: Tensor) -> tuple[Tensor, Tensor]:
+    """(A, R) bool, anchor and sample have one label; (A,) bool, an anchor has samples of its label and of others."""
+    same = y[:, None] == y_retain[None, :]
+    return same, same.any(1) & (~same).any(1)
+
+
+def skipped_anchors(batch: dict[str, Rows]) -> dict[str, int]:
+    """Forget samples of a batch that take no part in a contrast with its retain samples, as a column of the trace."""
+    _, usable = contrasts(batch["forget"].classes, batch["retain"].classes)
+    return {"skipped": int((~usable).sum())}
+
+
 def products(vectors: Tensor, others: Tensor) -> Tensor:
     """(A, R) inner products of (A, H) and (R, H) in float32, also under autocast, where they would be in bf16."""
     with torch.autocast(vectors.device.type, enabled=False):

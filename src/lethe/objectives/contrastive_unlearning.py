@@ -11,8 +11,8 @@ The samples of tagged text are its tagged tokens.
 
 Weights and temperature are those of the authors' code. The paper contrasts every forget batch with several retain
 batches in turn (4 in the code); here with the one of its step, as large as `batch.retain`. An anchor whose batch holds
-no sample of its own class, or of no other, is skipped; so the paper's variant for a class that is forgotten whole,
-which has no P(i), is not covered.
+no sample of its own class, or of no other, is skipped, and counted in the column `skipped` of trace.csv; so the
+paper's variant for a class that is forgotten whole, which has no P(i), is not covered.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ TASKS = ("classification", "tagging")
 TERMS = {"forget": "forget", "retain": "retain"}
 FROZEN = None
 WHOLE_BATCH = True  # the contrast is within the batch, so it cannot be cut into micro-batches
+counts = losses.skipped_anchors
 SPACE = {
     "forget": {"low": 0.1, "high": 10.0, "log": True},
     "temperature": {"low": 0.05, "high": 1.0, "log": True},
@@ -56,8 +57,7 @@ def contrast(z: Tensor, y: Tensor, z_retain: Tensor, y_retain: Tensor, tau: floa
         scalar tensor, 0 without an anchor; and the number of anchors with a contrast of both kinds.
     """
     similarity = losses.products(z, z_retain) / tau  # (A, R)
-    same = y[:, None] == y_retain[None, :]
-    usable = same.any(1) & (~same).any(1)
+    same, usable = losses.contrasts(y, y_retain)
     if not usable.any():
         return similarity.sum() * 0.0, 0
     similarity, same = similarity[usable], same[usable]

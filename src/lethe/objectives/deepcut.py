@@ -11,7 +11,7 @@ tagged tokens.
 The paper's public text fixes the sum with weight gamma, the contrastive term after FoCL, repulsion from the own
 class, attraction to the others, and dropout views. Temperature, pooling and the composition of batches are
 our reading; each is a hyperparameter or a parameter of training. An anchor whose batch holds no positive or no
-negative is skipped, which no file counts; a batch without any anchor left contributes 0.
+negative is skipped, and counted in the column `skipped` of trace.csv; a batch without any anchor left contributes 0.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ TASKS = ("classification", "tagging")
 TERMS = {"forget": "forget", "retain": "retain"}
 FROZEN = None
 WHOLE_BATCH = True  # the contrast is within the batch, so it cannot be cut into micro-batches
+counts = losses.skipped_anchors
 SPACE = {
     "gamma": {"low": 0.1, "high": 10.0, "log": True},
     "temperature": {"low": 0.05, "high": 1.0, "log": True},
@@ -58,8 +59,7 @@ def contrast(z: Tensor, y: Tensor, z_retain: Tensor, y_retain: Tensor, tau: floa
         scalar tensor >= 0, and the number of anchors with at least one positive and one negative.
     """
     similarity = losses.products(z, z_retain) / tau  # (A, R)
-    same = y[:, None] == y_retain[None, :]
-    usable = same.any(1) & (~same).any(1)
+    same, usable = losses.contrasts(y, y_retain)
     if not usable.any():
         return similarity.sum() * 0.0, 0
     similarity, same = similarity[usable], same[usable]

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from lethe.report.collect import Results
 from lethe.report.figures.style import METHOD_COLOURS, panels
 
-NOT_TERMS = ("step", "epoch", "learning_rate", "loss")
+NOT_TERMS = ("step", "epoch", "learning_rate", "loss", "skipped")
 
 
 def curves(results: Results) -> Figure | None:
