@@ -228,7 +228,7 @@ def test_faults_are_named_in_one_line(tmp_path):
         ),
         (
             {"strategy": "ids", **file("a.txt")},
-            r"2 of the 3 ids of .*a\.txt are not in the training set: r13, r99",
+            r"2 of the 3 ids of .*a\.txt are not in the training set: entries 2, 3;",
         ),
         ({"strategy": "ids", **file("no.txt")}, r"forget\.file: .*no\.txt does not exist"),
         (

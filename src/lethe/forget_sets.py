@@ -141,17 +141,21 @@ def of_a_class(pool: pd.DataFrame, wish: Forget, draw: np.random.Generator) -> s
 
 
 def requested(path: Path, pool: pd.DataFrame) -> set[str]:
-    """The ids of a deletion request; each must be trained on."""
+    """The ids of a deletion request; each must be trained on.
+
+    Errors say where in the file, not what stands there: a file of texts, read by mistake, is private.
+    """
     read = read_ids(path)
     if read.name in set(pool["id"]):
         raise InputError(
             f"forget.file: {path}: its header {read.name!r} is an id; needed is a header before it"
         )
     ids = read.tolist()
-    unknown = sorted(set(ids) - set(pool["id"]))
+    known = set(pool["id"])
+    unknown = [str(place) for place, name in enumerate(ids, 1) if name not in known]
     if unknown:
         some = ", ".join(unknown[:3]) + (", …" if len(unknown) > 3 else "")
-        what = f"{len(unknown)} of the {len(ids)} ids of {path} are not in the training set: {some}"
+        what = f"{len(unknown)} of the {len(ids)} ids of {path} are not in the training set: entries {some}"
         raise InputError(f"forget.file: {what}; allowed: ids of training examples")
     return set(ids)
 
