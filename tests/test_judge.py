@@ -169,14 +169,21 @@ def test_scores_of_other_texts_are_no_retrained_model(world, tmp_path, capsys):
     assert "1 texts of another length, first forget/forget2" in capsys.readouterr().err
 
 
-def test_texts_of_a_single_class_are_judged(world, tmp_path):
-    """Nothing is retained and nothing is of another class: a silhouette and a probe are not defined."""
+@pytest.mark.parametrize("forgotten", ["0", "1"])
+def test_texts_of_a_single_class_are_judged(forgotten, world, tmp_path):
+    """Nothing is retained and nothing is of another class: a silhouette and a probe are not defined.
+
+    If all that is forgotten is of the other class, nor is a distance to its centre.
+    """
     for name in ("forget", "holdout", "test"):
-        (tmp_path / f"{name}.jsonl").write_text((world / f"{name}.jsonl").read_text().replace('"1"', '"0"'))
+        rows = [json.loads(line) for line in (world / f"{name}.jsonl").read_text().splitlines()]
+        kind = forgotten if name == "forget" else "0"
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(r | {"kind": kind}) + "\n" for r in rows))
     files = [p for name in ("forget", "holdout", "test") for p in (f"--{name}", tmp_path / f"{name}.jsonl")]
     assert main(argv(world, "classification", tmp_path / "out", *files)) == 0
     table = table_of(tmp_path / "out")
-    assert "centroid_distance_forget" in table and "loss_auc" in table
+    assert ("centroid_distance_forget" in table) == (forgotten == "0")
+    assert "centroid_distance_test" in table and "loss_auc" in table
     assert not [name for name in table if name.startswith(("silhouette", "probe"))]
 
 

@@ -5,7 +5,15 @@ import pytest
 import sklearn.metrics
 from synthetic import classification_scores
 
-from lethe.metrics.latent_space import centroid_distance, class_reference, probe_correct, silhouette, unit
+from lethe.metrics.latent_space import (
+    aggregate,
+    centroid_distance,
+    class_reference,
+    probe_correct,
+    silhouette,
+    unit,
+    values,
+)
 
 
 def on_circle(*degrees):
@@ -53,8 +61,19 @@ def test_a_forgotten_class_is_represented_by_unseen_examples():
     labels = np.array([0, 0, 1, 1, 1, 0])
     sets = np.array(["retain", "retain", "forget", "forget", "holdout", "holdout"])
     assert class_reference(labels, sets).tolist() == [True, True, False, False, True, False]
-    with pytest.raises(ValueError, match=r"classes \[1\]"):
-        class_reference(labels[:4], sets[:4])
+    assert class_reference(labels[:4], sets[:4]).tolist() == [True, True, False, False]
+
+
+def test_a_class_of_the_forget_set_alone_has_no_place_and_changes_no_other():
+    scores = classification_scores(0, memory=1.0)
+    lost = (scores["sets"] == "forget") & (np.arange(len(scores["sets"])) % 3 == 0)
+    before = values(scores, None)
+    after = values(scores | {"labels": np.where(lost, 3, scores["labels"])}, None)
+    for name, column in after.items():
+        assert np.ma.getmaskarray(column).tolist() == lost.tolist()
+        assert column[~lost].tolist() == pytest.approx(before[name][~lost].tolist())
+    numbers = aggregate(scores, after, None, 0)
+    assert numbers["probe_accuracy_forget"] == after["probe_correct"][scores["sets"] == "forget"].mean()
 
 
 def test_probe_reads_separable_classes_and_not_noise():

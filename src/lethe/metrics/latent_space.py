@@ -31,16 +31,10 @@ def class_reference(labels: np.ndarray, sets: np.ndarray) -> np.ndarray:
         labels: (N,) int, the true class.
         sets: (N,) names.
     Returns:
-        (N,) bool.
-    Raises:
-        ValueError: a class occurs in the forget set only.
+        (N,) bool; no example of a class that occurs in the forget set only, for which nothing stands.
     """
     retain = sets == "retain"
-    reference = retain | (~np.isin(labels, labels[retain]) & (sets != "forget"))
-    lost = np.setdiff1d(labels, labels[reference])
-    if len(lost):
-        raise ValueError(f"classes {lost.tolist()} occur in the forget set only: nothing stands for them")
-    return reference
+    return retain | (~np.isin(labels, labels[retain]) & (sets != "forget"))
 
 
 def centroid_distance(points: np.ndarray, labels: np.ndarray, reference: np.ndarray) -> np.ndarray:
@@ -106,11 +100,19 @@ def probe_correct(points: np.ndarray, labels: np.ndarray, reference: np.ndarray)
 def values(scores, settings):
     points, labels = unit(scores["embeddings"]), scores["labels"]
     reference = class_reference(labels, scores["sets"])
-    columns = {"centroid_distance": centroid_distance(points, labels, reference)}
-    if len(np.unique(labels)) > 1:  # what is relative to other classes is not defined for a single one
-        columns["silhouette"] = silhouette(points, labels, reference)
-        columns["probe_correct"] = probe_correct(points, labels, reference)
-    return columns
+    known = np.isin(labels, labels[reference])
+    given = points[known], labels[known], reference[known]
+    columns = {"centroid_distance": centroid_distance(*given)}
+    if len(np.unique(given[1])) > 1:  # what is relative to other classes is not defined for a single one
+        columns |= {"silhouette": silhouette(*given), "probe_correct": probe_correct(*given)}
+    return {name: among(known, column) for name, column in columns.items()}
+
+
+def among(known: np.ndarray, column: np.ndarray) -> np.ma.MaskedArray:
+    """(N,) with the column where `known` (N,), masked elsewhere."""
+    result = np.ma.masked_all(len(known), dtype=column.dtype)
+    result[known] = column
+    return result
 
 
 def aggregate(scores, values, settings, seed):
