@@ -64,7 +64,7 @@ class Judged:
 
 
 def judge(wish: Judged, texts: Texts, seed: int, out: Path | None) -> str:
-    """The table of all numbers with their intervals; `out` gets scores.npz, metrics.json, metrics.parquet, table.json.
+    """The table of numbers with their intervals; `out` gets scores.npz, metrics.json, metrics.parquet, table.json.
 
     Raises:
         InputError: a file, a column, a label or a model cannot be used, or a number is not defined; one line.

@@ -32,8 +32,8 @@ def intervals(
         seed: of the random stream.
     Returns:
         name -> {value, low, high} and, beside another model that has the number, {retrain, gap, gap_low, gap_high}.
-        What is itself a bound, a flag or a rate reached is left out, and what is about other texts, that of downstream
-        tasks.
+        What is itself a bound, a flag or a rate reached is left out, what is about other texts, that of downstream
+        tasks, and the calibration error: it is larger in most resamples, so that they do not bound it.
     """
     bare = settings.model_copy(update={"bootstrap": 0})  # no interval within a resample
     found = [numbers_of(*model, bare, seed) for model in models]
@@ -71,7 +71,7 @@ def strata(arrays: Arrays) -> list[np.ndarray]:
 
 def is_estimate(name: str) -> bool:
     other = name.endswith(("_low", "_high", "_over_unlearned", "_smallest")) or "_fpr_reached_" in name
-    return not other and not name.startswith("downstream_")
+    return not other and not name.startswith(("downstream_", "calibration_error_"))
 
 
 def resampled(arrays: Arrays, values: Values, rows: np.ndarray) -> tuple[Arrays, Values]:

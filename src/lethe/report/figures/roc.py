@@ -13,8 +13,8 @@ from lethe.report.descriptions import ATTACK
 from lethe.report.figures.style import colours, legend_below, panels
 
 
-def roc_figure(results: Results, found: dict) -> Figure | None:
-    """True positive rate at every false positive rate, averaged over seeds (vertically); None without the score.
+def roc_figure(results: Results, found: dict) -> Figure:
+    """True positive rate at every false positive rate, averaged over seeds (vertically).
 
     The logarithmic panel shows the region that matters for privacy: few false accusations. Its left edge is one
     false positive; below it no rate can be measured with this test set.
