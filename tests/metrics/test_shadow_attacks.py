@@ -157,8 +157,16 @@ def test_blind_control_flags_a_leak_and_leaves_out_what_is_not_matched():
     assert np.array_equal(~np.ma.getmaskarray(score), (sets == "forget") | (matched & (sets == "test")))
     _, found = blind(words, np.arange(85), {"sets": sets}, Measure(bootstrap=100), 0)
     assert found["blind_leak"] == 0
-    with pytest.raises(ValueError, match="1 group of members"):
+    with pytest.raises(ValueError, match="too few groups of members"):
         blind_score(words, sets == "forget", np.minimum(np.arange(85), 20) // 20, 0)
+
+
+def test_blind_control_of_people_who_are_in_both_sets_may_be_absent():
+    """Forgotten are texts of p and q, tested those of q and r: without those of q, others may be of one kind."""
+    sets = np.array(["forget", "test", "test", "forget", "test"])
+    for seed in range(5):
+        score, found = blind(["a b"] * 5, np.array([*"prrqq"]), {"sets": sets}, Measure(bootstrap=100), seed)
+        assert found == {} and np.ma.getmaskarray(score).all()
 
 
 def test_blind_control_of_one_forgotten_person_is_absent():

@@ -32,24 +32,38 @@ def blind_score(texts: Sequence[str], member: np.ndarray, group: np.ndarray, see
     Returns:
         (N,) float64; lower = more likely a member.
     Raises:
-        ValueError: members or non-members are of fewer than two groups.
+        ValueError: the groups cannot be dealt, see `folds`.
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import StratifiedGroupKFold
 
-    fewest = fewest_groups(member, group)
-    if fewest < 2:
-        raise ValueError(f"{fewest} group of members or of non-members; the blind attack needs at least 2")
-    dealt = int(stream(seed, "blind").integers(2**31))
-    folds = StratifiedGroupKFold(min(FOLDS, fewest), shuffle=True, random_state=dealt)
+    dealt = folds(member, group, seed)
+    if not dealt:
+        raise ValueError("too few groups of members or of non-members: nothing can be learnt from others")
     rows, score = np.array(texts, dtype=object), np.empty(len(member))
-    for fit, judged in folds.split(rows, member, group):
+    for fit, judged in dealt:
         words = TfidfVectorizer(sublinear_tf=True, token_pattern=WORDS).fit(rows[fit])
         model = LogisticRegression(class_weight="balanced", max_iter=10_000, tol=1e-8)
         model.fit(words.transform(rows[fit]), ~member[fit])
         score[judged] = model.decision_function(words.transform(rows[judged]))
     return score
+
+
+def folds(member: np.ndarray, group: np.ndarray, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Rows that are learnt from and rows that are judged, of each fold.
+
+    None at all where members or non-members are a single group, or where groups that hold both leave a fold only one
+    of them to learn from.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    fewest = fewest_groups(member, group)
+    if fewest < 2:
+        return []
+    dealt = int(stream(seed, "blind").integers(2**31))
+    cut = StratifiedGroupKFold(min(FOLDS, fewest), shuffle=True, random_state=dealt)
+    found = list(cut.split(member, member, group))
+    return found if all(0 < member[fit].sum() < len(fit) for fit, _ in found) else []
 
 
 def fewest_groups(member: np.ndarray, group: np.ndarray) -> int:
@@ -72,13 +86,13 @@ def blind(
         rates of every attack, and `blind_leak`: 1 if the interval lies above 0.5, so that the sets differ, else 0;
         below it, an attack on texts it has not learnt from finds nothing. As the folds share texts the interval is too
         narrow: of 160 pairs of sets that were drawn alike 12 leaked, where 4 should.
-        All masked, and no number, where the forget set is a single group, such as one person who is to be forgotten:
-        nothing could be learnt from others.
+        All masked, and no number, where nothing could be learnt from others: the forget set is a single group, such as
+        one person who is to be forgotten, or its few groups are those of test, too (`folds`).
     """
     judged = (scores["sets"] == "forget") | judged_others(scores)
     sets = scores["sets"][judged]
     column = np.ma.masked_all(len(judged))
-    if fewest_groups(sets == "forget", group[judged]) < 2:
+    if not folds(sets == "forget", group[judged], seed):
         return column, {}
     chosen = [text for text, use in zip(texts, judged, strict=True) if use]
     score = blind_score(chosen, sets == "forget", group[judged], seed)
