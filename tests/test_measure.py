@@ -3,12 +3,13 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pyarrow.parquet
 import pytest
 from synthetic import classification_scores, generation_scores
 
 from lethe.errors import InputError
-from lethe.measure import ARRAYS, load, measure
+from lethe.measure import ARRAYS, load, measure, measure_texts
 
 CFG = {"measure": {"bootstrap": 100}}
 
@@ -155,3 +156,22 @@ def test_missing_file_and_pickle_are_refused(tmp_path):
 def test_the_arrays_of_the_contract_are_the_arrays_asked_for():
     assert set(ARRAYS["classification"]) <= set(classification_scores(0, 1.0))
     assert set(ARRAYS["generation"]) <= set(generation_scores(0, 1.0))
+
+
+def test_the_blind_control_is_judged_on_the_examples_that_attacks_are_judged_on(tmp_path):
+    """Of a generator's texts, which may have labels to choose what is forgotten by, the nearest in length."""
+    rows = [("f0", "a a", "x", "forget"), ("f1", "a a a", "x", "forget"), ("h", "a", "x", "holdout")]
+    rows += [
+        ("t0", "b b", "y", "test"),
+        ("t1", "b b b", "y", "test"),
+        ("t2", "b" * 80, "x", "test"),
+        ("t3", "b" * 90, "x", "test"),
+    ]
+    table = pd.DataFrame(rows, columns=["id", "text", "label", "set"]).assign(subject=None, cluster=range(7))
+    table.to_parquet(tmp_path / "examples.parquet")
+    table.to_parquet(tmp_path / "sets.parquet")
+    for task, chosen in (("generation", ["t0", "t1"]), ("classification", ["t2", "t3"])):
+        cfg = {"task": task, "measure": {"bootstrap": 100, "matched": True}}
+        measure_texts(cfg, 0, tmp_path, tmp_path, tmp_path / task)
+        found = pd.read_parquet(tmp_path / task / "metrics.parquet").set_index("id")["blind"].dropna()
+        assert found.index.tolist() == ["f0", "f1", *chosen]

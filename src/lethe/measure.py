@@ -65,7 +65,7 @@ def measure_texts(cfg: dict, seed: int, prepared: Path, forget: Path, out: Path)
     """Write metrics.json and metrics.parquet of the blind control: what an attack finds that sees no model.
 
     Args:
-        cfg: {"measure": settings}.
+        cfg: {"measure": settings, "task": …}.
         seed: of the random streams.
         prepared, forget: folders of `lethe prepare` and `lethe forget`.
         out: folder of the two files.
@@ -78,7 +78,7 @@ def measure_texts(cfg: dict, seed: int, prepared: Path, forget: Path, out: Path)
     sets = read_table(Path(forget) / "sets.parquet").set_index("id")["set"]
     arrays = {"ids": examples["id"].to_numpy(str), "sets": examples["id"].map(sets).to_numpy(str)}
     arrays["characters"] = examples["text"].str.len().to_numpy()
-    if examples["label"].notna().all():
+    if cfg.get("task") != "generation" and examples["label"].notna().all():  # scores of generators have none
         arrays["labels"] = examples["label"].to_numpy(str)
     group = groups(examples["cluster"].to_numpy(), examples["subject"])
     column, numbers = blind(examples["text"].tolist(), group, with_match(arrays, settings), settings, seed)
