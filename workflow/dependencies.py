@@ -50,13 +50,14 @@ def imports(module: str) -> frozenset[str]:
 
 
 def source_files(*modules: str) -> list[Path]:
-    """Source files of modules and of all they import from the package, sorted."""
+    """Source files of modules and of all they import from the package, and the templates beside them, sorted."""
     seen: set[str] = set()
     waiting = set(modules)
     while waiting:
         seen |= waiting
         waiting = set().union(*map(imports, waiting)) - seen
-    return sorted(file_of(module) for module in seen)
+    code = [file_of(module) for module in seen]
+    return sorted({*code, *(template for file in code for template in file.parent.glob("*.jinja"))})
 
 
 def files_in(path: Path) -> Iterator[Path]:

@@ -64,6 +64,15 @@ def test_no_imported_module_is_missed(dependencies, imported, command):
     assert {m for m, file in wanted.items() if file not in found} <= behind
 
 
+def test_no_other_file_of_the_package_is_missed(dependencies):
+    """The page's template belongs to the report; the tasks of the evaluation harness have a test of their own."""
+    others = {f for f in (ROOT / "src/lethe").rglob("*.*") if f.suffix not in (".py", ".pyc")}
+    tasks = set((ROOT / "src/lethe/tasks").iterdir())
+    assert others - tasks
+    assert others - tasks <= set(dependencies.source_files("lethe.report.report"))
+    assert not others & set(dependencies.source_files("lethe.score"))
+
+
 def test_imports_of_every_form_are_followed(dependencies, tmp_path, monkeypatch):
     """Absolute and relative, of modules and of names, at the top and in functions, and their packages."""
     texts = {
