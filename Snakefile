@@ -44,3 +44,7 @@ onstart:
 
 onsuccess:
     agreement.end()
+
+
+onerror:
+    agreement.doubt()

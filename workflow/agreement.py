@@ -21,6 +21,8 @@ from slurm import NoAnswerError, jobs_in_queue, left_in_queue
 from snakemake.exceptions import WorkflowError
 from snakemake.shell import shell
 
+from lethe.errors import InputError
+
 STATE = Path(".snakemake")
 LOCK = STATE / "run.lock"
 OPEN = STATE / "run.open"  # a run has begun and DVC has not been told yet
@@ -39,6 +41,8 @@ class Agreement:
         self.plan, self.outputs, self.digests = current, outputs, digests
         self.stage = os.environ.get("DVC_STAGE")  # set by `dvc repro`
         self.lock: int | None = None
+        self.refusal = ""  # why no job may start
+        self.began: float | None = None  # when the first job could start, by the clock of the files
 
     def provenance(self) -> Provenance:
         return Provenance(self.plan, self.outputs, self.digests)
@@ -48,14 +52,16 @@ class Agreement:
 
         The lock is kept to the end of the process: what the DAG is built from must not change meanwhile.
         """
+        if self.stage in self.plan and not plan.is_written(self.plan, self.stage):
+            sys.exit(
+                f"{plan.FILE}, sources or data changed after DVC wrote its plan: `snakemake` brings both up to date"
+            )
         self.lock = take_lock(PATIENCE)
-        if self.lock is None:
-            say(who_is_at_work())
-            return
-        if left := self.left_in_queue():
-            say(left)
-            os.close(self.lock)
-            self.lock = None
+        self.refusal = who_is_at_work() if self.lock is None else self.left_in_queue()
+        if self.refusal:
+            say(self.refusal)
+            if self.lock is not None:
+                os.close(self.lock)
             return
         if any((STATE / "locks").glob("*.lock")):
             say("the last run was killed; what it finished counts")
@@ -73,13 +79,10 @@ class Agreement:
 
     def start(self) -> None:
         """Before the first job: be the only run, and clear away what is no output any more."""
-        if self.lock is None:
-            self.lock = take_lock(PATIENCE)
-        if self.lock is None:
-            raise WorkflowError(who_is_at_work())
-        if left := self.left_in_queue():
-            raise WorkflowError(left)
+        if self.refusal:  # also if the others are done by now: they changed what the DAG was built from
+            raise WorkflowError(self.refusal)
         OPEN.touch()
+        self.began = OPEN.stat().st_mtime
         answer_in_a_thread(signal.SIGTERM)
         # Jobs hold the lock too: those that outlive a killed run keep the next one waiting.
         shell._process_args["pass_fds"] = (self.lock,)
@@ -90,6 +93,7 @@ class Agreement:
     def end(self) -> None:
         """After success: seal what is complete, and tell DVC, unless DVC is the caller and does that itself."""
         known = self.provenance()
+        self.doubt()
         known.settle()
         complete = [stage for stage in self.plan if known.is_complete(stage)]
         for stage in complete:
@@ -97,6 +101,11 @@ class Agreement:
         if not self.stage and Path(".dvc").is_dir():
             self.commit(complete)
         OPEN.unlink(missing_ok=True)
+
+    def doubt(self) -> None:
+        """After success or failure: of which of two versions of a source a job was made, nobody knows."""
+        if self.began is not None:
+            self.provenance().doubt(self.began)
 
     def left_in_queue(self) -> str:
         """What to say of jobs that a killed run left in Slurm's queue; nothing if there are none."""
@@ -109,7 +118,12 @@ class Agreement:
 
     def commit(self, stages: list[str]) -> None:
         """Have DVC record the outputs of stages in dvc.lock."""
-        if plan.read(self.digests)[1] != self.plan:
+        try:
+            edited = plan.load(self.digests)[1] != self.plan
+        except (InputError, OSError) as error:
+            say(str(error))
+            edited = True
+        if edited:
             say("parameters, sources or data were edited during the run: `snakemake` again, or `dvc repro`")
             return
         plan.write(self.plan)

@@ -207,25 +207,38 @@ def decisive_lines(rule_file: str) -> Iterator[str]:
             yield line
 
 
+def is_written(plan: Plan, stage: str) -> bool:
+    """Does DVC's view of a stage, results/plan/STAGE.json, hold this plan?"""
+    file = PLAN / f"{stage}.json"
+    return file.exists() and file.read_text() == text_of(plan[stage])
+
+
+def text_of(stage_jobs: dict[str, Job]) -> str:
+    content = {
+        job.address: {"cfg": json.loads(job.cfg), "sources": json.loads(job.sources)}
+        for job in stage_jobs.values()
+    }
+    return json.dumps(content, indent=1, sort_keys=True) + "\n"
+
+
 def write(plan: Plan) -> None:
     """Write results/plan/STAGE.json, each only if it changed."""
     PLAN.mkdir(parents=True, exist_ok=True)
-    for stage, stage_jobs in plan.items():
-        content = {
-            job.address: {"cfg": json.loads(job.cfg), "sources": json.loads(job.sources)}
-            for job in stage_jobs.values()
-        }
-        text = json.dumps(content, indent=1, sort_keys=True) + "\n"
-        file = PLAN / f"{stage}.json"
-        if not file.exists() or file.read_text() != text:
-            file.write_text(text)
+    for stage in plan:
+        if not is_written(plan, stage):
+            (PLAN / f"{stage}.json").write_text(text_of(plan[stage]))
+
+
+def load(digests: Digests) -> tuple[params.Params, Plan]:
+    """params.yaml and its plan; InputError if the file is faulty."""
+    parameters = params.load(FILE)
+    return parameters, jobs(parameters, digests)
 
 
 def read(digests: Digests) -> tuple[params.Params, Plan]:
-    """params.yaml and its plan; ends the process with one line if the file is faulty."""
+    """The same; ends the process with one line if the file is faulty."""
     try:
-        parameters = params.load(FILE)
-        return parameters, jobs(parameters, digests)
+        return load(digests)
     except InputError as error:
         sys.exit(str(error))
 

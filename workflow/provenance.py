@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dependencies import STAMP, Digests, files_in
+from dependencies import SOURCES, STAMP, Digests, files_in
 from plan import FOLDERS, Plan
 from snakemake.persistence import RECORD_FORMAT_VERSION, MetadataRecord
 from snakemake.persistence.file import FilePersistence
@@ -204,6 +204,31 @@ class Provenance:
             )
 
     # ---------------------------------------------------------------- after a run
+
+    def doubt(self, began: float) -> None:
+        """Distrust what was made in this run from code or data that have been edited since it began."""
+        same: dict[tuple[str, str], bool] = {}
+        doubted = []
+        for stage, jobs in self.plan.items():
+            for address, job in jobs.items():
+                made = [
+                    p for p in map(Path, self.outputs[stage][address]) if p.exists() and time_of(p) >= began
+                ]
+                for source in json.loads(job.sources).items() if made else []:
+                    if source not in same:
+                        same[source] = self.is_same(*source)
+                    if not same[source]:
+                        doubted += self.distrust(made)
+                        break
+        if doubted:
+            say(
+                f"{len(doubted)} outputs were made while their sources changed, and will be made again: {some(doubted)}"
+            )
+
+    def is_same(self, name: str, digest: str) -> bool:
+        """Has a source the digest of the plan? A rule has: it was read once. So has what is not there any more."""
+        found = [path for path in (SOURCES / name, Path(name)) if path.exists()]
+        return not found or self.digests.of(found[0]).startswith(digest)
 
     def is_complete(self, stage: str) -> bool:
         return self.current[stage] == set(self.plan[stage])

@@ -140,6 +140,49 @@ def test_told_to_end_while_the_scheduler_holds_its_lock(monkeypatch):
         signal.signal(signal.SIGTERM, before)
 
 
+def test_edits_while_a_run_is_at_work(here, made):
+    """What is made of the edited code does not count once the edit is taken back; faulty parameters are one line."""
+    (here.path / "results/unlearn/records/icu/seed0/model.sha256").unlink()
+    run = here.start("snakemake", FAKE_SECONDS="1")
+    while not jobs_at_work(run):
+        time.sleep(0.05)
+    for file, text in (("src/lethe/score.py", "\nCHANGED = 1\n"), ("params.yaml", "\nstudies: [")):
+        (here.path / file).write_text((here.path / file).read_text() + text)
+    output, _ = run.communicate()
+    assert run.returncode == 0, output
+    assert "params.yaml: is not YAML" in output and "Traceback" not in output
+    here("git checkout -q src params.yaml")
+    here("snakemake")
+    assert here.results() == made.results()
+    assert here.is_clean()
+
+
+def test_parameters_edited_while_dvc_is_at_work(here):
+    """Snakemake makes nothing for DVC that DVC would write down under older parameters."""
+    here("python workflow/plan.py")
+    here.edit("params.yaml", "bootstrap: 100", "bootstrap: 200")
+    status, output = here.attempt("snakemake measure", DVC_STAGE="measure")
+    assert status != 0
+    assert "changed after DVC wrote its plan: `snakemake` brings both up to date" in output
+    assert "rule " not in output and "Traceback" not in output
+
+
+def test_a_run_that_found_another_at_work_starts_nothing(tmp_path, monkeypatch):
+    """Not even when the other has ended meanwhile: what it made is not in the DAG."""
+    monkeypatch.syspath_prepend(str(ROOT / "workflow"))
+    monkeypatch.chdir(tmp_path)
+    import agreement
+    from dependencies import Digests
+
+    monkeypatch.setattr(agreement, "PATIENCE", 0.0)
+    other = agreement.take_lock(0.0)
+    late = agreement.Agreement({}, {}, Digests(tmp_path / "digests.json"))
+    late.begin()
+    os.close(other)
+    with pytest.raises(agreement.WorkflowError, match="is at work in this folder"):
+        late.start()
+
+
 @pytest.mark.parametrize("pair", [("snakemake", "snakemake"), ("dvc repro", "snakemake")], ids=" + ".join)
 def test_two_runs_at_once(repo, pair):
     """One does the work; the other waits or ends with a clear message; the results are those of one."""
