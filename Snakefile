@@ -28,7 +28,9 @@ rule all:
     localrule: True
 
 
-agreement = Agreement(PLAN, {stage: outputs_by_job(stage) for stage in PLAN}, DIGESTS)
+agreement = Agreement(
+    PARAMS, PLAN, {stage: outputs_by_job(stage) for stage in PLAN}, DIGESTS
+)
 if workflow.is_main_process:
     agreement.begin()
     ask_the_queue_only()

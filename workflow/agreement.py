@@ -22,6 +22,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.shell import shell
 
 from lethe.errors import InputError
+from lethe.params import Params
 
 STATE = Path(".snakemake")
 LOCK = STATE / "run.lock"
@@ -33,12 +34,18 @@ class Agreement:
     """The three moments of a run.
 
     Args:
-        current: the plan this run works on.
+        parameters, current: the parameters this run works on, and their plan.
         outputs: stage -> address -> paths of all outputs.
     """
 
-    def __init__(self, current: plan.Plan, outputs: dict[str, dict[str, list[str]]], digests: Digests):
-        self.plan, self.outputs, self.digests = current, outputs, digests
+    def __init__(
+        self,
+        parameters: Params,
+        current: plan.Plan,
+        outputs: dict[str, dict[str, list[str]]],
+        digests: Digests,
+    ):
+        self.parameters, self.plan, self.outputs, self.digests = parameters, current, outputs, digests
         self.stage = os.environ.get("DVC_STAGE")  # set by `dvc repro`
         self.lock: int | None = None
         self.refusal = ""  # why no job may start
@@ -83,6 +90,7 @@ class Agreement:
             raise WorkflowError(self.refusal)
         OPEN.touch()
         self.began = OPEN.stat().st_mtime
+        Path(plan.RUN).write_text(self.parameters.model_dump_json())
         answer_in_a_thread(signal.SIGTERM)
         # Jobs hold the lock too: those that outlive a killed run keep the next one waiting.
         shell._process_args["pass_fds"] = (self.lock,)
@@ -92,8 +100,8 @@ class Agreement:
 
     def end(self) -> None:
         """After success: seal what is complete, and tell DVC, unless DVC is the caller and does that itself."""
+        doubted = self.doubt()
         known = self.provenance()
-        self.doubt()
         known.settle()
         complete = [stage for stage in self.plan if known.is_complete(stage)]
         for stage in complete:
@@ -101,11 +109,12 @@ class Agreement:
         if not self.stage and Path(".dvc").is_dir():
             self.commit(complete)
         OPEN.unlink(missing_ok=True)
+        if doubted and self.stage:
+            sys.exit(1)  # or DVC would write them down
 
-    def doubt(self) -> None:
+    def doubt(self) -> bool:
         """After success or failure: of which of two versions of a source a job was made, nobody knows."""
-        if self.began is not None:
-            self.provenance().doubt(self.began)
+        return self.began is not None and self.provenance().doubt(self.began)
 
     def left_in_queue(self) -> str:
         """What to say of jobs that a killed run left in Slurm's queue; nothing if there are none."""

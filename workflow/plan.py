@@ -38,6 +38,7 @@ FOLDERS = {  # stage -> the folder that holds its outputs and nothing else
     "report": "results/report",
 }
 PLAN = Path("results/plan")
+RUN = ".snakemake/run.params"  # the parameters of the run at work, of which its jobs on a cluster are made
 TASKS = SOURCES / "lethe/tasks"
 RULES = Path(__file__).parent / "rules"
 DECISIVE = {"input", "output", "params", "shell"}  # parts of a rule that decide what a job makes
@@ -229,16 +230,16 @@ def write(plan: Plan) -> None:
             (PLAN / f"{stage}.json").write_text(text_of(plan[stage]))
 
 
-def load(digests: Digests) -> tuple[params.Params, Plan]:
-    """params.yaml and its plan; InputError if the file is faulty."""
-    parameters = params.load(FILE)
+def load(digests: Digests, file: str = FILE) -> tuple[params.Params, Plan]:
+    """Parameters and their plan; InputError if the file is faulty."""
+    parameters = params.load(file)
     return parameters, jobs(parameters, digests)
 
 
-def read(digests: Digests) -> tuple[params.Params, Plan]:
+def read(digests: Digests, file: str = FILE) -> tuple[params.Params, Plan]:
     """The same; ends the process with one line if the file is faulty."""
     try:
-        return load(digests)
+        return load(digests, file)
     except InputError as error:
         sys.exit(str(error))
 

@@ -205,8 +205,8 @@ class Provenance:
 
     # ---------------------------------------------------------------- after a run
 
-    def doubt(self, began: float) -> None:
-        """Distrust what was made in this run from code or data that have been edited since it began."""
+    def doubt(self, began: float) -> bool:
+        """Distrust what was made in this run from code or data that have been edited since it began; was there any?"""
         same: dict[tuple[str, str], bool] = {}
         doubted = []
         for stage, jobs in self.plan.items():
@@ -224,6 +224,7 @@ class Provenance:
             say(
                 f"{len(doubted)} outputs were made while their sources changed, and will be made again: {some(doubted)}"
             )
+        return bool(doubted)
 
     def is_same(self, name: str, digest: str) -> bool:
         """Has a source the digest of the plan? A rule has: it was read once. So has what is not there any more."""

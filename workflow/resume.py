@@ -38,10 +38,17 @@ def wait(cancel: bool) -> None:
             say(
                 f"{'cancelling' if cancel else 'waiting for'} {len(jobs)} jobs in the queue: {' '.join(jobs)}"
             )
-            if cancel:
-                subprocess.run(["scancel", *jobs], check=True)
-        before = jobs
+            before = jobs
+            if cancel and (error := refusal(jobs)):
+                say(f"Slurm does not cancel them ({error}); asking again")
+                before = None
         time.sleep(POLL)
+
+
+def refusal(jobs: list[str]) -> str:
+    """Cancel jobs; what Slurm says if it does not."""
+    done = subprocess.run(["scancel", *jobs], capture_output=True, text=True)
+    return done.stderr.strip() if done.returncode else ""
 
 
 def main() -> None:

@@ -176,11 +176,30 @@ def test_a_run_that_found_another_at_work_starts_nothing(tmp_path, monkeypatch):
 
     monkeypatch.setattr(agreement, "PATIENCE", 0.0)
     other = agreement.take_lock(0.0)
-    late = agreement.Agreement({}, {}, Digests(tmp_path / "digests.json"))
+    late = agreement.Agreement(None, {}, {}, Digests(tmp_path / "digests.json"))
     late.begin()
     os.close(other)
     with pytest.raises(agreement.WorkflowError, match="is at work in this folder"):
         late.start()
+
+
+def test_slurm_falls_silent_while_jobs_are_cancelled(tmp_path, monkeypatch, capsys):
+    """Of two stand-ins, one shows a job until it is cancelled, the other cancels it at the second time."""
+    monkeypatch.syspath_prepend(str(ROOT / "workflow"))
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.chdir(tmp_path)
+    scripts = {
+        "squeue": f"[ -e gone ] || echo '7|lethe_run|{tmp_path}'",
+        "scancel": "[ -e asked ] && touch gone && exit; touch asked; echo no controller >&2; exit 1",
+    }
+    for name, text in scripts.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    import resume
+
+    monkeypatch.setattr(resume, "POLL", 0.0)
+    resume.wait(cancel=True)
+    assert "does not cancel them (no controller); asking again" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("pair", [("snakemake", "snakemake"), ("dvc repro", "snakemake")], ids=" + ".join)

@@ -123,6 +123,18 @@ def test_a_damaged_memory_of_digests_is_no_error(dependencies, tmp_path):
     assert dependencies.Digests(tmp_path / "memory.json").known == {}
 
 
+FILES = [ROOT / "params.yaml", HERE / "params_tiny.yaml", *sorted(ROOT.glob("docs/studies/*/params.yaml"))]
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
+def test_the_parameters_of_a_run_are_read_again_as_they_were(tmp_path, file):
+    from lethe import params
+
+    text = params.load(file).model_dump_json()
+    (tmp_path / "run").write_text(text)
+    assert params.load(tmp_path / "run").model_dump_json() == text
+
+
 def test_score_jobs_follow_their_tasks(dependencies, tmp_path, monkeypatch):
     import plan
 

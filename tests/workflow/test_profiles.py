@@ -56,6 +56,22 @@ def test_every_library_keeps_to_the_threads_of_its_job(here, tmp_path):
     assert set(counts.values()) == {1}, counts
 
 
+JOB = (
+    "snakemake --mode remote --target-jobs unlearn_examples:study=records,run=icu,seed=0"
+    " --allowed-rules unlearn_examples --cores 1 --force --nolock --no-hooks --ignore-incomplete"
+)
+
+
+def test_a_job_on_a_cluster_is_made_of_the_parameters_of_its_run(here, made):
+    """It reads the Snakefile when it starts, which may be long after the run did, and after an edit."""
+    folder = "results/unlearn/records/icu/seed0"
+    (here.path / folder / "model.sha256").unlink()
+    here.edit("params.yaml", "      icu:\n", "      other:\n        objective: icu\n")
+    here(JOB)
+    assert (here.path / folder / "model.sha256").exists()
+    assert here.results() == made.results()
+
+
 APPTAINER = """#!/bin/sh
 [ "$1" = --version ] && echo "apptainer version 1.4.0" && exit
 echo "$@" >> calls

@@ -19,7 +19,7 @@ from slurm import ask_the_queue_only, record_in_job
 from snakemake.io import strip_wildcard_constraints
 
 DIGESTS = Digests(Path(".snakemake/digests.json"))
-PARAMS, PLAN = plan.read(DIGESTS)
+PARAMS, PLAN = plan.read(DIGESTS, plan.FILE if workflow.is_main_process else plan.RUN)
 RULE = {  # stage -> a rule with its outputs
     "prepare": "prepare_data",
     "forget": "draw_forget_set",
