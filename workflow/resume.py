@@ -58,6 +58,8 @@ def main() -> None:
     parser.add_argument("--cancel", action="store_true", help="end the jobs instead of waiting for them")
     parser.add_argument("--directory", "-d", default=".", help="the folder of the run, as for snakemake")
     args, others = parser.parse_known_args()
+    if not os.path.isdir(args.directory):
+        parser.error(f"--directory: {args.directory}: no such folder; needed is that of the run")
     with contextlib.chdir(args.directory):
         lock = take_lock(PATIENCE)
         if lock is None:

@@ -200,6 +200,10 @@ def test_slurm_falls_silent_while_jobs_are_cancelled(tmp_path, monkeypatch, caps
     monkeypatch.setattr(resume, "POLL", 0.0)
     resume.wait(cancel=True)
     assert "does not cancel them (no controller); asking again" in capsys.readouterr().err
+    monkeypatch.setattr("sys.argv", ["resume.py", "--directory", "none"])
+    with pytest.raises(SystemExit):
+        resume.main()
+    assert capsys.readouterr().err.endswith("--directory: none: no such folder; needed is that of the run\n")
 
 
 @pytest.mark.parametrize("pair", [("snakemake", "snakemake"), ("dvc repro", "snakemake")], ids=" + ".join)
