@@ -5,6 +5,7 @@ import signal
 import time
 
 import pytest
+import torch
 
 from lethe import gpus
 from lethe.errors import InputError
@@ -94,6 +95,16 @@ def test_parts_of_a_gpu_have_slashes_in_their_names(start, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-GPU-1a/1/0,MIG-GPU-1a/2/0")
     assert [start().found() for _ in range(2)] == ["MIG-GPU-1a/1/0", "MIG-GPU-1a/2/0"]
     assert start().waits()
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [("2,0", ["2", "0"]), ("0,1,-1,2", ["0", "1"]), ("1,,2", ["1"]), ("0,0", []), ("GPU-a,GPU-a", [])],
+)
+def test_visible_are_the_gpus_that_cuda_takes(monkeypatch, given, names):
+    """PyTorch's own reading is the reference."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given)
+    assert gpus.visible() == names == [str(name) for name in torch.cuda._parse_visible_devices()]
 
 
 @pytest.mark.parametrize("hidden", ["", "-1"])

@@ -11,6 +11,7 @@ import logging
 import os
 import tempfile
 import time
+from itertools import takewhile
 from pathlib import Path
 from typing import IO
 
@@ -22,12 +23,12 @@ HELD: list[IO] = []  # locks, for as long as this process lives
 
 
 def visible() -> list[str]:
-    """Names of the GPUs that CUDA lets this process use."""
+    """Names of the GPUs that CUDA lets this process use: those before one that cannot be; none if one is twice."""
     given = os.environ.get("CUDA_VISIBLE_DEVICES")
     if given is None:
         return [str(number) for number in range(len(list(Path("/dev").glob("nvidia[0-9]*"))))]
-    names = [name.strip() for name in given.split(",")]
-    return [name for name in names if name and name != "-1"]
+    names = list(takewhile(lambda name: name not in ("", "-1"), map(str.strip, given.split(","))))
+    return names if len(set(names)) == len(names) else []
 
 
 def claim(count: int, pause: float = 1.0) -> list[str]:

@@ -590,4 +590,6 @@ def load(path: str | Path) -> Params:
         mark = error.problem_mark if isinstance(error, MarkedYAMLError) else None
         what = f"line {mark.line + 1}: {getattr(error, 'problem', error)}" if mark else str(error)
         raise InputError(f"{path}: is not YAML: {' '.join(what.split())}") from None
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: holds no keys; needed is `studies`")
     return check(value, str(path))
