@@ -184,7 +184,7 @@ def test_files_that_are_missing_or_no_yaml(tmp_path):
     with pytest.raises(InputError, match="not YAML"):
         params.load(tmp_path / "bad.yaml")
     (tmp_path / "empty.yaml").write_text("# studies:\n")
-    with pytest.raises(InputError, match="empty.yaml: holds no keys; needed is `studies`"):
+    with pytest.raises(InputError, match="holds no keys; needed is `studies`"):
         params.load(tmp_path / "empty.yaml")
 
 
