@@ -110,16 +110,16 @@ def walk(model, source, slab, branches, limit, eos, going, waiting, rows, report
     active, left_over = waiting[:0], []
     starts = branches.first[waiting]
     for position in range(int(starts[0]), branches.text.shape[1] - 1):
-        active = compacted(slab, active, going[active], position)
+        slab.stand(position)
+        active = compacted(slab, active, going[active])
         due = waiting[np.searchsorted(starts, position) : np.searchsorted(starts, position, "right")]
         due, late = np.split(due, [rows - len(active)])
         left_over.append(late)
         if len(due):
-            slab.admit(source, branches.example[due], position, len(active))
+            slab.admit(source, branches.example[due], len(active))
             active = np.concatenate([active, due])
         if not len(active):
             continue
-        slab.stand(position)
         tokens = torch.from_numpy(branches.text[active, position]).to(model.device)
         logits = model(input_ids=tokens[:, None], past_key_values=slab, use_cache=True).logits[:, -1].float()
         token, gap = (value.cpu().numpy() for value in choose(logits, active, position + 1))
@@ -131,12 +131,12 @@ def walk(model, source, slab, branches, limit, eos, going, waiting, rows, report
     return np.concatenate(left_over)
 
 
-def compacted(slab: KeyValues, active: np.ndarray, stays: np.ndarray, position: int) -> np.ndarray:
+def compacted(slab: KeyValues, active: np.ndarray, stays: np.ndarray) -> np.ndarray:
     """Branches of the rows that stay, moved into the first rows; only rows behind a hole move."""
     count = int(stays.sum())
     holes, behind = np.flatnonzero(~stays[:count]), count + np.flatnonzero(stays[count:])
     if len(holes):
-        slab.move(behind, holes, position)
+        slab.move(behind, holes)
         active = active.copy()
         active[holes] = active[behind]
     return active[:count]

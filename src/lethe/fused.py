@@ -89,8 +89,7 @@ def layers(model) -> list:
 
 def windows(model) -> list[int | None]:
     """Of every layer of a `fused` GPT-Neo, how many of the last positions a single token attends to, None for all."""
-    local = (layer.config.window_size if layer.attention_type == "local" else None for layer in layers(model))
-    return list(local)
+    return [layer.config.window_size if layer.attention_type == "local" else None for layer in layers(model)]
 
 
 def attend_in_training(layer, query: Tensor, key: Tensor, value: Tensor, attention_mask=None) -> tuple:

@@ -83,19 +83,18 @@ class KeyValues(Cache):
         for layer in self.own:
             layer.filled, layer.first = position, first
 
-    def admit(self, source: KeyValues, chosen: np.ndarray, position: int, first: int) -> None:
-        """Rows first, first + 1, ... become copies of the chosen rows of `source`, up to a position."""
+    def admit(self, source: KeyValues, chosen: np.ndarray, first: int) -> None:
+        """Rows first, first + 1, ... become copies of the chosen rows of `source`, up to where this cache stands."""
         index = torch.as_tensor(chosen, device=source.own[0].device)  # one copy to a GPU serves all layers
-        self.stand(position)
         for layer, origin in zip(self.own, source.own, strict=True):
             layer.admit(origin, index, first)
 
-    def move(self, origin: np.ndarray, target: np.ndarray, position: int) -> None:
-        """Rows `origin` are copied over rows `target`, up to a position; the two are disjoint."""
+    def move(self, origin: np.ndarray, target: np.ndarray) -> None:
+        """Rows `origin` are copied over rows `target`, up to where this cache stands; the two are disjoint."""
         index, place = (torch.as_tensor(rows, device=self.own[0].device) for rows in (origin, target))
         for layer in self.own:
-            layer.keys[place, :, :position] = layer.keys[index, :, :position]
-            layer.values[place, :, :position] = layer.values[index, :, :position]
+            layer.keys[place, :, : layer.filled] = layer.keys[index, :, : layer.filled]
+            layer.values[place, :, : layer.filled] = layer.values[index, :, : layer.filled]
 
     def check(self, model) -> None:
         """InputError unless every layer of the model has kept its keys and values here."""
