@@ -66,9 +66,19 @@ def test_the_sum_of_terms_that_take_turns_is_drawn():
     nan = np.nan
     trace = {"step": [0, 1], "loss": [-1.0, 0.5], "forget": [-1.0, nan], "retain": [nan, 0.5]}
     series = {name: np.array(values) for name, values in trace.items()}
-    figure = curves.curves(SimpleNamespace(seeds=[0], traces={"scrub": {0: series}}))
+    study = SimpleNamespace(methods={"scrub": SimpleNamespace(objective="scrub")})
+    figure = curves.curves(SimpleNamespace(study=study, seeds=[0], traces={"scrub": {0: series}}))
     lines = {line.get_label(): line.get_ydata().tolist() for line in figure.axes[0].lines}
     assert lines["sum"] == [-1.0, 0.5]
+
+
+def test_columns_of_a_trace_that_are_no_terms_are_not_drawn():
+    """SISA says which shard and slice a step is of."""
+    trace = {"step": [0, 1], "loss": [2.0, 1.0], "retain": [2.0, 1.0], "shard": [0, 1], "slice": [0, 0]}
+    series = {name: np.array(values) for name, values in trace.items()}
+    study = SimpleNamespace(methods={"pieces": SimpleNamespace(objective="sisa")})
+    figure = curves.curves(SimpleNamespace(study=study, seeds=[0], traces={"pieces": {0: series}}))
+    assert [line.get_label() for line in figure.axes[0].lines] == ["retain"]
 
 
 def simple_figure():
