@@ -30,6 +30,13 @@ def set_means(
     return {f"{name}_{s}": float(finite(values[sets == s]).mean()) for s in wanted}
 
 
+def masked_elsewhere(known: np.ndarray, values: np.ndarray) -> np.ma.MaskedArray:
+    """(N,) with the values of the examples that `known` (N,) bool names, in their order; masked elsewhere."""
+    column = np.ma.masked_all(len(known), dtype=values.dtype)
+    column[known] = values
+    return column
+
+
 def labelled(scores: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Logits (P, C) and true classes (P,) of all that has one: N classified examples, or the tags of N tagged ones."""
     if "tags" not in scores:

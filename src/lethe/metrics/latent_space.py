@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lethe.aggregates import set_means
+from lethe.aggregates import masked_elsewhere, set_means
 
 TASKS = ("classification",)
 JUDGED = ("forget", "retain", "test")
@@ -105,14 +105,7 @@ def values(scores, settings):
     columns = {"centroid_distance": centroid_distance(*given)}
     if len(np.unique(given[1])) > 1:  # what is relative to other classes is not defined for a single one
         columns |= {"silhouette": silhouette(*given), "probe_correct": probe_correct(*given)}
-    return {name: among(known, column) for name, column in columns.items()}
-
-
-def among(known: np.ndarray, column: np.ndarray) -> np.ma.MaskedArray:
-    """(N,) with the column where `known` (N,), masked elsewhere."""
-    result = np.ma.masked_all(len(known), dtype=column.dtype)
-    result[known] = column
-    return result
+    return {name: masked_elsewhere(known, column) for name, column in columns.items()}
 
 
 def aggregate(scores, values, settings, seed):

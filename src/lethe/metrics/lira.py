@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import log_ndtr, logsumexp
 
-from lethe.aggregates import labelled, per_example
+from lethe.aggregates import labelled, masked_elsewhere, per_example
 from lethe.attacks import membership
 from lethe.metrics.loss import token_loss
 
@@ -109,8 +109,7 @@ def values(scores, settings):
     given = target_confidence(scores)[known], shadow[known], scores["shadow_member"][known]
     columns = {}
     for name, attack in (("lira", lira_online), ("lira_offline", lira_offline)):
-        columns[name] = np.ma.masked_all(len(known))
-        columns[name][known] = attack(*given, shared_spread=shadow.shape[1] < MANY)
+        columns[name] = masked_elsewhere(known, attack(*given, shared_spread=shadow.shape[1] < MANY))
     return columns
 
 

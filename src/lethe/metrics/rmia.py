@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import expit
 
+from lethe.aggregates import masked_elsewhere
 from lethe.attacks import membership
 from lethe.metrics.lira import target_confidence
 
@@ -96,11 +97,12 @@ def values(scores, settings):
         "rmia": mean_probability_online(shadow, member),
         "rmia_offline": mean_probability_offline(shadow, member, settings.rmia_slope),
     }
-    columns = {}
-    for name, mean in means.items():
-        columns[name] = np.ma.masked_all(len(known))
-        columns[name][known] = rmia(target, mean, target[population], mean[population], settings.rmia_gamma)
-    return columns
+    return {
+        name: masked_elsewhere(
+            known, rmia(target, mean, target[population], mean[population], settings.rmia_gamma)
+        )
+        for name, mean in means.items()
+    }
 
 
 def aggregate(scores, values, settings, seed):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lethe.aggregates import set_means
+from lethe.aggregates import masked_elsewhere, set_means
 from lethe.metrics.verbatim_completion import rouge_l, tokens_of
 
 TASKS = ("generation",)
@@ -66,8 +66,7 @@ def values(scores, settings):
     if sampled.any():
         pair = scores["tries"][sampled], scores["suffix"][sampled]
         for name, found in (("verbatim", share_verbatim(*pair)), ("rouge_l_best", best_of_tries(*pair))):
-            columns[f"sampled_{name}"] = np.ma.masked_all(len(sampled), dtype=np.float64)
-            columns[f"sampled_{name}"][sampled] = found
+            columns[f"sampled_{name}"] = masked_elsewhere(sampled, found)
     return columns
 
 
