@@ -24,11 +24,11 @@ import scipy
 from scipy.special import expit
 from scipy.stats import norm
 
-from lethe.attacks import membership
 from lethe.measure import measure
+from lethe.metrics.common.attacks import membership
 from lethe.metrics.lira import lira_offline, lira_online, logit_confidence
 from lethe.metrics.rmia import mean_probability_offline, mean_probability_online, rmia
-from lethe.params_measure import Measure
+from lethe.params.measure import Measure
 
 CLASSES, HIDDEN, EVERY = 10, 64, 50
 SETS = {"forget": 0.1, "retain": 0.5, "holdout": 0.2, "test": 0.2}

@@ -6,10 +6,10 @@
 Three ways, the same values: `reference` calls `generate` once per prefix on a batch of all texts, and for the
 memorization accuracy once per position, as the published code does, with logits everywhere, as `generate` had them
 then, or of the last token only, as it does now; `batched` joins neighbouring prefixes in one `generate`, padded on the
-left; `ours` is `lethe.extraction`. The first two are measured on evenly spread prefixes and scaled by the number of
-tokens decoded; on those prefixes the tokens of all ways are compared. The ways take turns, so that other load on the
-machine meets all alike; the ratio of processor times feels it least. On a GPU, where there is one, a model of the size
-of GPT-Neo 125M is measured as well; there the clock counts.
+left; `ours` is `lethe.decoding.extraction`. The first two are measured on evenly spread prefixes and scaled by the
+number of tokens decoded; on those prefixes the tokens of all ways are compared. The ways take turns, so that other load
+on the machine meets all alike; the ratio of processor times feels it least. On a GPU, where there is one, a model of
+the size of GPT-Neo 125M is measured as well; there the clock counts.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ import numpy as np
 import torch
 import transformers
 
-from lethe.branches import Branches
-from lethe.decoding import teacher_forced
-from lethe.extraction import Extraction, extraction
-from lethe.frozen import FrozenHidden
+from lethe.decoding.decoding import teacher_forced
+from lethe.decoding.extraction import Extraction, extraction
+from lethe.decoding.greedy_branches import Branches
 from lethe.losses import Rows
 from lethe.objectives import icu
+from lethe.training.frozen import FrozenHidden
 
 Shape = dict[str, Any]  # of a GPT-Neo
 TINY: Shape = {"vocab_size": 2048, "hidden_size": 128, "num_layers": 2, "num_heads": 2, "window_size": 48}

@@ -31,13 +31,13 @@ import torch
 import transformers
 from torch.nn.functional import cross_entropy, kl_div, log_softmax, softplus
 
-from lethe import gpus
-from lethe.batches import Batches, Material
-from lethe.engine import Engine
 from lethe.losses import Rows
 from lethe.objectives import finetune, icu, npo
-from lethe.params import Training
-from lethe.runs import frozen_copy
+from lethe.params.study import Training
+from lethe.system import gpus
+from lethe.training.batches import Batches, Material
+from lethe.training.engine import Engine
+from lethe.training.run import frozen_copy
 
 PEAK = {  # name, the longer ones first -> dense bf16 operations a second, of the vendor's data sheets
     "H100 PCIe": 756e12,

@@ -18,8 +18,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from test_objectives import setting
 
-from lethe import sources
-from lethe.runs import objective_module
+from lethe.system import plugins
+from lethe.training.run import objective_module
 
 ROOT = Path(__file__).parents[1]
 READS = {
@@ -53,7 +53,7 @@ HEAD = [
 
 
 def table() -> str:
-    rows = [HEAD, ["---"] * len(HEAD), *map(row, sources.names_in("objectives"))]
+    rows = [HEAD, ["---"] * len(HEAD), *map(row, plugins.names_in("objectives"))]
     return INTRODUCTION + "".join("| " + " | ".join(cells) + " |\n" for cells in rows)
 
 

@@ -11,7 +11,7 @@ from torch.utils._device import _device_constructors
 from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.backend_registration import _DummyBackendModule, _setup_privateuseone_for_python_backend
 
-import lethe.models
+import lethe.models.loading
 
 NAME = "pretended"
 MEET = {"_to_copy", "copy_"}  # operations that take tensors of both
@@ -129,4 +129,4 @@ _device_constructors()  # remembers torch.tensor as it was
 exchange(torch, "tensor", made_near)
 exchange(torch.nn.Module, "to", exchanging)
 exchange(transformers.PreTrainedModel, "save_pretrained", from_host)
-lethe.models.device = lambda: torch.device(NAME, 0)
+lethe.models.loading.device = lambda: torch.device(NAME, 0)

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from lethe.forget_sets import forget
+from lethe.forget import forget
 from lethe.prepare import prepare
-from lethe.runs import Job
+from lethe.training.run import Job
 
 SYLLABLES = ("ba", "ce", "di", "fo", "gu", "ha", "je", "ki", "lo", "mu")
 SIZES = {"train": 12, "validation": 4, "holdout": 4, "test": 4}

@@ -112,8 +112,8 @@ def parameters(seeds=(0, 1)) -> dict:
 
 def write_results(root, params: dict) -> None:
     """All files that the report reads, under `root`, from the planted effects."""
-    from lethe.files import write_json
     from lethe.measure import measure
+    from lethe.system.files import write_json
 
     for name, study in params["studies"].items():
         write_json(root / f"data/prepared/{name}/prepared.json", {"source": "synthetic"})
@@ -163,7 +163,7 @@ def variants(study: dict) -> list[str]:
 
 def write_training(folder, run: str, task: str, seed: int, utility: float) -> None:
     """cost.json, trace.csv and epochs.csv of a run."""
-    from lethe.files import write_json
+    from lethe.system.files import write_json
 
     steps = {"original": 400, "retrain": 320, "base": 900}.get(run, 10 + 8 * len(run))
     cost = {"wall_seconds": steps * 0.11 + seed, "steps": steps, "tokens": steps * 500, "examples": steps * 8}

@@ -10,11 +10,11 @@ import torch
 import yaml
 from test_unlearn import CFG, study
 
-from lethe import params
-from lethe.batches import Batches, Material
 from lethe.objectives import deepcut, icu
-from lethe.params import Training
-from lethe.runs import Job, no_review
+from lethe.params import study as params
+from lethe.params.study import Training
+from lethe.training.batches import Batches, Material
+from lethe.training.run import Job, no_review
 from lethe.unlearn import unlearn, with_other_pairs
 
 DEFAULT = yaml.safe_load((Path(__file__).parents[1] / "params.yaml").read_text())

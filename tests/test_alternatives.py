@@ -8,12 +8,12 @@ import tiny
 import torch
 
 from lethe import losses
-from lethe.batches import Batches, Material
-from lethe.encoding import padded_rows
-from lethe.frozen import FrozenHidden
+from lethe.data.encoding import padded_rows
 from lethe.losses import Rows
 from lethe.objectives import llmu
-from lethe.params import Training
+from lethe.params.study import Training
+from lethe.training.batches import Batches, Material
+from lethe.training.frozen import FrozenHidden
 from lethe.unlearn import with_alternatives
 
 FORGET = padded_rows([[1, 2, 3, 4], [5, 6, 7]], pad=0)

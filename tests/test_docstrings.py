@@ -4,7 +4,7 @@ import pytest
 
 from lethe.datasets.docstrings import Options, examples, mask_of, masked
 from lethe.datasets.prose import prose, shortened
-from lethe.errors import InputError
+from lethe.system.errors import InputError
 
 SOURCE = '''"""Reads the tables of a demopkg store and hands them over in the order in which they were written.
 

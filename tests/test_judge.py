@@ -10,10 +10,10 @@ from synthetic import generation_scores
 
 from lethe import models
 from lethe.__main__ import main
+from lethe.evaluation.bootstrap import intervals
 from lethe.measure import modules
-from lethe.paired import intervals
-from lethe.params import Model
-from lethe.params_measure import Measure
+from lethe.params.measure import Measure
+from lethe.params.study import Model
 
 SIZES = {"forget": 4, "holdout": 6, "test": 8, "retain": 6}
 CFG = {"score": {"n": [2]}, "measure": {"bootstrap": 100}}

@@ -14,9 +14,9 @@ import study
 import torch
 from safetensors.torch import load_file
 
-from lethe import gpus
 from lethe.__main__ import main, parser
-from lethe.errors import InputError
+from lethe.system import gpus
+from lethe.system.errors import InputError
 from lethe.train import train
 
 COMMANDS = (

@@ -8,8 +8,8 @@ import pyarrow.parquet
 import pytest
 from synthetic import classification_scores, generation_scores
 
-from lethe.errors import InputError
 from lethe.measure import ARRAYS, load, measure, measure_texts
+from lethe.system.errors import InputError
 
 CFG = {"measure": {"bootstrap": 100}}
 

@@ -9,18 +9,19 @@ import tiny
 import torch
 from torch.nn.functional import pad
 
-from lethe import losses, sources
-from lethe.batches import Batches, Material
-from lethe.engine import Engine
+from lethe import losses
 from lethe.objectives import contrastive_unlearning, deepcut, icu, npo
-from lethe.params import Training
-from lethe.runs import frozen_copy, objective_module
+from lethe.params.study import Training
+from lethe.system import plugins
+from lethe.training.batches import Batches, Material
+from lethe.training.engine import Engine
+from lethe.training.run import frozen_copy, objective_module
 
 CASES = [
     (name, task)
-    for name in sources.names_in("objectives")
-    for task in sources.constants_in("objectives", name)["TASKS"]
-    if sources.constants_in("objectives", name)["TERMS"]
+    for name in plugins.names_in("objectives")
+    for task in plugins.constants_in("objectives", name)["TASKS"]
+    if plugins.constants_in("objectives", name)["TERMS"]
 ]
 contract = pytest.mark.parametrize(("name", "task"), CASES)
 

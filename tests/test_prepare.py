@@ -3,9 +3,9 @@ import json
 import pandas as pd
 import pytest
 
-from lethe.errors import InputError
-from lethe.files import digest
 from lethe.prepare import prepare
+from lethe.system.errors import InputError
+from lethe.system.files import digest
 
 SIZES = {"train": 20, "validation": 5, "holdout": 5, "test": 5}
 NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")

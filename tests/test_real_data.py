@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lethe.forget_sets import forget
+from lethe.forget import forget
 from lethe.prepare import prepare
 
 DATA = Path(__file__).parents[2] / "shared" / "data"

@@ -8,8 +8,8 @@ import pytest
 from tokenizers import ByteLevelBPETokenizer
 
 from lethe.datasets import tabular, tokens
-from lethe.errors import InputError
-from lethe.params_data import Source
+from lethe.params.data import Source
+from lethe.system.errors import InputError
 
 ROWS = [
     {"kind": "7", "title": "NA", "body": "first, body", "who": "ann"},

@@ -9,14 +9,14 @@ import study
 
 from lethe import models
 from lethe.__main__ import main
-from lethe.encoding import classes, encode, examples_by_set
-from lethe.errors import InputError
-from lethe.forget_sets import forget
+from lethe.data.encoding import classes, encode, examples_by_set
+from lethe.forget import forget
 from lethe.measure import ARRAYS, measure
-from lethe.params import Task
+from lethe.params.study import Task
 from lethe.prepare import prepare
 from lethe.report.descriptions import ATTACK, GLOSSARY, columns, memory
 from lethe.score import score
+from lethe.system.errors import InputError
 from lethe.train import train
 from lethe.unlearn import unlearn
 

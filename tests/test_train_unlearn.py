@@ -12,12 +12,13 @@ import study
 import torch
 from safetensors.torch import load_file
 
-from lethe import files, models
-from lethe.batches import Batches
-from lethe.encoding import encode, examples_by_set
-from lethe.errors import InputError
+from lethe import models
+from lethe.data.encoding import encode, examples_by_set
 from lethe.score import score
+from lethe.system import files
+from lethe.system.errors import InputError
 from lethe.train import train
+from lethe.training.batches import Batches
 from lethe.unlearn import unlearn
 
 OUTPUTS = {"model", "model.sha256", "trace.csv", "epochs.csv", "cost.json"}

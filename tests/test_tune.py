@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
-from lethe import sources
-from lethe.errors import InputError
-from lethe.files import write_json
-from lethe.params import load
-from lethe.params_tune import Range, Space, Tune, extremes
+from lethe.params.study import load
+from lethe.params.tune import Range, Space, Tune, extremes
+from lethe.system import plugins
+from lethe.system.errors import InputError
+from lethe.system.files import write_json
 from lethe.tune import Search, absolute, drawn, value_from
 
 SPACES = {
-    name: sources.constants_in("objectives", name).get("SPACE", {}) for name in sources.names_in("objectives")
+    name: plugins.constants_in("objectives", name).get("SPACE", {}) for name in plugins.names_in("objectives")
 }
 
 
@@ -22,7 +22,7 @@ SPACES = {
 def test_a_space_holds_values_that_its_objective_takes(name):
     """The ends of every range, and every choice."""
     space = TypeAdapter(Space).validate_python(SPACES[name])
-    hyper = sources.dataclass_in("objectives", name, "Hyper")
+    hyper = plugins.dataclass_in("objectives", name, "Hyper")
     for key, choice in space.items():
         for value in extremes(choice):
             assert vars(hyper.validate_python({key: value}))[key] == value

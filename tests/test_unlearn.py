@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 from safetensors.torch import load_file
 
-from lethe import models, sources
-from lethe.params import Model
-from lethe.runs import Job
+from lethe import models
+from lethe.params.study import Model
+from lethe.system import plugins
+from lethe.training.run import Job
 from lethe.unlearn import unlearn
 
 WORDS = np.array(["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"])
@@ -29,8 +30,8 @@ OTHERWISE = (
 )  # train nothing, until all is forgotten, or several models
 RUNS = [
     (name, task)
-    for name in sources.names_in("objectives")
-    for task in sources.constants_in("objectives", name)["TASKS"]
+    for name in plugins.names_in("objectives")
+    for task in plugins.constants_in("objectives", name)["TASKS"]
     if name not in OTHERWISE
 ]
 
@@ -63,7 +64,7 @@ def test_a_run_leaves_a_changed_model_and_a_finite_trace(tmp_path, objective, ta
     job = Job(cfg, 1, objective, tmp_path / "out", tmp_path / "state.safetensors", None)
     unlearn(job, tmp_path, tmp_path, *[tmp_path / "original"] * 2)
     trace = pd.read_csv(tmp_path / "out" / "trace.csv")
-    first = next(iter(sources.constants_in("objectives", objective)["TERMS"].values()))
+    first = next(iter(plugins.constants_in("objectives", objective)["TERMS"].values()))
     steps = 2 * -(-SETS[first] // 2)
     assert len(trace) == steps and np.isfinite(trace["loss"]).all()
     assert ("skipped" in trace) is (objective in ("deepcut", "contrastive_unlearning"))

@@ -21,8 +21,8 @@ from slurm import NoAnswerError, jobs_in_queue, left_in_queue
 from snakemake.exceptions import WorkflowError
 from snakemake.shell import shell
 
-from lethe.errors import InputError
-from lethe.params import Params
+from lethe.params.study import Params
+from lethe.system.errors import InputError
 
 STATE = Path(".snakemake")
 LOCK = STATE / "run.lock"

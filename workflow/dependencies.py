@@ -17,7 +17,7 @@ SOURCES = Path(__file__).parents[1] / "src"
 STAMP = ".snakemake_timestamp"  # Snakemake keeps the time of a folder in it
 # Not followed: the command line only calls, and what the parameter classes decide is in a job's parameters,
 # which hold every value. A new option of a metric thus retrains no model.
-NOT_FOLLOWED = {"lethe.__main__", "lethe.params", "lethe.params_measure", "lethe.params_tune"}
+NOT_FOLLOWED = {"lethe.__main__", "lethe.params.study", "lethe.params.measure", "lethe.params.tune"}
 
 
 def is_module(name: str) -> bool:

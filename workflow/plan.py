@@ -21,11 +21,11 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
 from dependencies import SOURCES, Digests, source_files
 
-from lethe import params
-from lethe.errors import InputError
-from lethe.params import VARIANT
-from lethe.params_data import kind, local_names
-from lethe.sources import constants_in, names_in
+from lethe.params import study as params
+from lethe.params.data import kind, local_names
+from lethe.params.study import VARIANT
+from lethe.system.errors import InputError
+from lethe.system.plugins import constants_in, names_in
 
 FILE = "params.yaml"
 FOLDERS = {  # stage -> the folder that holds its outputs and nothing else
@@ -184,7 +184,7 @@ class Code:
     """Digests of the code of one stage, for jobs that differ in what they import by name."""
 
     def __init__(self, stage: str, digests: Digests):
-        command = {"forget": "forget_sets", "report": "report.report"}.get(stage, stage)
+        command = {"report": "report.report"}.get(stage, stage)
         self.module, self.digests = f"lethe.{command}", digests
         text = "\n".join(decisive_lines((RULES / f"{stage}.smk").read_text()))
         self.rule = {f"rules/{stage}.smk": hashlib.sha256(text.encode()).hexdigest()[:16]}

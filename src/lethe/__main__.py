@@ -12,8 +12,8 @@ from typing import Any
 
 from pydantic_core import ValidationError
 
-from lethe import gpus, workers
-from lethe.errors import InputError
+from lethe.system import gpus, workers
+from lethe.system.errors import InputError
 
 ON_GPUS = ("train", "unlearn", "score", "judge")  # steps that use a GPU where there is one
 TASKS = ("generation", "classification", "tagging")
@@ -178,7 +178,7 @@ def parameters(text: str, command: str) -> dict[str, Any]:
 
 
 def job_of(args: argparse.Namespace):
-    from lethe.runs import Job
+    from lethe.training.run import Job
 
     checkpoint = args.checkpoint or Path("checkpoints") / args.out / "state.safetensors"
     live = args.live if workers.rank() == 0 else None
@@ -187,7 +187,7 @@ def job_of(args: argparse.Namespace):
 
 def processes(args: argparse.Namespace) -> int:
     """How many processes train together, by the recipe of the step."""
-    from lethe.params import Method, References
+    from lethe.params.study import Method, References
 
     if args.command == "unlearn":
         return Method.model_validate(args.cfg["method"]).training.processes
@@ -210,7 +210,7 @@ def started(args: argparse.Namespace, argv: list[str]) -> int | None:
 def execute(args: argparse.Namespace) -> None:
     match args.command:
         case "check":
-            from lethe.params import load
+            from lethe.params.study import load
 
             for name, study in load(args.file).studies.items():
                 print(f"{name}: {study.task}, seeds {study.seeds}, runs {', '.join(study.runs)}")
@@ -223,7 +223,7 @@ def execute(args: argparse.Namespace) -> None:
 
             prepare(args.cfg, args.out)
         case "forget":
-            from lethe.forget_sets import forget
+            from lethe.forget import forget
 
             forget(args.cfg, args.seed, args.prepared, args.out)
         case "train":
@@ -279,7 +279,7 @@ def main(argv: list[str] | None = None) -> int:
             execute(args)
             status = 0
     except ValidationError as error:
-        from lethe.params import one_line
+        from lethe.params.study import one_line
 
         return failed(args, f"--cfg: {error.title}.{one_line(error)}")
     except (InputError, OSError, FloatingPointError) as error:

@@ -13,19 +13,19 @@ import pandas as pd
 from pydantic import BaseModel, ValidationError
 
 from lethe import models, score
-from lethe.encoding import encode
-from lethe.errors import InputError
-from lethe.files import write_json
+from lethe.data.encoding import encode
+from lethe.data.texts import labels_of
+from lethe.data.texts import load as load_texts
+from lethe.evaluation.bootstrap import intervals
 from lethe.measure import aligned_logprob, check_finite, load, modules, numbers_of, task_of, with_match, write
 from lethe.metrics.blind import blind
-from lethe.paired import intervals
-from lethe.params import Score, one_line
-from lethe.params_data import Source
-from lethe.params_measure import Measure
+from lethe.params.data import Source
+from lethe.params.measure import Measure
+from lethe.params.study import Score, one_line
 from lethe.report.descriptions import digits
 from lethe.report.tables import MARK, Table, number, plain
-from lethe.texts import labels_of
-from lethe.texts import load as load_texts
+from lethe.system.errors import InputError
+from lethe.system.files import write_json
 
 log = logging.getLogger("lethe.judge")
 SETS = ("forget", "holdout", "test", "retain")

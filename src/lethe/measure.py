@@ -10,13 +10,13 @@ from types import ModuleType
 
 import numpy as np
 
-from lethe import sources
-from lethe.errors import InputError
-from lethe.files import replacing, write_json
-from lethe.matching import matched
+from lethe.evaluation.matching import matched
+from lethe.evaluation.shadows import gathered
 from lethe.metrics.blind import blind
-from lethe.params_measure import Measure
-from lethe.shadows import gathered
+from lethe.params.measure import Measure
+from lethe.system import plugins
+from lethe.system.errors import InputError
+from lethe.system.files import replacing, write_json
 
 log = logging.getLogger("lethe.measure")
 REQUIRED_SETS = ("forget", "holdout", "test")
@@ -70,8 +70,8 @@ def measure_texts(cfg: dict, seed: int, prepared: Path, forget: Path, out: Path)
         prepared, forget: folders of `lethe prepare` and `lethe forget`.
         out: folder of the two files.
     """
-    from lethe.parquet import read_table
-    from lethe.splits import groups
+    from lethe.data.parquet import read_table
+    from lethe.data.splits import groups
 
     settings = Measure.model_validate(cfg.get("measure", {}))
     examples = read_table(Path(prepared) / "examples.parquet")
@@ -141,7 +141,7 @@ def task_of(scores: dict[str, np.ndarray]) -> str:
 
 def modules(task: str) -> list[ModuleType]:
     """The metrics of a task, by file name."""
-    names = [n for n in sources.names_in("metrics") if task in sources.constants_in("metrics", n)["TASKS"]]
+    names = [n for n in plugins.names_in("metrics") if task in plugins.constants_in("metrics", n)["TASKS"]]
     return [import_module(f"lethe.metrics.{name}") for name in names]
 
 

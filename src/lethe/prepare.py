@@ -10,13 +10,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as parquet
 
-from lethe import files
-from lethe.errors import InputError
-from lethe.near_duplicates import clusters
-from lethe.params_data import Dataset
-from lethe.splits import UNUSED, assign, groups
-from lethe.streams import stream
-from lethe.texts import check_classes, labels_of, load
+from lethe.data.near_duplicates import clusters
+from lethe.data.splits import UNUSED, assign, groups
+from lethe.data.texts import check_classes, labels_of, load
+from lethe.params.data import Dataset
+from lethe.system import files
+from lethe.system.errors import InputError
+from lethe.system.streams import stream
 
 SPLITS = ("train", "validation", "holdout", "test")
 TEXT = pa.string()

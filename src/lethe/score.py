@@ -13,18 +13,18 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from lethe import losses, models
-from lethe.continuations import greedy_continuations
-from lethe.decoding import teacher_forced
-from lethe.downstream import downstream
-from lethe.encoding import Encoded, classes, encode, examples_by_set
-from lethe.extraction import extraction
-from lethe.files import replacing
-from lethe.forgotten import prompt_lengths
+from lethe.data.encoding import Encoded, classes, encode, examples_by_set
+from lethe.decoding.continuations import greedy_continuations
+from lethe.decoding.decoding import teacher_forced
+from lethe.decoding.extraction import extraction
+from lethe.decoding.recall import prompt_lengths
+from lethe.decoding.sampling import NONE, sampled_continuations
+from lethe.evaluation.downstream import downstream
+from lethe.evaluation.variants import Encoding, perturbed
 from lethe.losses import NO_TAG
-from lethe.params import Model, Score
-from lethe.robustness import Encoding, perturbed
-from lethe.sampling import NONE, sampled_continuations
-from lethe.streams import stream
+from lethe.params.study import Model, Score
+from lethe.system.files import replacing
+from lethe.system.streams import stream
 
 log = logging.getLogger("lethe.score")
 SCORED = ("forget", "forgotten", "retain", "holdout", "test", "general_test")

@@ -10,13 +10,13 @@ from pathlib import Path
 import pandas as pd
 
 from lethe import models
-from lethe.batches import Material
-from lethe.encoding import classes, encode, examples_by_set, packed
-from lethe.errors import InputError
+from lethe.data.encoding import classes, encode, examples_by_set, packed
 from lethe.objectives import finetune
-from lethe.params import Model, References
-from lethe.runs import Job, train_model, write
-from lethe.streams import stream_seed
+from lethe.params.study import Model, References
+from lethe.system.errors import InputError
+from lethe.system.streams import stream_seed
+from lethe.training.batches import Material
+from lethe.training.run import Job, train_model, write
 
 MEMBERS = {  # run -> sets it is trained on
     "original": ("forget", "retain"),

@@ -21,13 +21,13 @@ import numpy as np
 import yaml
 from pydantic import TypeAdapter
 
-from lethe import sources
-from lethe.errors import InputError
-from lethe.files import replacing, write_json
-from lethe.params import Method, Params, Study, check, load
-from lethe.params_data import local_names
-from lethe.params_tune import Range, Space, Tune
-from lethe.streams import stream
+from lethe.params.data import local_names
+from lethe.params.study import Method, Params, Study, check, load
+from lethe.params.tune import Range, Space, Tune
+from lethe.system import plugins
+from lethe.system.errors import InputError
+from lethe.system.files import replacing, write_json
+from lethe.system.streams import stream
 
 Entry = dict[str, Any]
 AGAIN = "the same command goes on with the search"
@@ -84,7 +84,7 @@ def drawn(run: str, method: Method, rule: Tune, trial: int) -> dict[str, Any]:
     declared = method.model_dump(mode="json")
     if trial == 0:
         return declared
-    space = sources.constants_in("objectives", method.objective).get("SPACE", {})
+    space = plugins.constants_in("objectives", method.objective).get("SPACE", {})
     hyper: Space = TypeAdapter(Space).validate_python(space)
     draw = partial(stream, rule.seeds[0], "tune", run, trial)
     training = {key: value_from(choice, draw("training", key)) for key, choice in rule.space.items()}

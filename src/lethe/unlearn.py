@@ -11,18 +11,27 @@ import pandas as pd
 import torch
 
 from lethe import models
-from lethe.batches import PAIRED, Material
-from lethe.encoding import Encoded, classes, encode, examples_by_set, padded_rows
-from lethe.engine import Progress
-from lethe.errors import InputError
+from lethe.data.encoding import Encoded, classes, encode, examples_by_set, padded_rows
+from lethe.data.parquet import read_table
 from lethe.losses import Rows
-from lethe.params import Method, Model, Training, check_hyper
-from lethe.parquet import read_table
-from lethe.review import Reviewer
-from lethe.runs import Job, Trained, frozen_copy, no_review, objective_module, train_model, train_part, write
-from lethe.shards import unlearn_exactly
-from lethe.streams import stream
+from lethe.params.study import Method, Model, Training, check_hyper
+from lethe.system.errors import InputError
+from lethe.system.streams import stream
 from lethe.train import general_rows
+from lethe.training.batches import PAIRED, Material
+from lethe.training.engine import Progress
+from lethe.training.epoch_check import Reviewer
+from lethe.training.run import (
+    Job,
+    Trained,
+    frozen_copy,
+    no_review,
+    objective_module,
+    train_model,
+    train_part,
+    write,
+)
+from lethe.training.shards import unlearn_exactly
 
 
 def unlearn(job: Job, prepared: Path, forget: Path, original: Path, base: Path | None = None) -> None:

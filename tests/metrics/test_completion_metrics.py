@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from rouge_score.rouge_scorer import RougeScorer
 
+from lethe.decoding.similarity import bleu as plain_bleu
 from lethe.metrics import sampled_extraction, verbatim_completion
 from lethe.metrics.sampled_extraction import best_of_tries, log_probability, share_verbatim
 from lethe.metrics.verbatim_completion import bleu, compared, longest_common_substring, rouge_l
-from lethe.similarity import bleu as plain_bleu
 
 TRUE = [5, 6, 7, 8, 9, 5]
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from lethe.attacks import auc
 from lethe.metrics.blind import blind, blind_score
+from lethe.metrics.common.attacks import auc
 from lethe.metrics.forget_quality import forget_quality
 from lethe.metrics.lira import lira_offline, lira_online, logit_confidence
 from lethe.metrics.rmia import mean_probability_offline, mean_probability_online, rmia
-from lethe.params_measure import Measure
+from lethe.params.measure import Measure
 
 
 def planted(examples=200, shadows=32, seed=0):

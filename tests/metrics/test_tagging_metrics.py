@@ -5,11 +5,11 @@ import math
 import numpy as np
 import pytest
 
-from lethe.aggregates import labelled, per_example
 from lethe.measure import modules
+from lethe.metrics.common.aggregates import labelled, per_example
 from lethe.metrics.entity_f1 import entity_counts, entity_f1
 from lethe.metrics.token_accuracy import right_tags
-from lethe.params_measure import Measure
+from lethe.params.measure import Measure
 
 TAGS = np.array(["O", "B-PER", "I-PER", "B-LOC", "I-LOC"])
 

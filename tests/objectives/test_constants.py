@@ -2,7 +2,7 @@
 
 import pytest
 
-from lethe import sources
+from lethe.system import plugins
 
 CONSTANTS = {
     "gradient_difference": {"retain": 1.0},
@@ -26,5 +26,5 @@ CONSTANTS = {
 
 @pytest.mark.parametrize("name", CONSTANTS)
 def test_defaults_are_the_constants_of_the_source(name):
-    hyper = vars(sources.dataclass_in("objectives", name, "Hyper").validate_python({}))
+    hyper = vars(plugins.dataclass_in("objectives", name, "Hyper").validate_python({}))
     assert {key: hyper[key] for key in CONSTANTS[name]} == CONSTANTS[name]

@@ -11,8 +11,8 @@ from test_unlearn import CFG, study
 from transformers.modeling_outputs import CausalLMOutput
 
 from lethe import models
-from lethe.extraction import extraction
-from lethe.runs import Job
+from lethe.decoding.extraction import extraction
+from lethe.training.run import Job
 from lethe.unlearn import unlearn
 
 

@@ -9,15 +9,15 @@ import sacrebleu
 import tiny
 import torch
 
-from lethe.batches import Batches, Material, epoch_order
-from lethe.encoding import Encoded
-from lethe.engine import Engine
+from lethe.data.encoding import Encoded
 from lethe.losses import Rows
 from lethe.objectives import icu_faithful
 from lethe.objectives.icu_faithful import Hyper
-from lethe.params import Stop, Training
-from lethe.review import Reviewer
-from lethe.runs import frozen_copy
+from lethe.params.study import Stop, Training
+from lethe.training.batches import Batches, Material, epoch_order
+from lethe.training.engine import Engine
+from lethe.training.epoch_check import Reviewer
+from lethe.training.run import frozen_copy
 
 PAIRS, LENGTH, BATCH, RATE, SEED = 10, 16, 4, 3e-3, 3
 HYPER = Hyper(window=12)

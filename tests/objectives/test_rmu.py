@@ -6,9 +6,9 @@ import torch
 from transformers import BertConfig
 
 from lethe import models
-from lethe.errors import InputError
 from lethe.objectives import rmu
 from lethe.objectives.rmu import Hyper, fixed
+from lethe.system.errors import InputError
 
 BATCH = {"forget": tiny.rows(3, seed=1), "retain": tiny.rows(3, seed=2)}
 

@@ -11,12 +11,12 @@ import torch
 from torch.distributions import Categorical, kl_divergence
 
 from lethe import losses
-from lethe.batches import Batches, Material
-from lethe.engine import Engine
 from lethe.objectives import scrub
 from lethe.objectives.scrub import Hyper
-from lethe.params import Training
-from lethe.runs import frozen_copy, no_review
+from lethe.params.study import Training
+from lethe.training.batches import Batches, Material
+from lethe.training.engine import Engine
+from lethe.training.run import frozen_copy, no_review
 
 BATCH = {"forget": tiny.rows(5, True, 1), "retain": tiny.rows(4, True, 2)}
 

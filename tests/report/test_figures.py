@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lethe.report.figures import curves, examples, latent, roc, style, trajectory
-from lethe.sources import names_in
+from lethe.system.plugins import names_in
 
 
 def test_curves_are_averaged_vertically():

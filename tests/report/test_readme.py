@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from lethe.errors import InputError
 from lethe.report.readme import insert
+from lethe.system.errors import InputError
 
 BEFORE = b"# Title\r\n\n<!-- results -->\nold\n\n| x |\n<!-- /results -->\ntail without newline \xc3\xa9"
 

@@ -13,10 +13,10 @@ import pytest
 import scipy.stats
 from synthetic import MAKE, METHODS, generation_scores, parameters, write_results
 
-from lethe.errors import InputError
-from lethe.params import check
+from lethe.params.study import check
 from lethe.report.remarks import blind, over_unlearned
 from lethe.report.report import report
+from lethe.system.errors import InputError
 
 VARIANTS = ["", "+relearn-2", "+relearn-5", "+quantise-8"]
 VOID = {"meta", "br", "link", "img", "input"}

@@ -33,11 +33,14 @@ def sources(command, cfg):
         case "prepare":
             return [SOURCES / "prepare.py", SOURCES / "datasets" / f"{cfg['dataset']['source']}.py"]
         case "forget":
-            return [SOURCES / "forget_sets.py"]
+            return [SOURCES / "forget.py"]
         case "train":
-            return [SOURCES / "engine.py"]
+            return [SOURCES / "training" / "engine.py"]
         case "unlearn":
-            return [SOURCES / "engine.py", SOURCES / "objectives" / f"{cfg['method']['objective']}.py"]
+            return [
+                SOURCES / "training" / "engine.py",
+                SOURCES / "objectives" / f"{cfg['method']['objective']}.py",
+            ]
         case "score":
             return [SOURCES / "score.py"]
         case "measure" | "blind":

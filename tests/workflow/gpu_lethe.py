@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from lethe import gpus
+from lethe.system import gpus
 
 JOURNAL = Path("journal")
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from repository import HERE, ROOT
 
-COMMANDS = ("prepare", "forget_sets", "train", "unlearn", "score", "measure", "report.report")
+COMMANDS = ("prepare", "forget", "train", "unlearn", "score", "measure", "report.report")
 IMPORTED = """
 import os, sys
 sys.path.insert(0, "src")
@@ -46,7 +46,7 @@ def imported() -> dict[str, set[str]]:
 def test_a_search_for_settings_touches_no_job(dependencies, tmp_path):
     import plan
 
-    from lethe.params import check
+    from lethe.params.study import check
 
     content = yaml.safe_load((ROOT / "params.yaml").read_text())
     digests = dependencies.Digests(tmp_path / "memory.json")
@@ -60,7 +60,14 @@ def test_a_search_for_settings_touches_no_job(dependencies, tmp_path):
 def test_no_imported_module_is_missed(dependencies, imported, command):
     found = set(dependencies.source_files(f"lethe.{command}"))
     wanted = {m: dependencies.file_of(m) for m in imported[command] - dependencies.NOT_FOLLOWED}
-    behind = {"lethe", "lethe.params_data", "lethe.sources", "lethe.fields"}  # params imports them
+    behind = {
+        "lethe",
+        "lethe.params",
+        "lethe.params.data",
+        "lethe.params.fields",
+        "lethe.system",
+        "lethe.system.plugins",
+    }
     assert {m for m, file in wanted.items() if file not in found} <= behind
 
 
@@ -128,7 +135,7 @@ FILES = [ROOT / "params.yaml", HERE / "params_tiny.yaml", *sorted(ROOT.glob("doc
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
 def test_the_parameters_of_a_run_are_read_again_as_they_were(tmp_path, file):
-    from lethe import params
+    from lethe.params import study as params
 
     text = params.load(file).model_dump_json()
     (tmp_path / "run").write_text(text)
@@ -138,8 +145,8 @@ def test_the_parameters_of_a_run_are_read_again_as_they_were(tmp_path, file):
 def test_score_jobs_follow_their_tasks(dependencies, tmp_path, monkeypatch):
     import plan
 
-    from lethe import params
-    from lethe.errors import InputError
+    from lethe.params import study as params
+    from lethe.system.errors import InputError
 
     monkeypatch.chdir(tmp_path)
     content = yaml.safe_load((HERE / "params_tiny.yaml").read_text())
@@ -168,7 +175,7 @@ def test_score_jobs_follow_their_tasks(dependencies, tmp_path, monkeypatch):
 def test_a_variant_is_scored_with_its_perturbation_alone(dependencies, tmp_path, monkeypatch):
     import plan
 
-    from lethe import params
+    from lethe.params import study as params
 
     content = yaml.safe_load((HERE / "params_tiny.yaml").read_text())
     content["studies"]["records"]["robustness"] = {"relearn": {"levels": [2]}, "shift": {"levels": [3]}}
@@ -187,15 +194,15 @@ def test_a_variant_is_scored_with_its_perturbation_alone(dependencies, tmp_path,
     assert files[""] <= {"lethe/perturbations/__init__.py"}
     assert files["+relearn-2"] - files["+shift-3"] == {"lethe/perturbations/relearn.py"}
     assert files["+shift-3"] - files["+relearn-2"] == {"lethe/perturbations/shift.py"}
-    assert "lethe/engine.py" in json.loads(of["+relearn-2"].sources)
-    assert "lethe/engine.py" not in json.loads(of["+shift-3"].sources)
+    assert "lethe/training/engine.py" in json.loads(of["+relearn-2"].sources)
+    assert "lethe/training/engine.py" not in json.loads(of["+shift-3"].sources)
 
 
 def test_every_file_of_a_study_is_there_and_its_content_counts(dependencies, tmp_path, monkeypatch):
     import plan
 
-    from lethe import params
-    from lethe.errors import InputError
+    from lethe.params import study as params
+    from lethe.system.errors import InputError
 
     monkeypatch.chdir(tmp_path)
     content = yaml.safe_load((HERE / "params_tiny.yaml").read_text())

@@ -165,7 +165,7 @@ TABLE = {
         {j.replace("topics", "copy") for j in jobs_of("topics", f"prepare base forget blind {MODELS}")} | {"report"},
     ),
     "the command line": (append("src/lethe/__main__.py"), set()),
-    "the classes of parameters": (append("src/lethe/params.py"), set()),
+    "the classes of parameters": (append("src/lethe/params/study.py"), set()),
 }  # fmt: skip
 
 
@@ -190,7 +190,7 @@ def test_nothing_is_made_again_for_nothing(restored):
     assert restored.is_clean()
     restored("git checkout -q .")
     restored("git checkout -q -b elsewhere")
-    append("src/lethe/engine.py")(restored)
+    append("src/lethe/training/engine.py")(restored)
     restored.commit()
     restored("git checkout -q -")
     assert restored.plans_nothing()
@@ -235,15 +235,15 @@ def test_both_tools_see_a_parameter(restored, key, value):
 # Files that differ in which stages they affect; that the plan has every file is tested in test_plan.py.
 FILES = [
     "prepare",
-    "forget_sets",
-    "engine",
+    "forget",
+    "training/engine",
     "unlearn",
     "objectives/icu",
     "score",
     "metrics/margin",
     "report/tables",
 ]
-FILES += ["streams", "files"]
+FILES += ["system/streams", "system/files"]
 
 
 @pytest.mark.parametrize("file", FILES)

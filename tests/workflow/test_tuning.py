@@ -11,9 +11,9 @@ import pytest
 import yaml
 from repository import HERE, ROOT, Repo, copy, jobs
 
-from lethe.errors import InputError
-from lethe.params import load
-from lethe.params_tune import Select
+from lethe.params.study import load
+from lethe.params.tune import Select
+from lethe.system.errors import InputError
 from lethe.tune import searches
 
 TUNE = {

@@ -25,9 +25,9 @@ from typing import Any
 import pandas as pd
 
 from lethe.datasets.prose import prose, shortened
-from lethe.errors import InputError
-from lethe.fields import Count
-from lethe.streams import stream
+from lethe.params.fields import Count
+from lethe.system.errors import InputError
+from lethe.system.streams import stream
 
 SKIPPED = re.compile(
     r"(^|/)(tests?|testing|_?vendor(ed)?|_?extern(al|als)?|benchmarks?|site-packages|dist-packages|idlelib|lib2to3|turtledemo|ensurepip"

@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 
 from lethe.datasets.tabular import first_line
-from lethe.errors import InputError
-from lethe.files import digest
-from lethe.params_data import Source, kind
+from lethe.params.data import Source, kind
+from lethe.system.errors import InputError
+from lethe.system.files import digest
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 

@@ -18,8 +18,8 @@ import numpy as np
 import pandas as pd
 from faker import Faker
 
-from lethe.fields import Count
-from lethe.streams import stream, stream_seed
+from lethe.params.fields import Count
+from lethe.system.streams import stream, stream_seed
 
 
 @dataclass(frozen=True)

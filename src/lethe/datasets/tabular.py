@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lethe.errors import InputError
-from lethe.files import digest
-from lethe.params_data import Source, kind
+from lethe.params.data import Source, kind
+from lethe.system.errors import InputError
+from lethe.system.files import digest
 
 TAG = re.compile(r"O|[BI]-\S+")
 

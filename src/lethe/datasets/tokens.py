@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from tokenizers import ByteLevelBPETokenizer, Tokenizer
 
-from lethe.errors import InputError
-from lethe.files import digest
-from lethe.params_data import Source
+from lethe.params.data import Source
+from lethe.system.errors import InputError
+from lethe.system.files import digest
 
 
 def examples(source: Source, key: str) -> tuple[pd.DataFrame, dict[str, Any]]:

@@ -14,10 +14,10 @@ A file of this folder is a metric and is found by its name (names that start wit
         # numbers of the whole run, written to metrics.json; `values` is what this file's own `values` returned
 
 `scores` is the content of scores.npz as a dict of arrays (see `lethe.measure.load`), `settings` is
-`lethe.params_measure.Measure`, `seed` feeds the named random streams of the bootstrap. A file imports numpy,
-scipy and scikit-learn, and from the package `lethe.statistics`, `lethe.attacks` and other metrics; never torch.
+`lethe.params.measure.Measure`, `seed` feeds the named random streams of the bootstrap. A file imports numpy,
+scipy and scikit-learn, and from the package `lethe.metrics.common` and other metrics; never torch.
 
 Names of aggregates: `{column}_{set}` is a mean over the examples of a set, e.g. `memorization_accuracy_forget`;
 `{score}_auc`, `{score}_tpr_at_fpr_0.01`, … belong to the membership attack that thresholds the score
-(`lethe.attacks.membership`). A value that is not defined is absent or an error, never NaN.
+(`lethe.metrics.common.attacks.membership`). A value that is not defined is absent or an error, never NaN.
 """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lethe.aggregates import set_means
+from lethe.metrics.common.aggregates import set_means
 
 TASKS = ("classification",)
 

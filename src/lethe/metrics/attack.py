@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from lethe.aggregates import labelled, per_example
-from lethe.attacks import membership
+from lethe.metrics.common.aggregates import labelled, per_example
+from lethe.metrics.common.attacks import membership
 from lethe.metrics.confidence import confidence
 from lethe.metrics.entropy import entropy
 from lethe.metrics.loss import label_loss, token_loss

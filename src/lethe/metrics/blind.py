@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lethe.attacks import judged_others, membership
-from lethe.streams import stream
+from lethe.metrics.common.attacks import judged_others, membership
+from lethe.system.streams import stream
 
 TASKS = ()  # no metric of a model: `measure_texts` and `judge` run it on texts
 FOLDS = 5
@@ -79,7 +79,7 @@ def blind(
     Args:
         texts, group: of N examples, as in `blind_score`.
         scores: `sets` (N,) and, where the others of all attacks are matched, `matched` (N,).
-        settings: `lethe.params_measure.Measure`.
+        settings: `lethe.params.measure.Measure`.
         seed: of the folds and of the bootstrap.
     Returns:
         (N,) score, masked outside the examples that are judged; `blind_auc` with its interval, the true positive

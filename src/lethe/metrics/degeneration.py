@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import entropy
 
-from lethe.aggregates import set_means
+from lethe.metrics.common.aggregates import set_means
+from lethe.metrics.common.ngrams import ngrams
 from lethe.metrics.verbatim_completion import Tokens, tokens_of
-from lethe.ngrams import ngrams
 
 TASKS = ("generation",)
 DISTINCT, REPEATED = (1, 2, 3), 4  # sizes of n-grams

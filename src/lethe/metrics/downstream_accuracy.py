@@ -1,4 +1,4 @@
-"""Downstream accuracy: what the evaluation harness found in each task; see `lethe.downstream`."""
+"""Downstream accuracy: what the evaluation harness found in each task; see `lethe.evaluation.downstream`."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lethe.aggregates import set_means
+from lethe.metrics.common.aggregates import set_means
 
 TASKS = ("generation",)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lethe.statistics import finite
+from lethe.metrics.common.statistics import finite
 
 TASKS = ()  # not run by `measure`, which has one model: the report has two
 

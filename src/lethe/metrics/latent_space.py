@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lethe.aggregates import masked_elsewhere, set_means
+from lethe.metrics.common.aggregates import masked_elsewhere, set_means
 
 TASKS = ("classification",)
 JUDGED = ("forget", "retain", "test")

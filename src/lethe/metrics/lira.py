@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import log_ndtr, logsumexp
 
-from lethe.aggregates import labelled, masked_elsewhere, per_example
-from lethe.attacks import membership
+from lethe.metrics.common.aggregates import labelled, masked_elsewhere, per_example
+from lethe.metrics.common.attacks import membership
 from lethe.metrics.loss import token_loss
 
 TASKS = ("classification", "tagging", "generation")

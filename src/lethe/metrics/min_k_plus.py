@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lethe.attacks import membership
+from lethe.metrics.common.attacks import membership
 from lethe.metrics.min_k import lowest_mean
 
 TASKS = ("generation",)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import log_softmax, logsumexp
 
-from lethe.aggregates import labelled, per_example
-from lethe.attacks import membership
+from lethe.metrics.common.aggregates import labelled, per_example
+from lethe.metrics.common.attacks import membership
 
 TASKS = ("classification", "tagging")
 

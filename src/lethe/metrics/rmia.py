@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import expit
 
-from lethe.aggregates import masked_elsewhere
-from lethe.attacks import membership
+from lethe.metrics.common.aggregates import masked_elsewhere
+from lethe.metrics.common.attacks import membership
 from lethe.metrics.lira import target_confidence
 
 TASKS = ("classification", "tagging", "generation")

@@ -11,7 +11,7 @@ from difflib import SequenceMatcher
 
 import numpy as np
 
-from lethe.aggregates import set_means
+from lethe.metrics.common.aggregates import set_means
 
 TASKS = ("generation",)
 Tokens = list[int]

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from lethe import losses
-from lethe.fields import NonNegative
-from lethe.streams import stream_seed
+from lethe.params.fields import NonNegative
+from lethe.system.streams import stream_seed
 
 TASKS = ("classification", "tagging")
 TERMS = {"forget": "forget", "retain": "retain"}

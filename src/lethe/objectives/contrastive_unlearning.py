@@ -25,7 +25,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from lethe import losses
-from lethe.fields import NonNegative, Positive
+from lethe.params.fields import NonNegative, Positive
 
 TASKS = ("classification", "tagging")
 TERMS = {"forget": "forget", "retain": "retain"}

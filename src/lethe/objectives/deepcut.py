@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from lethe import losses
-from lethe.fields import Count, NonNegative, Positive
+from lethe.params.fields import Count, NonNegative, Positive
 
 TASKS = ("classification", "tagging")
 TERMS = {"forget": "forget", "retain": "retain"}

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lethe.fields import Fraction
+from lethe.params.fields import Fraction
 
 TASKS = ("generation",)
 TERMS: dict[str, str] = {}

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from lethe import losses
-from lethe.fields import Fraction, NonNegative, Positive
+from lethe.params.fields import Fraction, NonNegative, Positive
 
 TASKS = ("generation",)
 TERMS = {"preference": "forget", "learn": "alternative"}

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from lethe import losses
-from lethe.fields import NonNegative
+from lethe.params.fields import NonNegative
 
 TASKS = ("classification", "tagging", "generation")
 TERMS = {"forget": "forget", "retain": "retain"}

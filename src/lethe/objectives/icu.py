@@ -23,7 +23,7 @@ from typing import Literal
 from torch import Tensor
 
 from lethe import losses
-from lethe.fields import Count, Fraction, NonNegative, Probability
+from lethe.params.fields import Count, Fraction, NonNegative, Probability
 
 TASKS = ("generation",)
 TERMS = {"forget": "forget", "learn": "analogue", "kl": "analogue"}

@@ -28,8 +28,8 @@ import torch
 from torch import Tensor
 
 from lethe import losses
-from lethe.fields import Count, Fraction, NonNegative, Probability
 from lethe.losses import Rows
+from lethe.params.fields import Count, Fraction, NonNegative, Probability
 
 TASKS = ("generation",)
 TERMS = {"forget": "forget", "learn": "analogue", "kl": "analogue"}

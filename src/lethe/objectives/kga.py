@@ -23,8 +23,8 @@ import torch
 from torch import Tensor
 
 from lethe import losses
-from lethe.fields import NonNegative
 from lethe.losses import Rows
+from lethe.params.fields import NonNegative
 
 TASKS = ("classification", "tagging")
 TERMS = {"align": "forget", "retain": "retain"}

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from lethe import losses
-from lethe.fields import NonNegative
+from lethe.params.fields import NonNegative
 
 TASKS = ("generation",)
 TERMS = {"forget": "forget", "kl": "retain"}

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from lethe import losses
-from lethe.fields import Fraction, NonNegative
+from lethe.params.fields import Fraction, NonNegative
 
 TASKS = ("generation",)
 TERMS = {"forget": "forget", "mismatch": "alternative", "kl": "retain"}

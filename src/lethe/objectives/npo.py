@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from lethe import losses
-from lethe.fields import NonNegative, Positive
+from lethe.params.fields import NonNegative, Positive
 
 TASKS = ("generation",)
 TERMS = {"forget": "forget", "retain": "retain"}

@@ -20,10 +20,10 @@ import torch
 from torch import Tensor
 
 from lethe import losses
-from lethe.errors import InputError
-from lethe.fields import Fraction, NonNegative
 from lethe.losses import Rows
-from lethe.streams import stream
+from lethe.params.fields import Fraction, NonNegative
+from lethe.system.errors import InputError
+from lethe.system.streams import stream
 
 TASKS = ("generation",)
 TERMS = {"forget": "forget", "retain": "retain"}

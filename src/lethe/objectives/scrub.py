@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 
 from lethe import losses
-from lethe.fields import NonNegative, Positive, Size
 from lethe.losses import Rows
+from lethe.params.fields import NonNegative, Positive, Size
 
 TASKS = ("classification", "tagging")
 TERMS = {"forget": "forget", "kl": "retain", "retain": "retain"}

@@ -24,9 +24,9 @@ from typing import Literal
 
 import numpy as np
 
-from lethe.fields import Count
 from lethe.objectives import finetune
-from lethe.streams import stream_seed
+from lethe.params.fields import Count
+from lethe.system.streams import stream_seed
 
 TASKS = ("classification", "tagging")
 TERMS = {"retain": "retain"}

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from functools import cache
 
-from lethe.fields import Percent
+from lethe.params.fields import Percent
 
 TASKS = ("classification", "generation")
 PAIRS = (

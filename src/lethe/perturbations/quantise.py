@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from transformers.pytorch_utils import Conv1D
 
-from lethe.errors import InputError
+from lethe.system.errors import InputError
 
 TASKS = ("classification", "tagging", "generation")
 

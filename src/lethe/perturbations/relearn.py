@@ -11,14 +11,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
 
-from lethe.batches import Batches, Material
-from lethe.engine import Engine
-from lethe.errors import InputError
-from lethe.fields import Count, Positive
 from lethe.objectives import finetune
-from lethe.params import Training
-from lethe.runs import no_review
-from lethe.streams import stream
+from lethe.params.fields import Count, Positive
+from lethe.params.study import Training
+from lethe.system.errors import InputError
+from lethe.system.streams import stream
+from lethe.training.batches import Batches, Material
+from lethe.training.engine import Engine
+from lethe.training.run import no_review
 
 TASKS = ("classification", "tagging", "generation")
 

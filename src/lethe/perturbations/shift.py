@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lethe.fields import Count
+from lethe.params.fields import Count
 
 TASKS = ("generation",)
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from lethe.errors import InputError
-from lethe.params import BLIND, REFERENCES, SHADOW, VARIANT, Params, Study
+from lethe.params.study import BLIND, REFERENCES, SHADOW, VARIANT, Params, Study
+from lethe.system.errors import InputError
 
 Series = dict[str, np.ndarray]  # column of a CSV file -> (rows,) float64; a number that is not there is NaN
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lethe.errors import InputError
-from lethe.files import replacing
+from lethe.system.errors import InputError
+from lethe.system.files import replacing
 
 OPEN, CLOSE = b"<!-- results -->", b"<!-- /results -->"
 

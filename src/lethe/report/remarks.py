@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from lethe.attacks import judged_others
-from lethe.params_measure import Report
+from lethe.metrics.common.attacks import judged_others
+from lethe.metrics.common.statistics import half_width
+from lethe.params.measure import Report
 from lethe.report.collect import Results
 from lethe.report.descriptions import ATTACK
-from lethe.statistics import half_width
 
 BELOW = (  # flag of an attack, below what its AUC is, and what that says
     (

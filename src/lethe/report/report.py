@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from lethe.attacks import auc_draws, judged_others
-from lethe.files import replacing, write_json
+from lethe.evaluation.bootstrap import intervals
+from lethe.evaluation.shadows import gathered
 from lethe.measure import load, modules, with_match
+from lethe.metrics.common.attacks import auc_draws, judged_others
+from lethe.metrics.common.statistics import percentile_interval
 from lethe.metrics.forget_quality import forget_quality
-from lethe.paired import intervals
-from lethe.params import BLIND, VARIANT, Params, Study, check
+from lethe.params.study import BLIND, VARIANT, Params, Study, check
 from lethe.report import readme as readme_file
 from lethe.report import tables
 from lethe.report.collect import Results, collect
@@ -33,9 +34,8 @@ from lethe.report.remarks import remarks
 from lethe.report.robustness import robustness_table, verdicts
 from lethe.report.summarise import Numbers, better, costs, summaries
 from lethe.report.tables import Table
-from lethe.shadows import gathered
-from lethe.statistics import percentile_interval
-from lethe.streams import stream
+from lethe.system.files import replacing, write_json
+from lethe.system.streams import stream
 
 log = logging.getLogger("lethe.report")
 SHADOW_ATTACKS = ("lira", "rmia")

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lethe.metrics.common.statistics import mean_interval
 from lethe.report.collect import Results
 from lethe.report.descriptions import Column, memory
 from lethe.report.summarise import Numbers
 from lethe.report.tables import BARE, Table
-from lethe.statistics import mean_interval
 
 SURVIVES, UNDONE, OPEN = "✓", "✗", "?"
 PLAIN, SAMPLED = "as it is", "sampled decoding"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from lethe.metrics.common.statistics import gap_band, mean_interval, summary
 from lethe.report.descriptions import Column
-from lethe.statistics import gap_band, mean_interval, summary
 
 COSTS = ("wall_seconds", "steps", "tokens", "examples", "peak_memory_bytes")
 BEFOREHAND = {  # what a run that trains its own original spends on it -> the cost of retrain it is compared with
@@ -30,8 +30,8 @@ def summaries(
     Returns:
         run -> metric -> {mean, sd, n, gap: {mean, sd, n, low, high, excludes_zero}}. With a single seed sd,
         low, high and excludes_zero are absent, not 0; `gap` is absent for retrain and where retrain has no value.
-        Retrain has {band: {half, degrees}} instead, the noise of a gap (`lethe.statistics.gap_band`), where there are
-        two retrained models or more.
+        Retrain has {band: {half, degrees}} instead, the noise of a gap (`statistics.gap_band`), where there are two
+        retrained models or more.
     """
     found = {
         run: {

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from lethe.attacks import judged_others, roc
+from lethe.metrics.common.attacks import judged_others, roc
 from lethe.report.collect import Results
 from lethe.report.descriptions import ATTACK
 from lethe.report.figures.style import colours, legend_below, panels

@@ -1,0 +1,1 @@
+"""Text becomes examples, splits, pairs and token rows."""

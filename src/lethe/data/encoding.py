@@ -1,0 +1,183 @@
+"""From prepared examples to rows of tokens, by set."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from lethe.data.parquet import read_table
+from lethe.losses import NO_TAG, Rows
+from lethe.system.errors import InputError
+
+log = logging.getLogger("lethe.encoding")
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """ids: (N,) str; rows: N rows of tokens in the same order."""
+
+    ids: np.ndarray
+    rows: Rows
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def classes(prepared: str | Path) -> list[str]:
+    """Names of the classes in the order of their indices; empty for unlabelled text."""
+    file = Path(prepared) / "prepared.json"
+    try:
+        return json.loads(file.read_text())["labels"]
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"{file}: cannot be read ({type(error).__name__}); make it again") from None
+
+
+def examples_by_set(prepared: str | Path, forget: str | Path | None = None) -> dict[str, pd.DataFrame]:
+    """Examples of every set, in the order of the prepared table.
+
+    Without a forget folder the training pool is one set, `train`.
+    """
+    examples = read_table(Path(prepared) / "examples.parquet")
+    if forget is None:
+        return dict(list(examples.groupby("split", sort=False)))
+    sets = read_table(Path(forget) / "sets.parquet").set_index("id")["set"]
+    names = examples["id"].map(sets)
+    if names.isna().any():
+        unknown = examples["id"][names.isna()].iloc[0]
+        raise InputError(f"{forget}/sets.parquet: has no set of {unknown} of {prepared}; make it again")
+    return dict(list(examples.groupby(names, sort=False)))
+
+
+def encode(frame: pd.DataFrame, tokenizer, max_length: int, labels: list[str]) -> Encoded:
+    """Rows of a set of examples; texts longer than the context are cut, counted and logged.
+
+    Labelled text gets the tokenizer's own special tokens; text to be modelled a beginning and an end token.
+    Given token ids are taken as they are where the tokenizer reads the same texts in them; where it is another than
+    the one that made them, it splits the texts itself. A tag is the label of the first token of its word.
+
+    Raises:
+        InputError: the tokenizer cannot do it, or no tagged word of a text is left.
+    """
+    tagged = "tags" in frame
+    if tagged and not tokenizer.is_fast:
+        raise InputError(
+            f"model: {tokenizer.name_or_path}: its tokenizer does not say where tokens lie in a text"
+        )
+    given = own_tokens(frame, tokenizer)
+    texts = [text for row, text in enumerate(frame["text"]) if row not in given]
+    made: list[list[int]] = []
+    if labels:
+        found = tokenizer(texts, truncation=False, return_offsets_mapping=tagged)
+        made = found["input_ids"]
+    elif texts:
+        check_end(tokenizer)
+        plain = tokenizer(texts, add_special_tokens=False)["input_ids"]
+        made = [[tokenizer.bos_token_id, *ids, tokenizer.eos_token_id] for ids in plain]
+    rest = iter(made)
+    sequences = [given[row] if row in given else next(rest) for row in range(len(frame))]
+    long = sum(len(s) > max_length for s in sequences)
+    if long:
+        name = frame["split"].iloc[0]
+        log.info(
+            "%d of %d texts of %s are longer than %d tokens and were cut", long, len(frame), name, max_length
+        )
+    cut = [s if len(s) <= max_length else shortened(s, max_length, bool(labels)) for s in sequences]
+    rows = padded_rows(cut, tokenizer.pad_token_id)
+    if tagged:
+        rows = replace(rows, labels=token_labels(frame, found["offset_mapping"], rows, labels))
+    elif labels:
+        rows = replace(rows, labels=torch.tensor([labels.index(label) for label in frame["label"]]))
+    return Encoded(frame["id"].to_numpy(str), rows)
+
+
+def check_end(tokenizer) -> None:
+    """Raise InputError unless the tokenizer has an end of text, which also begins one where it has no beginning."""
+    if tokenizer.eos_token_id is None:
+        raise InputError(f"model: {tokenizer.name_or_path}: its tokenizer has no end of text; one is needed")
+
+
+def own_tokens(frame: pd.DataFrame, tokenizer) -> dict[int, list[int]]:
+    """Row -> its given token ids; none at all unless this tokenizer reads the texts of their rows in them."""
+    if "tokens" not in frame:
+        return {}
+    rows = np.flatnonzero(frame["tokens"].notna()).tolist()
+    given = {row: list(map(int, frame["tokens"].iloc[row])) for row in rows}
+    if not given or max(map(max, given.values())) >= len(tokenizer):
+        return {}
+    read = tokenizer.batch_decode(
+        list(given.values()), skip_special_tokens=False, clean_up_tokenization_spaces=False
+    )
+    return given if read == frame["text"].iloc[list(given)].tolist() else {}
+
+
+def token_labels(frame: pd.DataFrame, spans: list, rows: Rows, labels: list[str]) -> torch.Tensor:
+    """(N, T) index of the tag of the word that a token begins, NO_TAG for any other token.
+
+    Args:
+        spans: of each of N texts those of `first_tokens`, before the text was cut to its row.
+    """
+    found, lengths = torch.full(rows.input_ids.shape, NO_TAG), rows.lengths.tolist()
+    for row, (text, tags) in enumerate(zip(frame["text"], frame["tags"], strict=True)):
+        kept = lengths[row] - (
+            len(spans[row]) > lengths[row]
+        )  # a text that was cut ends with a special token
+        for word, place in first_tokens(text, spans[row]).items():
+            if place < kept:
+                found[row, place] = labels.index(tags[word])
+    untagged = (found == NO_TAG).all(1)
+    if untagged.any():
+        first = frame["id"].iloc[int(untagged.int().argmax())]
+        raise InputError(
+            f"model.max_length: no word of record {first} is within {rows.input_ids.shape[1]} tokens"
+            f" ({int(untagged.sum())} such records); allowed: more"
+        )
+    return found
+
+
+def first_tokens(text: str, spans: list[tuple[int, int]]) -> dict[int, int]:
+    """Number of a word of the text, as separated by single spaces -> place of the token that begins it.
+
+    A token belongs to the word of its last character, as some tokenizers put the space before a word into its token.
+
+    Args:
+        spans: of each token the characters, from and to, that it stands for; from = to if for none.
+    """
+    found: dict[int, int] = {}
+    for place, (begin, end) in enumerate(spans):
+        if begin < end and text[end - 1] != " ":
+            found.setdefault(text.count(" ", 0, end), place)
+    return found
+
+
+def shortened(sequence: list[int], most: int, labelled: bool) -> list[int]:
+    """The first `most` tokens; labelled text keeps its closing special token."""
+    return [*sequence[: most - 1], sequence[-1]] if labelled else sequence[:most]
+
+
+def padded_rows(sequences: list[list[int]], pad: int) -> Rows:
+    lengths = torch.tensor([len(s) for s in sequences])
+    input_ids = torch.full((len(sequences), int(lengths.max())), pad)
+    for row, sequence in zip(input_ids, sequences, strict=True):
+        row[: len(sequence)] = torch.tensor(sequence)
+    return Rows(input_ids, lengths)
+
+
+def packed(frame: pd.DataFrame, tokenizer, length: int) -> Rows:
+    """Texts joined by the end token and cut into rows of `length` tokens; the last, shorter one is dropped."""
+    check_end(tokenizer)
+    stream: list[int] = []
+    for ids in tokenizer(frame["text"].tolist(), add_special_tokens=False)["input_ids"]:
+        stream += [tokenizer.bos_token_id, *ids]
+    count = len(stream) // length
+    if count == 0:
+        raise InputError(
+            f"general text holds {len(stream)} tokens, fewer than one row of {length} (model.max_length)"
+        )
+    rows = torch.tensor(stream[: count * length]).view(count, length)
+    return Rows(rows, torch.full((count,), length))

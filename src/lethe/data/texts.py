@@ -1,0 +1,78 @@
+"""Examples of any source, checked: ids that are unique, texts that are not empty, labels where they are needed."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+import pandas as pd
+
+from lethe.params.data import Source, kind
+from lethe.system.errors import InputError
+from lethe.system.streams import stream
+
+
+def load(
+    source: Source, seed: int, key: str = "dataset", tagged: bool = False
+) -> tuple[pd.DataFrame, dict[str, Any], int]:
+    """All usable examples of a source, in its order.
+
+    Args:
+        tagged: the words of each text are to have tags.
+    Returns:
+        (frame id, text, label, subject and, from token arrays, tokens, of tagged texts tags, one of each word, which
+        single spaces separate; origin; number of rows dropped as empty).
+    Raises:
+        InputError: the source cannot be read, an id is given twice, or a text is empty.
+    """
+    frame, origin = read(source, seed, key, tagged)
+    if source.limit is not None and len(frame) > source.limit:
+        kept = stream(seed, "limit", key).permutation(len(frame))[: source.limit]
+        frame = frame.iloc[sorted(kept)]
+    twice = frame["id"].duplicated()
+    if twice.any():
+        raise InputError(
+            f"{key}.id: {frame['id'][twice].iloc[0]!r} is the id of several records; ids must be unique"
+        )
+    empty = frame["text"].str.strip() == ""
+    if empty.any() and not source.drop_empty:
+        where = f"record {frame['id'][empty].iloc[0]!r} of {source.source} has no text ({empty.sum()} such records)"
+        raise InputError(f"{key}.text: {where}; fill it, or set {key}.drop_empty: true")
+    return frame[~empty].reset_index(drop=True), origin, int(empty.sum())
+
+
+def read(source: Source, seed: int, key: str, tagged: bool = False) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Examples as the reader of the source's kind gives them."""
+    match kind(source.source):
+        case "built-in":
+            module = import_module(f"lethe.datasets.{source.source}")
+            return (module.tagged_examples if tagged else module.examples)(source.read_options(), seed)
+        case "tokens":
+            from lethe.datasets import tokens
+
+            return tokens.examples(source, key)
+        case _:
+            from lethe.datasets import tabular
+
+            return (tabular.tagged_examples if tagged else tabular.examples)(source, key)
+
+
+def labels_of(frame: pd.DataFrame) -> pd.Series:
+    """All labels: one of each example, or of each of its words."""
+    return frame["tags"].explode() if "tags" in frame else frame["label"]
+
+
+def check_classes(table: pd.DataFrame, key: str = "dataset") -> None:
+    """Raise InputError unless there are at least two classes and each has at least two examples.
+
+    Records are named, not classes: what was taken for the column of the label might be a text.
+    """
+    labels = labels_of(table)
+    counts = labels.value_counts()
+    if len(counts) < 2:
+        raise InputError(f"{key}.label: {len(counts)} class in the data; classification needs at least two")
+    if (counts < 2).any():
+        first = table["id"][labels.index[labels.map(counts) < 2][0]]
+        few = f"{int((counts < 2).sum())} of {len(counts)} classes"
+        what = f"{few} have one example, the first that of record {first!r}"
+        raise InputError(f"{key}.label: {what}; each class needs at least two")

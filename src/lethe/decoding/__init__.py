@@ -1,0 +1,1 @@
+"""Continuations of texts, fast and exact, and what is measured on them."""

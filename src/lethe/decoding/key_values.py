@@ -1,0 +1,105 @@
+"""Keys and values of attention in memory that is allocated once, for rows that all stand at one position.
+
+Rows at one position need no padding, no attention mask and no position ids: every causal model of transformers
+then takes the place of a token from the length of the cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers.cache_utils import Cache, DynamicLayer
+
+from lethe.system.errors import InputError
+
+
+class Layer(DynamicLayer):
+    """Keys and values (rows, heads, width, head size) of one layer; a pass writes into rows `first`... in place.
+
+    Position p is kept at place p modulo width, so that of longer sequences the last `width` positions remain: rows
+    then lie side by side in memory. Such a layer takes one token at a time, and attends to all that it is given, in
+    whatever order. Other layers that attend to a window get everything, and the model's own mask cuts it.
+    """
+
+    keys: Tensor
+    values: Tensor
+
+    def __init__(self, rows: int, width: int):
+        super().__init__()
+        self.rows, self.width = rows, width
+        self.first, self.filled = 0, 0
+
+    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
+        self.dtype, self.device = key_states.dtype, key_states.device
+        heads = key_states.shape[1]
+        self.keys = key_states.new_empty(self.rows, heads, self.width, key_states.shape[-1])
+        self.values = value_states.new_empty(self.rows, heads, self.width, value_states.shape[-1])
+        self.is_initialized = True
+
+    def update(self, key_states: Tensor, value_states: Tensor, *args, **kwargs) -> tuple[Tensor, Tensor]:
+        rows = slice(self.first, self.first + key_states.shape[0])
+        self.put(key_states, value_states, rows, self.filled)
+        self.filled += key_states.shape[2]
+        end = min(self.filled, self.width)
+        return self.keys[rows, :, :end], self.values[rows, :, :end]
+
+    def admit(self, source: Layer, chosen: Tensor, first: int) -> None:
+        """Rows first, first + 1, ... become copies of the chosen rows of a layer of full width, up to `filled`."""
+        rows = slice(first, first + len(chosen))
+        turn = self.filled - self.filled % self.width  # a position at place 0
+        for begin, end in ((max(0, self.filled - self.width), turn), (turn, self.filled)):
+            if begin < end:
+                self.put(source.keys[chosen, :, begin:end], source.values[chosen, :, begin:end], rows, begin)
+
+    def put(self, keys: Tensor, values: Tensor, rows: slice, position: int) -> None:
+        """Write from a position on, up to place `width` at most."""
+        if not self.is_initialized:
+            self.lazy_initialization(keys, values)
+        places = slice(position % self.width, position % self.width + keys.shape[2])
+        self.keys[rows, :, places] = keys
+        self.values[rows, :, places] = values
+
+    def get_seq_length(self) -> int:
+        return self.filled
+
+
+class KeyValues(Cache):
+    """Cache of `rows` sequences of up to `width` tokens; never grows.
+
+    windows: of each layer, how many of the last positions it keeps, None for all; () for all in every layer.
+    """
+
+    def __init__(self, model, rows: int, width: int, windows: Sequence[int | None] = ()):
+        config = model.config.get_text_config(decoder=True)
+        windows = windows or [None] * config.num_hidden_layers
+        self.own = [Layer(rows, width if window is None else min(window, width)) for window in windows]
+        super().__init__(layers=list(self.own))
+
+    def stand(self, position: int, first: int = 0) -> None:
+        """The next pass writes at this position of rows first, first + 1, ..."""
+        for layer in self.own:
+            layer.filled, layer.first = position, first
+
+    def admit(self, source: KeyValues, chosen: np.ndarray, first: int) -> None:
+        """Rows first, first + 1, ... become copies of the chosen rows of `source`, up to where this cache stands."""
+        index = torch.as_tensor(chosen, device=source.own[0].device)  # one copy to a GPU serves all layers
+        for layer, origin in zip(self.own, source.own, strict=True):
+            layer.admit(origin, index, first)
+
+    def move(self, origin: np.ndarray, target: np.ndarray) -> None:
+        """Rows `origin` are copied over rows `target`, up to where this cache stands; the two are disjoint."""
+        index, place = (torch.as_tensor(rows, device=self.own[0].device) for rows in (origin, target))
+        for layer in self.own:
+            layer.keys[place, :, : layer.filled] = layer.keys[index, :, : layer.filled]
+            layer.values[place, :, : layer.filled] = layer.values[index, :, : layer.filled]
+
+    def check(self, model) -> None:
+        """InputError unless every layer of the model has kept its keys and values here."""
+        if not all(layer.is_initialized for layer in self.own):
+            raise InputError(
+                f"model: {model.config.model_type} keeps a state other than keys and values in every layer;"
+                " the extraction metrics need a causal model of attention layers only"
+            )

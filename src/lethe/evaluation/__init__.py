@@ -1,0 +1,1 @@
+"""What judges models: shadow models, perturbed variants, downstream tasks, matching, bootstrap intervals."""

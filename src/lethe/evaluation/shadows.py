@@ -1,0 +1,61 @@
+"""Shadow models: retrained without random halves of the texts, from which attacks learn what membership looks like.
+
+`lethe.forget.shadow_sets` draws the halves; all seeds and runs of a study are attacked with the same models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from lethe.metrics.lira import target_confidence
+from lethe.system.errors import InputError
+
+ENOUGH = (
+    ("logits", "tags"),
+    ("logits", "labels"),
+    ("logprob", "mask"),
+)  # arrays that a confidence follows from
+
+
+def gathered(paths: Sequence[Path], ids: np.ndarray) -> dict[str, np.ndarray]:
+    """What S shadow models say of N examples.
+
+    Args:
+        paths: files scores.npz of the shadow models, in which `retain` is what a model was trained on and `forget`
+            what it was not.
+        ids: (N,) of the examples; those outside the splits that shadow models divide are not known.
+    Returns:
+        shadow_confidence (N, S) float64, shadow_member (N, S) bool, shadow_known (N,) bool.
+    Raises:
+        InputError: a file is missing, the shadow models are not of the same examples, or a value is not finite.
+    """
+    columns, member, known = [], [], None
+    for path in paths:
+        try:
+            with np.load(path, allow_pickle=False) as file:  # reads only what is asked for
+                names = next((names for names in ENOUGH if {*names} <= {*file.files}), ENOUGH[-1])
+                scores = {name: file[name] for name in ("ids", "sets", *names)}
+        except (OSError, ValueError, KeyError) as error:
+            raise InputError(f"{path}: no scores of a shadow model ({type(error).__name__})") from None
+        divided = np.isin(scores["sets"], ("retain", "forget"))
+        place = {name: row for row, name in zip(np.flatnonzero(divided), scores["ids"][divided], strict=True)}
+        rows = np.array([place.get(name, -1) for name in ids])
+        if known is not None and not np.array_equal(rows >= 0, known):
+            raise InputError(
+                f"{path}: other examples than those of {paths[0]}; score all shadow models alike"
+            )
+        known = rows >= 0
+        confidence = np.where(known, target_confidence(scores)[rows], 0.0)
+        if not np.isfinite(confidence).all():
+            first = ids[~np.isfinite(confidence)][0]
+            raise InputError(f"{path}: the confidence of a shadow model is not finite, first in {first}")
+        columns.append(confidence)
+        member.append(known & (scores["sets"][rows] == "retain"))
+    return {
+        "shadow_confidence": np.stack(columns, axis=1),
+        "shadow_member": np.stack(member, axis=1),
+        "shadow_known": np.asarray(known),
+    }

@@ -1,0 +1,243 @@
+"""Which training examples are to be forgotten, and what each is paired with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as parquet
+
+from lethe.data.pairing import pairs
+from lethe.data.parquet import read_table
+from lethe.data.splits import groups
+from lethe.params.data import Forget
+from lethe.system import files
+from lethe.system.errors import InputError
+from lethe.system.streams import stream
+
+SHADOW = "shadow"
+PAIRS = {"id": pa.string(), "analogue": pa.string(), "rank": pa.int64(), "similarity": pa.float64()}
+
+
+def forget(cfg: dict[str, Any], seed: int, prepared: str | Path, out: str | Path) -> None:
+    """Write sets.parquet (id, set), pairs.parquet (id, analogue, rank, similarity) and forget.json to `out`.
+
+    Args:
+        cfg: {"forget": fields of `Forget`, "task": …}; {"strategy": "shadow"} draws the half that a shadow model
+            is not trained on.
+        seed: chooses the forget set and its pairs.
+        prepared: folder of `lethe prepare`.
+        out: folder, replaced as a whole.
+    Raises:
+        InputError: the forget set cannot be chosen so; one line names key, value and what is allowed.
+    """
+    examples = read_table(Path(prepared) / "examples.parquet")
+    if cfg["forget"] == {"strategy": SHADOW}:
+        examples["set"] = shadow_sets(examples, seed)
+        facts = {"strategy": SHADOW, "seed": seed, "counts": counts(examples["set"])}
+        write_sets(Path(out), examples, pd.DataFrame(columns=list(PAIRS)), facts)
+        return
+    wish = Forget.model_validate(cfg["forget"])
+    pool = examples[examples["split"] == "train"].reset_index(drop=True)
+    chosen = chosen_ids(wish, pool, seed)
+    if wish.closed:
+        chosen = closure(chosen, pool)
+    if not 0 < len(chosen) < len(pool):
+        added = " with their near-duplicates" if wish.closed else ""
+        what = f"{len(chosen)} examples{added} of the {len(pool)} that are trained on"
+        raise InputError(f"forget: strategy {wish.strategy} chooses {what}; allowed: 1 to {len(pool) - 1}")
+    *earlier, now = in_requests(chosen, pool, wish, seed)[: wish.request or 1]
+    examples["set"] = examples["split"].mask(examples["split"] == "train", "retain")
+    examples.loc[examples["id"].isin(set().union(*earlier)), "set"] = "forgotten"
+    examples.loc[examples["id"].isin(now), "set"] = "forget"
+    forgotten = examples[examples["set"] == "forget"].reset_index(drop=True)
+    others = examples[examples["set"].isin(("retain", "general"))].reset_index(drop=True)
+    if wish.pairing.deduplicate:  # an analogue teaches nothing again that was forgotten before
+        before = set(examples["cluster"][examples["set"] == "forgotten"])
+        others = others[~others["cluster"].isin(before)].reset_index(drop=True)
+    paired, found = pairs(wish.pairing, forgotten, others, seed)
+    facts = {"strategy": wish.strategy, "seed": seed, "pairing": found, "counts": counts(examples["set"])}
+    facts["subjects"] = int(forgotten["subject"].nunique())
+    write_sets(Path(out), examples, paired, facts)
+
+
+def shadow_sets(examples: pd.DataFrame, seed: int) -> pd.Series:
+    """Sets for a shadow model: of the texts that any run may know or be judged on, half is forgotten.
+
+    Shadow models come in complementary pairs, an even seed and the odd one after it: what one of them is trained on
+    the other is not. So each text is in exactly half of the shadow models, and more pairs may be added without
+    changing the first. Near-duplicates and the texts of one subject are on one side.
+    """
+    divided = examples["split"].isin(("train", "holdout", "test"))
+    pool = examples[divided]
+    group = groups(pool["cluster"].to_numpy(), pool["subject"])
+    names, position = np.unique(group, return_inverse=True)
+    order = stream(seed - seed % 2, SHADOW).permutation(len(names))
+    inside = (order < len(names) / 2)[position] == (seed % 2 == 0)
+    sets = examples["split"].copy()
+    sets[divided] = np.where(inside, "retain", "forget")
+    return sets
+
+
+def write_sets(out: Path, examples: pd.DataFrame, paired: pd.DataFrame, facts: dict[str, Any]) -> None:
+    """Write sets.parquet, pairs.parquet and forget.json."""
+    with files.replacing(out) as folder:
+        folder.mkdir()
+        write(examples[["id", "set"]], {"id": pa.string(), "set": pa.string()}, folder / "sets.parquet")
+        write(paired, PAIRS, folder / "pairs.parquet")
+        files.write_json(folder / "forget.json", facts)
+
+
+def chosen_ids(wish: Forget, pool: pd.DataFrame, seed: int) -> set[str]:
+    """Ids of the training examples that the strategy chooses."""
+    draw = stream(seed, "forget", wish.strategy)
+    match wish.strategy:
+        case "random":
+            return sample(pool["id"], wish.size, draw)
+        case "subject":
+            return of_some_subjects(pool, wish.size or len(pool), draw)
+        case "label":
+            return of_a_class(pool, wish, draw)
+        case "ids":
+            return requested(Path(wish.file or ""), pool)
+        case "memorised":
+            return most_memorised(Path(wish.file or ""), pool, wish.size or len(pool))
+
+
+def sample(ids: pd.Series, size: int | None, draw: np.random.Generator) -> set[str]:
+    """So many of the ids at random, or all."""
+    return set(ids.iloc[draw.permutation(len(ids))[:size]])
+
+
+def of_some_subjects(pool: pd.DataFrame, size: int, draw: np.random.Generator) -> set[str]:
+    """All records of people, drawn one after the other, until there are at least `size` records."""
+    records = pool.groupby("subject")["id"].agg(list).sort_index()
+    if records.empty:
+        raise InputError("forget.strategy: subject needs subjects; name their column as dataset.subject")
+    chosen: set[str] = set()
+    for index in draw.permutation(len(records)):
+        if len(chosen) >= size:
+            break
+        chosen.update(records.iloc[index])
+    if len(chosen) < size:
+        raise InputError(
+            f"forget.size: {size} records wanted, subjects have {len(chosen)} in train; allowed: fewer"
+        )
+    return chosen
+
+
+def of_a_class(pool: pd.DataFrame, wish: Forget, draw: np.random.Generator) -> set[str]:
+    """Examples of a class: so many at random, or all."""
+    members = pool["id"][pool["label"] == wish.label]
+    if members.empty:
+        allowed = ", ".join(sorted(pool["label"].dropna().unique())) or "none, as dataset.label is null"
+        raise InputError(f"forget.label: no training example has label {wish.label!r}; allowed: {allowed}")
+    if wish.size is not None and wish.size > len(members):
+        raise InputError(f"forget.size: {wish.size} of label {wish.label!r} wanted, train has {len(members)}")
+    return sample(members, wish.size, draw)
+
+
+def requested(path: Path, pool: pd.DataFrame) -> set[str]:
+    """The ids of a deletion request; each must be trained on.
+
+    Errors say where in the file, not what stands there: a file of texts, read by mistake, is private.
+    """
+    read = read_ids(path)
+    if read.name in set(pool["id"]):
+        raise InputError(
+            f"forget.file: {path}: its header {read.name!r} is an id; needed is a header before it"
+        )
+    ids = read.tolist()
+    known = set(pool["id"])
+    unknown = [str(place) for place, name in enumerate(ids, 1) if name not in known]
+    if unknown:
+        some = ", ".join(unknown[:3]) + (", …" if len(unknown) > 3 else "")
+        what = f"{len(unknown)} of the {len(ids)} ids of {path} are not in the training set: entries {some}"
+        raise InputError(f"forget.file: {what}; allowed: ids of training examples")
+    return set(ids)
+
+
+def read_ids(path: Path) -> pd.Series:
+    """Column `id`, or else the first, of a CSV or Parquet file; of any other file its lines, without a name."""
+    if not path.is_file():
+        raise InputError(f"forget.file: {path} does not exist; a file of ids is needed")
+    try:
+        if path.suffix == ".parquet":
+            table = read_table(path)
+        elif path.suffix == ".csv":
+            table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        else:
+            lines = path.read_text(encoding="utf-8-sig").splitlines()
+            return pd.Series([line.strip() for line in lines if line.strip()], dtype=object)
+    except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        what = f"{path} cannot be read ({str(error).splitlines()[0]})"
+        raise InputError(
+            f"forget.file: {what}; a CSV or Parquet file, or a text of one id a line, is needed"
+        ) from None
+    return table["id"].astype(str).rename(None) if "id" in table else table.iloc[:, 0].astype(str)
+
+
+def most_memorised(path: Path, pool: pd.DataFrame, size: int) -> set[str]:
+    """The examples with the highest values; ties go to the first id."""
+    if not path.is_file():
+        raise InputError(
+            f"forget.file: {path} does not exist; strategy memorised needs a parquet file of id and value"
+        )
+    table = read_table(path)
+    if not {"id", "value"} <= set(table.columns):
+        found = ", ".join(map(str, table.columns))
+        raise InputError(f"forget.file: {path} has columns {found}; id and value are needed")
+    if not pd.api.types.is_numeric_dtype(table["value"]):
+        raise InputError(f"forget.file: {path} has values of type {table['value'].dtype}; numbers are needed")
+    known = table[table["id"].astype(str).isin(pool["id"])].dropna(subset=["value"]).drop_duplicates("id")
+    if len(known) < size:
+        raise InputError(
+            f"forget.size: {size} wanted, but {path} has values of {len(known)} training examples"
+        )
+    ranked = known.assign(id=known["id"].astype(str)).sort_values(["value", "id"], ascending=[False, True])
+    return set(ranked["id"].head(size))
+
+
+def closure(chosen: set[str], pool: pd.DataFrame) -> set[str]:
+    """The chosen and all their near-duplicates in the training set."""
+    clusters = set(pool["cluster"][pool["id"].isin(chosen)])
+    return set(pool["id"][pool["cluster"].isin(clusters)])
+
+
+def in_requests(chosen: set[str], pool: pd.DataFrame, wish: Forget, seed: int) -> list[set[str]]:
+    """The chosen examples in parts of about the same size, in the order in which they are asked for.
+
+    All records of a subject that is forgotten come in one part, and with `closed` all near-duplicates.
+
+    Raises:
+        InputError: there are more requests than what can be asked for on its own.
+    """
+    members = pool[pool["id"].isin(chosen)].reset_index(drop=True)
+    alone = pd.Series([None] * len(members), dtype=object)
+    cluster = members["cluster"].to_numpy() if wish.closed else np.arange(len(members))
+    group = groups(cluster, members["subject"] if wish.strategy == "subject" else alone)
+    order = stream(seed, "requests").permutation(int(group.max()) + 1)
+    parts: list[set[str]] = [set() for _ in range(wish.requests)]
+    begun = 0
+    for number in order:
+        ids = set(members["id"][group == number])
+        parts[begun * wish.requests // len(members)] |= ids
+        begun += len(ids)
+    if not all(parts):
+        what = (
+            f"{wish.requests}, but {len(members)} examples in {len(order)} groups do not fill so many parts"
+        )
+        raise InputError(f"forget.requests: {what}; allowed: fewer")
+    return parts
+
+
+def counts(names: pd.Series) -> dict[str, int]:
+    return {name: int(count) for name, count in names.value_counts().sort_index().items()}
+
+
+def write(table: pd.DataFrame, schema: dict[str, pa.DataType], path: Path) -> None:
+    content = {name: pa.array(table[name].tolist(), type=kind) for name, kind in schema.items()}
+    parquet.write_table(pa.table(content, schema=pa.schema(schema)), path, compression="zstd")

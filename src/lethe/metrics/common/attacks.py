@@ -1,0 +1,169 @@
+"""How well one score tells members from non-members: ROC, AUC, true positives at a low false positive rate.
+
+One convention everywhere: **a member scores lower** (as the loss does). The forget set plays the members, the
+test set the non-members; after perfect unlearning the two cannot be told apart and the AUC is 0.5.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from lethe.metrics.common.statistics import binomial_bounds, finite, percentile_interval
+from lethe.system.streams import stream
+
+if TYPE_CHECKING:
+    from lethe.params.measure import Measure
+
+
+def cumulative_counts(members: ArrayLike, others: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Numbers of members and of others at or below each distinct score.
+
+    Args:
+        members: (M,) scores of members; others: (O,) scores of non-members; all finite.
+    Returns:
+        scores (U,) increasing, members at or below (U,), others at or below (U,).
+    """
+    members, others = finite(members), finite(others)
+    scores = np.unique(np.concatenate([members, others]))
+    below = [np.searchsorted(np.sort(group), scores, side="right") for group in (members, others)]
+    return scores, below[0], below[1]
+
+
+def roc(members: ArrayLike, others: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Receiver operating characteristic of "member if the score is at most the threshold".
+
+    Args:
+        members: (M,) scores of members; others: (O,) scores of non-members.
+    Returns:
+        false positive rates (U + 1,) and true positive rates (U + 1,), both from 0 to 1; tied scores are one
+        step, because no threshold can separate them.
+    Raises:
+        ValueError: a group is empty or holds a value that is not finite.
+    """
+    _, hits, alarms = cumulative_counts(members, others)
+    return np.concatenate([[0], alarms]) / alarms[-1], np.concatenate([[0], hits]) / hits[-1]
+
+
+def auc(members: ArrayLike, others: ArrayLike) -> float:
+    """Probability that a member scores lower than a non-member, ties counted half (Hanley & McNeil, 1982).
+
+    Args:
+        members: (M,) scores of members; others: (O,) scores of non-members.
+    Returns:
+        In [0, 1]. 0.5: not told apart; 1: every member scores lower. Near that of `retrain` is best.
+    Raises:
+        ValueError: a group is empty or holds a value that is not finite.
+    """
+    false, true = roc(members, others)
+    return float(np.trapezoid(true, false))
+
+
+def auc_draws(members: ArrayLike, others: ArrayLike, draws: int, rng: np.random.Generator) -> np.ndarray:
+    """AUC on bootstrap resamples, members and non-members drawn separately (stratified).
+
+    Args:
+        members: (M,) scores of members; others: (O,) scores of non-members.
+        draws: number of resamples B.
+        rng: its draws depend on M, O and B only, so that two models are compared on the same resamples.
+    Returns:
+        (B,) in [0, 1], centred on the AUC itself (not on 1 − AUC).
+    """
+    members, others = finite(members), finite(others)
+    scores, position = np.unique(np.concatenate([members, others]), return_inverse=True)
+    result = np.empty(draws)
+    for draw in range(draws):
+        hits = np.bincount(rng.choice(position[: len(members)], len(members)), minlength=len(scores))
+        alarms = np.bincount(rng.choice(position[len(members) :], len(others)), minlength=len(scores))
+        above = len(others) - np.cumsum(alarms)  # others that score higher than each distinct score
+        result[draw] = hits @ (above + alarms / 2)
+    return result / (len(members) * len(others))
+
+
+def true_positives_at(members: ArrayLike, others: ArrayLike, rate: float) -> tuple[int, int]:
+    """Members found by the most permissive threshold whose false positive rate is at most `rate`.
+
+    Args:
+        members: (M,) scores of members; others: (O,) scores of non-members.
+        rate: allowed share of non-members called members, in [0, 1].
+    Returns:
+        (true positives, false positives) as counts. With few non-members the rate reached is far below the
+        one allowed: of 64, none may be wrong at 1%. Report it.
+    """
+    _, hits, alarms = cumulative_counts(members, others)
+    allowed = np.flatnonzero(alarms <= rate * alarms[-1] + 1e-9)
+    return (int(hits[allowed[-1]]), int(alarms[allowed[-1]])) if len(allowed) else (0, 0)
+
+
+def best_threshold(members: ArrayLike, others: ArrayLike) -> float:
+    """Score between two neighbours at which "member if below" has the largest balanced accuracy.
+
+    Args:
+        members: (M,) scores of known members; others: (O,) scores of known non-members.
+    Returns:
+        The midpoint of the gap; of several equally good gaps the lowest. −inf or inf if one class is best
+        called for everybody.
+    """
+    scores, hits, alarms = cumulative_counts(members, others)
+    gain = np.concatenate([[0], hits / hits[-1] - alarms / alarms[-1]])
+    edges = np.concatenate([[-np.inf], (scores[:-1] + scores[1:]) / 2, [np.inf]])
+    return float(edges[np.argmax(gain)])
+
+
+def balanced_accuracy(members: ArrayLike, others: ArrayLike, threshold: float) -> float:
+    """Mean of the true positive and the true negative rate of "member if below `threshold`", in [0, 1]."""
+    return float((np.mean(finite(members) < threshold) + np.mean(finite(others) >= threshold)) / 2)
+
+
+def judged_others(scores: dict[str, np.ndarray]) -> np.ndarray:
+    """(N,) bool, the non-members that an attack is judged on: test, or those of it that match the forget set."""
+    return (scores["sets"] == "test") & scores.get("matched", True)
+
+
+def membership(
+    name: str,
+    score: np.ndarray,
+    scores: dict[str, np.ndarray],
+    settings: Measure,
+    seed: int,
+    threshold: float | None = None,
+) -> dict[str, float]:
+    """Judge a score as a membership attack on the forget set, against the test set.
+
+    Args:
+        name: prefix of the results, also the name of the bootstrap's random stream.
+        score: (N,) finite, lower = more likely a member.
+        scores: arrays of the run. `sets` (N,): forget and test are judged, the threshold is learnt on retain
+            against holdout. `matched` (N,) bool, where it is there: the test examples that are judged.
+        settings: confidence, bootstrap draws (0: no interval, no flag) and false positive rates.
+        seed: of the random stream.
+        threshold: below it an example is called a member; None learns it (`best_threshold`).
+    Returns:
+        `_auc` with its bootstrap interval `_auc_low`, `_auc_high`; `_over_unlearned` 1 if the whole interval
+        is below 0.5 (the forget set looks less like members than unseen text does: the Streisand effect),
+        else 0; `_balanced_accuracy`, absent where a threshold is to be learnt and nothing is retained; for each
+        rate r `_tpr_at_fpr_r` with exact bounds `_low`, `_high`, and the false positive rate really reached,
+        `_fpr_reached_r`.
+    """
+    sets = scores["sets"]
+    members, others = score[sets == "forget"], score[judged_others(scores)]
+    result = {f"{name}_auc": auc(members, others)}
+    if settings.bootstrap:
+        draws = auc_draws(members, others, settings.bootstrap, stream(seed, "bootstrap", name))
+        low, high = percentile_interval(draws, settings.confidence)
+        result |= {f"{name}_auc_low": low, f"{name}_auc_high": high}
+        result[f"{name}_over_unlearned"] = float(high < 0.5)
+    if threshold is None and (sets == "retain").any():
+        threshold = best_threshold(score[sets == "retain"], score[sets == "holdout"])
+    if threshold is not None:
+        result[f"{name}_balanced_accuracy"] = balanced_accuracy(members, others, threshold)
+    for rate in settings.false_positive_rates:
+        found, wrong = true_positives_at(members, others, rate)
+        low, high = binomial_bounds(found, len(members), settings.confidence)
+        result[f"{name}_tpr_at_fpr_{rate:g}"] = found / len(members)
+        result[f"{name}_tpr_at_fpr_{rate:g}_low"] = low
+        result[f"{name}_tpr_at_fpr_{rate:g}_high"] = high
+        result[f"{name}_fpr_reached_{rate:g}"] = wrong / len(others)
+    return result

@@ -1,0 +1,33 @@
+"""Language models: load and save, the tiny built-in ones, adapters, fused blocks."""
+
+from lethe.models.loading import (
+    PACKAGED,
+    Ensemble,
+    base,
+    context,
+    device,
+    encoder,
+    freeze,
+    load,
+    located,
+    mixed_with_uniform,
+    save,
+    train_only,
+    warn_of_gpus,
+)
+
+__all__ = [
+    "PACKAGED",
+    "Ensemble",
+    "base",
+    "context",
+    "device",
+    "encoder",
+    "freeze",
+    "load",
+    "located",
+    "mixed_with_uniform",
+    "save",
+    "train_only",
+    "warn_of_gpus",
+]

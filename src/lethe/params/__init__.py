@@ -1,0 +1,1 @@
+"""What params.yaml may hold: typed, validated parameters, one file a section."""

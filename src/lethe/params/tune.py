@@ -1,0 +1,72 @@
+"""Parameters of the search for settings: how many trials, over what, and which of them is taken."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from lethe.params.data import Forget
+from lethe.params.fields import Count, Positive, Size
+
+
+class Strict(BaseModel):
+    """Unknown keys are errors; values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Range(Strict):
+    """Numbers between two ends; whole ones if both ends are."""
+
+    low: int | float
+    high: int | float
+    log: bool = False  # uniform in the logarithm
+
+    @model_validator(mode="after")
+    def ordered(self) -> Self:
+        if not self.low < self.high or (self.log and self.low <= 0):
+            raise ValueError(
+                f"low {self.low}, high {self.high}: low must be below high, and above 0 with log"
+            )
+        return self
+
+
+Choices = Annotated[list[bool | int | float | str], Field(min_length=1)]
+Space = dict[str, Range | Choices]  # parameter -> where its values come from
+
+
+def extremes(choice: Range | Choices) -> Choices:
+    """The ends of a range, or all of a list."""
+    return [choice.low, choice.high] if isinstance(choice, Range) else choice
+
+
+class Select(Strict):
+    """The rule, declared before any test: of the trials that forget, the nearest to retrain, over the tuning seeds."""
+
+    metrics: Annotated[
+        dict[str, Positive], Field(min_length=1)
+    ]  # name in metrics.json -> weight of the distance
+    within: dict[
+        str, Positive
+    ] = {}  # name -> largest distance of a trial that forgets; all trials, if none does
+    tokens: Positive | None = None  # only trials that read at most this share of the tokens of retrain
+
+
+class Tune(Strict):
+    """The same number of trials for every method of a study, on forget sets that are never reported."""
+
+    trials: Count  # per method; the first is the method as it is declared
+    seeds: Annotated[list[Size], Field(min_length=1)]  # none of the study's
+    select: Select
+    space: Space = {
+        "learning_rate": Range(low=1e-5, high=1e-2, log=True)
+    }  # of training; hyper: SPACE of an objective
+    forget: Forget | None = None  # null: as in the study
+
+
+def depends_on_seed(forget: Forget) -> bool:
+    """Does another seed choose another forget set?"""
+    return forget.strategy in ("random", "subject") or (
+        forget.strategy == "label" and forget.size is not None
+    )

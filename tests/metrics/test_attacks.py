@@ -1,0 +1,150 @@
+"""Attacks against pairwise counts, scikit-learn and cases of four points."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import balanced_accuracy_score, roc_auc_score, roc_curve
+
+from lethe.metrics.common import attacks
+from lethe.params.measure import Measure
+
+SETTINGS = Measure(bootstrap=200)
+
+
+def pairwise(members, others):
+    return np.mean([(m < o) + 0.5 * (m == o) for m in members for o in others])
+
+
+@pytest.fixture
+def tied():
+    rng = np.random.default_rng(1)
+    return rng.integers(0, 6, 31).astype(float), rng.integers(1, 8, 47).astype(float)
+
+
+def test_four_points_by_hand():
+    # pairs (1,2) (1,4) right, (3,4) right, (3,2) wrong
+    assert attacks.auc([1, 3], [2, 4]) == 0.75
+    false, true = attacks.roc([1, 3], [2, 4])
+    assert false.tolist() == [0, 0, 0.5, 0.5, 1]
+    assert true.tolist() == [0, 0.5, 0.5, 1, 1]
+
+
+def test_a_member_scores_lower():
+    assert attacks.auc([0, 0.1], [1, 2]) == 1
+    assert attacks.auc([1, 2], [0, 0.1]) == 0
+    assert attacks.auc([1, 1], [1, 1, 1]) == 0.5
+
+
+def test_auc_with_ties_equals_pairwise_count_and_scikit_learn(tied):
+    members, others = tied
+    labels = np.repeat([1, 0], [len(members), len(others)])
+    expected = roc_auc_score(labels, -np.concatenate(tied))
+    assert attacks.auc(members, others) == pytest.approx(pairwise(members, others), abs=1e-12)
+    assert attacks.auc(members, others) == pytest.approx(expected, abs=1e-12)
+
+
+def test_roc_equals_scikit_learn(tied):
+    labels = np.repeat([1, 0], [len(tied[0]), len(tied[1])])
+    false, true, _ = roc_curve(labels, -np.concatenate(tied), drop_intermediate=False)
+    assert np.allclose(attacks.roc(*tied), [false, true])
+
+
+def test_bootstrap_is_centred_on_the_auc_not_on_one_minus_it():
+    rng = np.random.default_rng(2)
+    members, others = rng.normal(-1, 1, 60), rng.normal(0, 1, 40)
+    draws = attacks.auc_draws(members, others, 2000, np.random.default_rng(3))
+    assert draws.mean() == pytest.approx(pairwise(members, others), abs=0.005)
+    assert draws.mean() > 0.7
+
+
+def test_bootstrap_equals_the_auc_of_each_resample(tied):
+    draws = attacks.auc_draws(*tied, 5, np.random.default_rng(4))
+    rng = np.random.default_rng(4)
+    for draw in draws:
+        resampled = [rng.choice(group, len(group)) for group in tied]
+        assert draw == pytest.approx(pairwise(*resampled), abs=1e-12)
+
+
+def test_bootstrap_interval_is_close_to_the_known_standard_error():
+    # equal distributions: var = (M + O + 1) / (12 M O) (Mann-Whitney), here averaged over 40 data sets
+    rng, widths = np.random.default_rng(5), []
+    for _ in range(40):
+        widths.append(attacks.auc_draws(rng.normal(size=50), rng.normal(size=50), 200, rng).std())
+    assert np.mean(widths) == pytest.approx(np.sqrt(101 / (12 * 2500)), rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("rate", "found", "wrong"),
+    # members 1 2 5 7, others 3 4 6 8 9
+    [(0.0, 2, 0), (0.19, 2, 0), (0.2, 2, 1), (0.4, 3, 2), (0.6, 4, 3), (1.0, 4, 5)],
+)
+def test_true_positives_by_hand(rate, found, wrong):
+    assert attacks.true_positives_at([1, 2, 5, 7], [3, 4, 6, 8, 9], rate) == (found, wrong)
+
+
+def test_nothing_is_found_when_the_lowest_score_is_a_non_member():
+    assert attacks.true_positives_at([2, 3], [1, 4, 5], 0.01) == (0, 0)
+
+
+def test_a_tie_across_the_threshold_is_not_split():
+    assert attacks.true_positives_at([1, 2, 2], [2, 3], 0.01) == (1, 0)
+
+
+def test_best_threshold_by_hand():
+    assert attacks.best_threshold([1, 2, 5], [3, 6, 7]) in (2.5, 5.5)
+    assert attacks.best_threshold([1, 2, 3], [5, 6, 7]) == 4
+    assert attacks.best_threshold([5, 6], [1, 2]) == -np.inf
+
+
+def test_balanced_accuracy_equals_scikit_learn(tied):
+    labels = np.repeat([1, 0], [len(tied[0]), len(tied[1])])
+    expected = balanced_accuracy_score(labels, np.concatenate(tied) < 2.5)
+    assert attacks.balanced_accuracy(*tied, 2.5) == pytest.approx(expected)
+
+
+def planted(shift):
+    sets = np.repeat(["forget", "retain", "holdout", "test"], [40, 120, 50, 100])
+    scores = np.random.default_rng(6).normal(size=len(sets))
+    return scores + np.select([sets == "forget", sets == "retain"], [shift, -2.0], 0.0), {"sets": sets}
+
+
+@pytest.mark.parametrize(("shift", "flag"), [(-2.0, 0), (0.0, 0), (1.0, 1)])
+def test_over_unlearning_is_flagged_only_below_one_half(shift, flag):
+    result = attacks.membership("loss", *planted(shift), SETTINGS, 0)
+    assert result["loss_over_unlearned"] == flag
+    assert result["loss_auc_low"] <= result["loss_auc"] <= result["loss_auc_high"]
+
+
+def test_the_threshold_is_learnt_on_retain_against_holdout():
+    scores, arrays = planted(-2.0)
+    result, sets = attacks.membership("loss", scores, arrays, SETTINGS, 0), arrays["sets"]
+    threshold = attacks.best_threshold(scores[sets == "retain"], scores[sets == "holdout"])
+    expected = (
+        np.mean(scores[sets == "forget"] < threshold) + np.mean(scores[sets == "test"] >= threshold)
+    ) / 2
+    assert result["loss_balanced_accuracy"] == pytest.approx(expected)
+    assert result["loss_balanced_accuracy"] > 0.75
+
+
+def test_rates_come_with_the_rate_reached_and_exact_bounds():
+    result = attacks.membership("loss", *planted(-2.0), SETTINGS, 0)
+    assert result["loss_fpr_reached_0.01"] == 0.01  # one of the 100
+    assert result["loss_fpr_reached_0.001"] == 0  # none of the 100
+    assert (
+        result["loss_tpr_at_fpr_0.01_low"]
+        < result["loss_tpr_at_fpr_0.01"]
+        < result["loss_tpr_at_fpr_0.01_high"]
+    )
+
+
+def test_a_seed_fixes_the_interval_and_another_changes_it():
+    scores, sets = planted(0.0)
+    first, again, other = (attacks.membership("loss", scores, sets, SETTINGS, seed) for seed in (0, 0, 1))
+    assert first == again
+    assert first["loss_auc"] == other["loss_auc"]
+    assert first["loss_auc_low"] != other["loss_auc_low"]
+
+
+@pytest.mark.parametrize("members", [[], [np.nan, 1.0]])
+def test_an_empty_or_undefined_group_is_an_error(members):
+    with pytest.raises(ValueError, match=r"not finite|at least one"):
+        attacks.auc(members, [1.0])

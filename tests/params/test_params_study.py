@@ -1,0 +1,219 @@
+"""Every kind of fault in params.yaml ends in one line that names file, key, value and what is allowed."""
+
+import copy
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from lethe.params import study as params
+from lethe.system.errors import InputError
+from lethe.system.plugins import constants_in, names_in
+
+ROOT = Path(__file__).parents[2]
+DEFAULT = yaml.safe_load((ROOT / "params.yaml").read_text())
+
+STUDIES = sorted((ROOT / "docs/studies").glob("*/params.yaml"))
+TUNE = {"trials": 2, "seeds": [5], "select": {"metrics": {"accuracy_forget": 1.0}}}
+
+TAGGED = {
+    "task": "tagging", "seeds": [1], "dataset": "records", "model": "tiny-bert",
+    "forget": {"strategy": "random", "size": 2}, "train": {"finetune": {}}, "methods": {"deepcut": {}},
+}  # fmt: skip
+
+FAULTS = [  # path to a key, value put there, what the line must hold
+    ("studies.records.methods.icu.training", {"epohs": 3}, ["training.epohs", "unknown key", "epochs"]),
+    ("studies.topics.model", {"sorce": "minilm"}, ["model.sorce", "unknown key", "source"]),
+    ("studies.records.task", "generate", ["records.task", "generate", "classification", "generation"]),
+    ("studies.topics.train.finetune.learning_rate", -1, ["learning_rate", "-1", "greater than 0"]),
+    ("studies.topics.train.finetune.epochs", "many", ["epochs", "many", "integer"]),
+    ("studies.topics.methods", {}, ["topics.methods", "at least 1"]),
+    ("studies.topics.methods", {"npo": {}}, ["methods.npo.objective", "npo", "deepcut"]),
+    (
+        "studies.topics.methods",
+        {"x": {"objective": "nosuch"}},
+        ["methods.x.objective", "nosuch", "allowed are"],
+    ),
+    ("studies.topics.methods", {"retrain": {"objective": "finetune"}}, ["methods.retrain", "reference"]),
+    (
+        "studies.topics.methods.deepcut",
+        {"hyper": {"gama": 1}},
+        ["deepcut.hyper.gama", "unknown key", "temperature"],
+    ),
+    (
+        "studies.topics.methods.deepcut",
+        {"hyper": {"gamma": -1}},
+        ["deepcut.hyper.gamma", "-1", "greater than"],
+    ),
+    ("studies.topics.forget.size", 10**6, ["forget.size", "1000000", "allowed are 1 to"]),
+    ("studies.topics.task", "tagging", ["dataset.source", "docstrings has no tags", "allowed", "records"]),
+    (
+        "studies.topics",
+        TAGGED | {"forget": {"strategy": "label", "label": "PER"}},
+        ["forget.strategy", "subject"],
+    ),
+    ("studies.topics", TAGGED | {"methods": {"npo": {}}}, ["methods.npo.objective", "no tagging", "sisa"]),
+    ("studies.topics.seeds", [3, 3], ["seeds", "[3, 3]", "once"]),
+    ("studies.topics.seeds", [], ["seeds", "at least 1"]),
+    ("studies.topics.tune", TUNE | {"seeds": [5, 2]}, ["topics.tune.seeds", "2", "does not report"]),
+    ("studies.topics.score", {"tasks": ["hellaswag"]}, ["score.tasks", "generation", "allowed", "[]"]),
+    ("studies.topics.tune", TUNE | {"space": {"lr": [1]}}, ["tune.space.lr", "unknown key", "learning_rate"]),
+    (
+        "studies.topics.tune",
+        TUNE | {"space": {"learning_rate": {"low": 2, "high": 1}}},
+        ["tune.space.learning_rate", "low must be below high"],
+    ),
+    (
+        "studies.topics.tune",
+        TUNE | {"space": {"clip": [1.0, "high"]}},
+        ["tune.space.clip", '"high"', "valid number"],
+    ),
+    (
+        "studies.topics.tune",
+        TUNE | {"space": {"warmup": {"low": 0.1, "high": 2.0}}},
+        ["tune.space.warmup: 2.0", "less than or equal to 1"],
+    ),
+    ("studies.topics.tune", TUNE | {"space": {"sharded": [True]}}, ["tune.space.sharded", "2 or more"]),
+    (
+        "studies.topics.tune",
+        TUNE | {"forget": {"strategy": "ids", "file": "ids.txt"}},
+        ["topics.tune.forget", "strategy ids", "same examples in every seed", "random"],
+    ),
+    ("studies.topics.tune", TUNE | {"select": {"metrics": {}}}, ["tune.select.metrics", "at least 1"]),
+    ("studies.topics.methods.deepcut.training.stop", {"n": 3}, ["deepcut.training.stop", "generation"]),
+    ("studies.topics.unlearn", {"stop": {}}, ["training.stop", "generation"]),
+    ("studies.records.train.finetune.stop", {}, ["train.finetune.stop", "methods"]),
+    ("studies.records.unlearn.sharded", True, ["unlearn.sharded", "processes", "2 or more"]),
+    ("studies.topics.dataset.general", "records", ["dataset.general", "generation", "null"]),
+    ("studies.topics.train.pretrain", {}, ["train.pretrain", "without dataset.general"]),
+    ("studies.records.dataset.general", None, ["train.pretrain", "without dataset.general"]),
+    (
+        "studies.topics.train.finetune.batch",
+        {"retain": 8, "general": 2},
+        ["train.finetune.batch", "'general': 2", "dataset.general"],
+    ),
+    ("studies.topics.train.finetune.batch", {"forget": 8}, ["train.finetune.batch", "lacks retain"]),
+    (
+        "studies.topics.methods.gradient_ascent.training.batch",
+        {"retain": 8},
+        ["methods.gradient_ascent.training.batch", "lacks forget"],
+    ),
+    ("studies.topics.methods.deepcut.training", "long", ["methods.deepcut.training", "long"]),
+    ("studies.records.score.decode_batch_tokens", 191, ["score.decode_batch_tokens", "191", "192 or more"]),
+    ("studies.records.score.extract", ["validation"], ["score.extract", "validation", "holdout"]),
+    ("studies.topics.forget.requests", 0, ["requests", "0", "greater than or equal to 1"]),
+    ("studies.topics.forget.request", 1, ["topics.forget.request", "leave it out"]),
+    ("studies", {}, ["studies", "at least 1"]),
+    ("studies", {"A study": {}}, ["A study"]),
+    ("extra", 1, ["extra", "unknown key", "studies"]),
+]
+
+
+def put(tree: dict, path: str, value) -> dict:
+    tree = copy.deepcopy(tree)
+    *parents, last = path.split(".")
+    node = tree
+    for key in parents:
+        node[key] = {} if node[key] is None else node[key]
+        node = node[key]
+    node[last] = value
+    return tree
+
+
+@pytest.mark.parametrize(("path", "value", "parts"), FAULTS, ids=lambda x: str(x)[:40])
+def test_a_fault_is_one_line(path, value, parts):
+    with pytest.raises(InputError) as raised:
+        params.check(put(DEFAULT, path, value), "params.yaml")
+    line = str(raised.value)
+    assert "\n" not in line
+    assert line.startswith("params.yaml: ")
+    assert [part for part in parts if part not in line] == []
+
+
+def test_the_default_is_valid_and_lists_its_runs():
+    checked = params.check(DEFAULT, "params.yaml")
+    assert checked.studies["topics"].runs[:3] == ["original", "retrain", "deepcut"]
+    assert checked.studies["records"].runs[:3] == ["base", "original", "retrain"]
+    assert checked.studies["records"].methods["npo"].objective == "npo"
+
+
+def test_the_seed_of_the_splits():
+    assert params.check(DEFAULT, "p").studies["topics"].first_seed == 1
+    tree = put(DEFAULT, "studies.topics.split_seed", 0)
+    assert params.check(tree, "p").studies["topics"].first_seed == 0
+
+
+def test_requests_are_studies_that_go_on_with_each_other():
+    checked = params.check(put(DEFAULT, "studies.topics.forget.requests", 3), "p")
+    names = ["topics-1", "topics-2", "topics-3"]
+    assert list(checked.studies) == [*names, "records"]
+    assert [checked.studies[name].forget.request for name in names] == [1, 2, 3]
+    assert [checked.at_request("topics-3", k) for k in (1, 2, 3)] == names
+    assert checked.at_request("records", 1) == "records"
+    assert params.check(checked.model_dump(mode="json"), "p") == checked
+    both = put(DEFAULT, "studies.topics.forget.requests", 2)
+    both["studies"]["topics-2"] = DEFAULT["studies"]["topics"]
+    with pytest.raises(InputError, match=r"p: studies\.topics-2: is the name of a request of topics"):
+        params.check(both, "p")
+
+
+def test_a_method_inherits_what_it_does_not_say():
+    tree = put(
+        DEFAULT, "studies.records.unlearn", {"epochs": 7, "learning_rate": 0.5, "batch": {"forget": 2}}
+    )
+    tree = put(
+        tree,
+        "studies.records.methods",
+        {"npo": None, "slow": {"objective": "npo", "training": {"epochs": 9}}},
+    )
+    methods = params.check(tree, "params.yaml").studies["records"].methods
+    assert (methods["npo"].training.epochs, methods["slow"].training.epochs) == (7, 9)
+    assert methods["slow"].training.learning_rate == 0.5
+
+
+def test_shorthands_for_hub_ids():
+    tree = put(DEFAULT, "studies.records.model", "EleutherAI/gpt-neo-125m")
+    assert params.check(tree, "p").studies["records"].model.source == "EleutherAI/gpt-neo-125m"
+
+
+def test_files_that_are_missing_or_no_yaml(tmp_path):
+    with pytest.raises(InputError, match="no such file"):
+        params.load(tmp_path / "none.yaml")
+    (tmp_path / "bad.yaml").write_text("studies: [")
+    with pytest.raises(InputError, match="not YAML"):
+        params.load(tmp_path / "bad.yaml")
+    (tmp_path / "empty.yaml").write_text("# studies:\n")
+    with pytest.raises(InputError, match="holds no keys; needed is `studies`"):
+        params.load(tmp_path / "empty.yaml")
+
+
+def test_a_key_that_is_given_twice(tmp_path):
+    """PyYAML takes the last one, DVC refuses the file."""
+    text = (ROOT / "params.yaml").read_text()
+    (tmp_path / "twice.yaml").write_text(text.replace("      npo:\n", "      icu:\n      npo:\n"))
+    line = 1 + text[: text.index("      npo:\n")].count("\n")
+    with pytest.raises(InputError, match=f"twice.yaml: is not YAML: line {line}: found duplicate key .icu"):
+        params.load(tmp_path / "twice.yaml")
+
+
+def test_the_examples_of_the_readme_are_valid(tmp_path):
+    """Blocks that belong into a study stand in the default one; `on`, a key of one, is a boolean in YAML 1.1."""
+    default = (ROOT / "params.yaml").read_text()
+    blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    robustness = next(block for block in blocks if block.startswith("    robustness:"))
+    whole = next(block for block in blocks if block.startswith("studies:"))
+    (tune,) = (block for block in blocks if block.startswith("    tune:"))
+    for text in (whole + tune, default + robustness):
+        (tmp_path / "params.yaml").write_text(text)
+        studies = params.load(tmp_path / "params.yaml").studies
+    given = studies["records"].robustness
+    assert given["relearn"].options["on"] == "forget" and given.keys() >= {"quantise", "shift", "paraphrase"}
+
+
+@pytest.mark.parametrize("file", STUDIES, ids=lambda file: file.parent.name)
+def test_the_studies_of_the_docs_hold_every_method_of_their_task(file):
+    for study in params.load(file).studies.values():
+        assert len(study.seeds) >= 3
+        known = {n for n in names_in("objectives") if study.task in constants_in("objectives", n)["TASKS"]}
+        assert known == {method.objective for method in study.methods.values()}

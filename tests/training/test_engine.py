@@ -1,0 +1,183 @@
+"""The training loop: equal runs are equal to the bit, however they are cut, killed or resumed."""
+
+import os
+import signal
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tiny
+import torch
+
+from lethe.objectives import finetune, gradient_difference, icu, rmu
+from lethe.params.study import Training
+from lethe.training import engine as engine_module
+from lethe.training.batches import Batches, Material, deck, epoch_order, micro_batches
+from lethe.training.engine import Engine, Review
+from lethe.training.optimizer import rate_factor
+from lethe.training.run import frozen_copy, no_review
+
+RECIPE = Training(
+    epochs=3, learning_rate=1e-2, batch={"forget": 4, "retain": 4}, dropout=True, schedule="cosine"
+)
+
+
+def build(tmp_path, objective=gradient_difference, recipe=RECIPE, seed=1, fingerprint="f", task="generation"):
+    model, rows = tiny.model_and_rows(task)
+    frozen = frozen_copy(objective, objective.Hyper(), tiny.model_and_rows(task)[0], seed)
+    pairs = np.arange(10)[:, None] % 6
+    material = Material({"forget": rows(10, 1), "retain": rows(13, 2), "analogue": rows(6, 3)}, pairs)
+    batches = Batches(material, recipe, objective.TERMS, seed)
+    return Engine(
+        model, frozen, objective, objective.Hyper(), batches, fingerprint, tmp_path / "state.safetensors"
+    )
+
+
+def weights(engine) -> list[torch.Tensor]:
+    return [p.detach().clone() for p in engine.model.parameters()]
+
+
+def equal(a, b) -> bool:
+    return all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+def test_equal_runs_are_equal_and_seeds_differ(tmp_path):
+    results = []
+    for seed in (1, 1, 2):
+        engine = build(tmp_path, seed=seed)
+        engine.run(no_review)
+        results.append(weights(engine))
+    assert equal(results[0], results[1])
+    assert not equal(results[0], results[2])
+
+
+@pytest.mark.parametrize("step", [0, 1, 2, 3, 5, 8])
+@pytest.mark.parametrize("objective", [gradient_difference, icu, rmu])
+def test_a_terminated_run_continues_to_the_same_bits(tmp_path, monkeypatch, step, objective):
+    undisturbed = build(tmp_path / "a", objective)
+    expected = undisturbed.run(no_review)
+    killed = build(tmp_path / "b", objective)
+    original = Engine.step
+
+    def step_and_signal(self, position, active, live):
+        original(self, position, active, live)
+        if self.progress.step == step + 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(Engine, "step", step_and_signal)
+    with pytest.raises(SystemExit) as stopped:
+        killed.run(no_review)
+    assert stopped.value.code == 143
+    monkeypatch.setattr(Engine, "step", original)
+    resumed = build(tmp_path / "b", objective)
+    with torch.no_grad():  # whatever the new process starts with must not matter
+        next(resumed.model.parameters()).add_(1.0)
+    progress = resumed.run(no_review)
+    assert equal(weights(resumed), weights(undisturbed))
+    assert progress.trace == expected.trace
+    assert progress.step == expected.step == 9
+
+
+def test_a_checkpoint_of_another_run_or_a_damaged_one_is_not_continued(tmp_path):
+    engine = build(tmp_path, recipe=replace_training(checkpoint_seconds=0))
+    engine.run(no_review)
+    assert engine.checkpoint.exists()
+    other = build(tmp_path, fingerprint="other", recipe=replace_training(checkpoint_seconds=0))
+    assert other.run(no_review).trace[0]["step"] == 0
+    engine.checkpoint.write_bytes(b"torn")
+    again = build(tmp_path)
+    again.run(no_review)
+    assert equal(weights(again), weights(engine))
+
+
+def replace_training(**changes) -> Training:
+    return RECIPE.model_copy(update=changes)
+
+
+def test_micro_batches_follow_the_same_trajectory(tmp_path):
+    recipe = replace_training(dropout=False)
+    whole, parts = (
+        build(tmp_path, recipe=recipe),
+        build(tmp_path, recipe=replace_training(dropout=False, micro_batch=2)),
+    )
+    whole_trace, parts_trace = whole.run(no_review).trace, parts.run(no_review).trace
+    assert [row["loss"] for row in whole_trace] == pytest.approx(
+        [row["loss"] for row in parts_trace], rel=1e-4
+    )
+
+
+def test_micro_batches_of_roles_of_unequal_size_give_the_gradient_of_the_whole(tmp_path):
+    gradients = []
+    batch = {"forget": tiny.rows(2), "retain": tiny.rows(7, seed=4)}
+    for most in (None, 2):
+        engine = build(tmp_path, recipe=replace_training(micro_batch=most))
+        engine.backward(batch)
+        gradients.append([p.grad.clone() for p in engine.model.parameters()])
+    for whole, parts in zip(*gradients, strict=True):
+        torch.testing.assert_close(parts, whole, rtol=1e-4, atol=1e-5)
+
+
+def test_the_loss_logged_is_the_loss_summed(tmp_path):
+    trace = build(tmp_path).run(no_review).trace
+    assert all(row["loss"] == pytest.approx(row["forget"] + row["retain"]) for row in trace)
+    assert [row["epoch"] for row in trace] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+
+
+def test_sgd_step_is_the_gradient(tmp_path):
+    recipe = Training(learning_rate=0.1, optimizer="sgd", batch={"retain": 13})
+    engine = build(tmp_path, finetune, recipe)
+    before = weights(engine)
+    rows = engine.batches.material.roles["retain"]
+    loss = finetune.loss(finetune.Hyper(), engine.model, None, {"retain": rows})["retain"].mean()
+    gradient = torch.autograd.grad(loss, list(engine.model.parameters()))
+    engine.run(no_review)
+    for old, slope, new in zip(before, gradient, weights(engine), strict=True):
+        torch.testing.assert_close(new, old - 0.1 * slope, rtol=1e-4, atol=1e-6)
+
+
+def test_inactive_rows_are_not_seen_and_none_active_ends_the_run(tmp_path):
+    seen = []
+
+    def review(model, epoch, history):
+        return Review({"active": 0.0}, np.arange(10) < (3 if epoch == 0 else 0))
+
+    engine = build(tmp_path, icu)
+    original = engine.batches.batch
+    spy = replace(engine.batches)
+    object.__setattr__(spy, "batch", lambda *a: seen.append(original(*a)) or seen[-1])
+    engine.batches = spy
+    progress = engine.run(review)
+    assert progress.step == 1 and len(seen[0]["forget"]) == 3
+    assert [row["epoch"] for row in progress.epochs] == [0, 1]
+
+
+def test_a_loss_that_is_not_finite_stops_before_the_step(tmp_path, monkeypatch):
+    engine = build(tmp_path)
+    before = weights(engine)
+    monkeypatch.setattr(engine_module, "mean_over", lambda values, rows: values.sum() * float("nan"))
+    with pytest.raises(FloatingPointError, match="learning_rate"):
+        engine.run(no_review)
+    assert equal(before, weights(engine))
+
+
+def test_rate_factor():
+    recipe = Training(schedule="linear", warmup=0.2, floor=0.1)
+    assert [round(rate_factor(recipe, s, 10), 3) for s in (0, 1, 5, 9, 10)] == [0.5, 0.9, 0.5, 0.1, 0.1]
+    assert rate_factor(Training(), 7, 10) == 1.0
+    assert rate_factor(Training(schedule="cosine"), 5, 10) == pytest.approx(0.5)
+
+
+def test_decks_hold_everything_once_and_do_not_depend_on_how_they_are_cut():
+    whole = deck(5, "retain", 7, 0, 21)
+    assert all(sorted(whole[k : k + 7]) == list(range(7)) for k in (0, 7, 14))
+    assert np.array_equal(np.concatenate([deck(5, "retain", 7, k, 3) for k in range(0, 21, 3)]), whole)
+    assert sorted(epoch_order(5, 2, np.array([True, False, True]))) == [0, 2]
+
+
+def test_micro_batches_hold_every_row_once():
+    batch = {"forget": tiny.rows(7), "retain": tiny.rows(5)}
+    parts = micro_batches(batch, 3)
+    assert len(parts) == 3
+    for role, rows in batch.items():
+        lengths = [length for part in parts for length in part[role].lengths.tolist()]
+        assert lengths == rows.lengths.tolist()
