@@ -129,4 +129,5 @@ _device_constructors()  # remembers torch.tensor as it was
 exchange(torch, "tensor", made_near)
 exchange(torch.nn.Module, "to", exchanging)
 exchange(transformers.PreTrainedModel, "save_pretrained", from_host)
-lethe.models.loading.device = lambda: torch.device(NAME, 0)
+for module in (lethe.models.loading, lethe.models):  # the package has a name of its own for the function
+    module.device = lambda: torch.device(NAME, 0)
