@@ -23,7 +23,7 @@ import transformers
 from extraction import TURNS, Time, in_turns
 
 from lethe.data.encoding import Encoded, padded_rows
-from lethe.params.study import Score
+from lethe.params.score import Score
 from lethe.score import classified, completed, read
 
 SHAPES = {"tiny": (2, 128, 2, 2048), "125M": (12, 768, 12, 50257)}

@@ -33,7 +33,7 @@ from torch.nn.functional import cross_entropy, kl_div, log_softmax, softplus
 
 from lethe.losses import Rows
 from lethe.objectives import finetune, icu, npo
-from lethe.params.study import Training
+from lethe.params.training import Training
 from lethe.system import gpus
 from lethe.training.batches import Batches, Material
 from lethe.training.engine import Engine

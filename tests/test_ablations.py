@@ -11,8 +11,8 @@ import yaml
 from test_unlearn import CFG, study
 
 from lethe.objectives import deepcut, icu
-from lethe.params import study as params
-from lethe.params.study import Training
+from lethe.params.file import check_params
+from lethe.params.training import Training
 from lethe.training.batches import Batches, Material
 from lethe.training.run import Job, no_review
 from lethe.unlearn import unlearn, with_other_pairs
@@ -36,7 +36,7 @@ deepcut-no-attraction: {objective: deepcut, hyper: {attraction: false}}
 def test_a_parameter_file_may_name_them_all():
     for name, runs in (("records", RUNS), ("topics", CLASSIFIERS)):
         DEFAULT["studies"][name]["methods"] |= runs
-    studies = params.check(DEFAULT, "params.yaml").studies
+    studies = check_params(DEFAULT, "params.yaml").studies
     assert set(RUNS) <= set(studies["records"].runs) and set(CLASSIFIERS) <= set(studies["topics"].runs)
 
 

@@ -11,7 +11,7 @@ from lethe import losses
 from lethe.data.encoding import padded_rows
 from lethe.losses import Rows
 from lethe.objectives import llmu
-from lethe.params.study import Training
+from lethe.params.training import Training
 from lethe.training.batches import Batches, Material
 from lethe.training.frozen import FrozenHidden
 from lethe.unlearn import with_alternatives

@@ -13,7 +13,7 @@ from lethe.__main__ import main
 from lethe.evaluation.bootstrap import intervals
 from lethe.measure import modules
 from lethe.params.measure import Measure
-from lethe.params.study import Model
+from lethe.params.model import Model
 
 SIZES = {"forget": 4, "holdout": 6, "test": 8, "retain": 6}
 CFG = {"score": {"n": [2]}, "measure": {"bootstrap": 100}}

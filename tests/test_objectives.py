@@ -11,7 +11,7 @@ from torch.nn.functional import pad
 
 from lethe import losses
 from lethe.objectives import contrastive_unlearning, deepcut, icu, npo
-from lethe.params.study import Training
+from lethe.params.training import Training
 from lethe.system import plugins
 from lethe.training.batches import Batches, Material
 from lethe.training.engine import Engine

@@ -11,7 +11,8 @@ import slow_extraction
 import torch
 
 from lethe import models
-from lethe.params.study import Model, Score
+from lethe.params.model import Model
+from lethe.params.score import Score
 from lethe.score import precision, score, stacked
 
 SETS = {"forget": 3, "forgotten": 2, "retain": 7, "validation": 2, "holdout": 3, "test": 4}

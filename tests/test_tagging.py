@@ -12,7 +12,7 @@ from lethe.__main__ import main
 from lethe.data.encoding import classes, encode, examples_by_set
 from lethe.forget import forget
 from lethe.measure import ARRAYS, measure
-from lethe.params.study import Task
+from lethe.params.names import Task
 from lethe.prepare import prepare
 from lethe.report.descriptions import ATTACK, GLOSSARY, columns, memory
 from lethe.score import score

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
-from lethe.params.study import load
+from lethe.params.file import load_params
 from lethe.params.tune import Range, Space, Tune, extremes
 from lethe.system import plugins
 from lethe.system.errors import InputError
@@ -45,7 +45,7 @@ def test_values_of_a_range_are_uniform_in_their_scale():
 
 
 def test_a_further_parameter_or_trial_changes_no_other_value():
-    study = load(Path(__file__).parents[1] / "params.yaml").studies["topics"]
+    study = load_params(Path(__file__).parents[1] / "params.yaml").studies["topics"]
     settings = {"trials": 3, "seeds": [9], "select": {"metrics": {"x": 1}}}
     one = Tune.model_validate(settings | {"space": {"learning_rate": {"low": 0.1, "high": 0.9}}})
     two = Tune.model_validate(
@@ -73,7 +73,7 @@ def test_local_files_are_named_so_that_any_folder_finds_them(tmp_path, monkeypat
 def search(tmp_path, **select):
     """A search of five trials of one method; retrain has a: 0.5 and b: 0.5, and trial 4 failed."""
     rule = {"trials": 5, "seeds": [9], "select": {"metrics": {"b": 1}} | select}
-    study = load(Path(__file__).parents[1] / "params.yaml").studies["topics"]
+    study = load_params(Path(__file__).parents[1] / "params.yaml").studies["topics"]
     for run, stage, a, b, tokens in [
         ("retrain", "train", 0.5, 0.5, 100), ("m-trial0", "unlearn", 0.9, 0.5, 10),
         ("m-trial1", "unlearn", 0.4, 0.8, 10),

@@ -8,7 +8,7 @@ import pytest
 from safetensors.torch import load_file
 
 from lethe import models
-from lethe.params.study import Model
+from lethe.params.model import Model
 from lethe.system import plugins
 from lethe.training.run import Job
 from lethe.unlearn import unlearn

@@ -21,7 +21,7 @@ from slurm import NoAnswerError, jobs_in_queue, left_in_queue
 from snakemake.exceptions import WorkflowError
 from snakemake.shell import shell
 
-from lethe.params.study import Params
+from lethe.params.file import Params
 from lethe.system.errors import InputError
 
 STATE = Path(".snakemake")

@@ -15,9 +15,14 @@ from pathlib import Path
 
 SOURCES = Path(__file__).parents[1] / "src"
 STAMP = ".snakemake_timestamp"  # Snakemake keeps the time of a folder in it
-# Not followed: the command line only calls, and what the parameter classes decide is in a job's parameters,
-# which hold every value. A new option of a metric thus retrains no model.
-NOT_FOLLOWED = {"lethe.__main__", "lethe.params.study", "lethe.params.measure", "lethe.params.tune"}
+# Not followed: the command line only calls, and what the parameter classes decide is in a job's parameters, which
+# hold every value. A new option of a metric, or a new bound, thus retrains no model. What the name of a source of
+# text means, `lethe.params.sources`, is followed.
+ONLY_VALIDATE = (
+    "data", "faults", "fields", "file", "forget", "measure", "model", "names", "plug_ins", "report", "robustness",
+    "score", "shadow", "strict_model", "study", "study_checks", "training", "tune",
+)  # fmt: skip
+NOT_FOLLOWED = {"lethe.__main__", *(f"lethe.params.{name}" for name in ONLY_VALIDATE)}
 
 
 def is_module(name: str) -> bool:

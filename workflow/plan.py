@@ -21,9 +21,10 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
 from dependencies import SOURCES, Digests, source_files
 
-from lethe.params import study as params
-from lethe.params.data import kind, local_names
-from lethe.params.study import VARIANT
+from lethe.params.file import Params, load_params
+from lethe.params.names import BLIND, SHADOW, VARIANT
+from lethe.params.sources import kind, local_names
+from lethe.params.study import Study
 from lethe.system.errors import InputError
 from lethe.system.plugins import constants_in, names_in
 
@@ -67,7 +68,7 @@ class Job:
 Plan = dict[str, dict[str, Job]]  # stage -> address -> job
 
 
-def jobs(parameters: params.Params, digests: Digests) -> Plan:
+def jobs(parameters: Params, digests: Digests) -> Plan:
     """All jobs of a parameter file.
 
     Raises:
@@ -89,7 +90,7 @@ def jobs(parameters: params.Params, digests: Digests) -> Plan:
         for stage, run, seed, keys, module in steps(study):
             cfg = {"task": study.task} | {key: all_of[key] for key in keys}
             if stage == "forget" and not keys:
-                cfg["forget"] = {"strategy": params.SHADOW}
+                cfg["forget"] = {"strategy": SHADOW}
             if stage == "prepare":
                 cfg["seed"] = study.first_seed
             if (
@@ -97,7 +98,7 @@ def jobs(parameters: params.Params, digests: Digests) -> Plan:
             ):  # base is not made again for another fine-tuning, nor the others' recipe for it
                 recipe = "pretrain" if run == "base" else "finetune"
                 cfg["train"] = {"pretrain": None, "finetune": {}, recipe: all_of["train"][recipe]}
-            if run == params.SHADOW and stage == "score":  # all examples, and nothing decoded
+            if run == SHADOW and stage == "score":  # all examples, and nothing decoded
                 cfg["score"] = all_of["score"] | {"extract": [], "most": None}
             if stage == "unlearn":
                 cfg["method"] = all_of["methods"][run]
@@ -111,7 +112,7 @@ def jobs(parameters: params.Params, digests: Digests) -> Plan:
     return plan
 
 
-def steps(study: params.Study) -> Iterator[tuple[str, str | None, int | None, list[str], list[str]]]:
+def steps(study: Study) -> Iterator[tuple[str, str | None, int | None, list[str], list[str]]]:
     """stage, run, seed, keys of the study, and modules that are imported by name, of every job of a study."""
     first, *_ = study.seeds
     goes_on = (study.forget.request or 1) > 1  # with the models of the request before
@@ -134,18 +135,18 @@ def steps(study: params.Study) -> Iterator[tuple[str, str | None, int | None, li
             for run in study.compared:
                 yield "score", f"{run}{VARIANT}{variant}", seed, ["model", "score"], code
                 yield "measure", f"{run}{VARIANT}{variant}", seed, ["measure"], metrics
-        yield "measure", params.BLIND, seed, ["measure"], metrics
+        yield "measure", BLIND, seed, ["measure"], metrics
     for seed in study.shadow.seeds if study.shadow else []:
         yield "forget", None, seed, [], []
-        yield "train", params.SHADOW, seed, ["model"], []
-        yield "score", params.SHADOW, seed, ["model", "score"], []
+        yield "train", SHADOW, seed, ["model"], []
+        yield "score", SHADOW, seed, ["model", "score"], []
 
 
-def sources_of(study: params.Study) -> list[Any]:
+def sources_of(study: Study) -> list[Any]:
     return [source for source in (study.dataset, study.dataset.general) if source]
 
 
-def check_files(name: str, study: params.Study) -> None:
+def check_files(name: str, study: Study) -> None:
     """Raise InputError if a file that the study names is not there."""
     named = {"model.tokenizer": study.model.tokenizer, "forget.file": study.forget.file}
     for key, source in zip(("dataset", "dataset.general"), sources_of(study), strict=False):
@@ -230,13 +231,13 @@ def write(plan: Plan) -> None:
             (PLAN / f"{stage}.json").write_text(text_of(plan[stage]))
 
 
-def load(digests: Digests, file: str = FILE) -> tuple[params.Params, Plan]:
+def load(digests: Digests, file: str = FILE) -> tuple[Params, Plan]:
     """Parameters and their plan; InputError if the file is faulty."""
-    parameters = params.load(file)
+    parameters = load_params(file)
     return parameters, jobs(parameters, digests)
 
 
-def read(digests: Digests, file: str = FILE) -> tuple[params.Params, Plan]:
+def read(digests: Digests, file: str = FILE) -> tuple[Params, Plan]:
     """The same; ends the process with one line if the file is faulty."""
     try:
         return load(digests, file)

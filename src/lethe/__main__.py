@@ -12,11 +12,11 @@ from typing import Any
 
 from pydantic_core import ValidationError
 
+from lethe.params.names import TASKS
 from lethe.system import gpus, workers
 from lethe.system.errors import InputError
 
 ON_GPUS = ("train", "unlearn", "score", "judge")  # steps that use a GPU where there is one
-TASKS = ("generation", "classification", "tagging")
 KEYS = {  # what the parameters of a step must hold
     "prepare": ("task", "dataset", "seed"),
     "forget": ("task", "forget"),
@@ -187,7 +187,7 @@ def job_of(args: argparse.Namespace):
 
 def processes(args: argparse.Namespace) -> int:
     """How many processes train together, by the recipe of the step."""
-    from lethe.params.study import Method, References
+    from lethe.params.training import Method, References
 
     if args.command == "unlearn":
         return Method.model_validate(args.cfg["method"]).training.processes
@@ -210,9 +210,9 @@ def started(args: argparse.Namespace, argv: list[str]) -> int | None:
 def execute(args: argparse.Namespace) -> None:
     match args.command:
         case "check":
-            from lethe.params.study import load
+            from lethe.params.file import load_params
 
-            for name, study in load(args.file).studies.items():
+            for name, study in load_params(args.file).studies.items():
                 print(f"{name}: {study.task}, seeds {study.seeds}, runs {', '.join(study.runs)}")
         case "tune":
             from lethe.tune import tune
@@ -279,7 +279,7 @@ def main(argv: list[str] | None = None) -> int:
             execute(args)
             status = 0
     except ValidationError as error:
-        from lethe.params.study import one_line
+        from lethe.params.faults import one_line
 
         return failed(args, f"--cfg: {error.title}.{one_line(error)}")
     except (InputError, OSError, FloatingPointError) as error:

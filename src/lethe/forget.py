@@ -13,12 +13,12 @@ import pyarrow.parquet as parquet
 from lethe.data.pairing import pairs
 from lethe.data.parquet import read_table
 from lethe.data.splits import groups
-from lethe.params.data import Forget
+from lethe.params.forget import Forget
+from lethe.params.names import SHADOW
 from lethe.system import files
 from lethe.system.errors import InputError
 from lethe.system.streams import stream
 
-SHADOW = "shadow"
 PAIRS = {"id": pa.string(), "analogue": pa.string(), "rank": pa.int64(), "similarity": pa.float64()}
 
 

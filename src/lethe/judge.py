@@ -20,8 +20,9 @@ from lethe.evaluation.bootstrap import intervals
 from lethe.measure import aligned_logprob, check_finite, load, modules, numbers_of, task_of, with_match, write
 from lethe.metrics.blind import blind
 from lethe.params.data import Source
+from lethe.params.faults import one_line
 from lethe.params.measure import Measure
-from lethe.params.study import Score, one_line
+from lethe.params.score import Score
 from lethe.report.descriptions import digits
 from lethe.report.tables import MARK, Table, number, plain
 from lethe.system.errors import InputError

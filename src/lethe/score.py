@@ -22,7 +22,8 @@ from lethe.decoding.sampling import NONE, sampled_continuations
 from lethe.evaluation.downstream import downstream
 from lethe.evaluation.variants import Encoding, perturbed
 from lethe.losses import NO_TAG
-from lethe.params.study import Model, Score
+from lethe.params.model import Model
+from lethe.params.score import Score
 from lethe.system.files import replacing
 from lethe.system.streams import stream
 

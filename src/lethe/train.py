@@ -12,7 +12,8 @@ import pandas as pd
 from lethe import models
 from lethe.data.encoding import classes, encode, examples_by_set, packed
 from lethe.objectives import finetune
-from lethe.params.study import Model, References
+from lethe.params.model import Model
+from lethe.params.training import References
 from lethe.system.errors import InputError
 from lethe.system.streams import stream_seed
 from lethe.training.batches import Material

@@ -21,8 +21,10 @@ import numpy as np
 import yaml
 from pydantic import TypeAdapter
 
-from lethe.params.data import local_names
-from lethe.params.study import Method, Params, Study, check, load
+from lethe.params.file import Params, check_params, load_params
+from lethe.params.sources import local_names
+from lethe.params.study import Study
+from lethe.params.training import Method
 from lethe.params.tune import Range, Space, Tune
 from lethe.system import plugins
 from lethe.system.errors import InputError
@@ -45,7 +47,7 @@ def tune(file: Path, names: list[str], folder: Path, log: Path, arguments: list[
     Raises:
         InputError: there is nothing to search, the search was stopped, or the rule names an unknown metric.
     """
-    for search in searches(load(file), names, file, folder):
+    for search in searches(load_params(file), names, file, folder):
         search.declare()
         run_trials(search.folder, arguments)
         found = search.found()
@@ -130,7 +132,7 @@ class Search:
             "methods": {named(run, k): t for run, ts in self.trials.items() for k, t in enumerate(ts)},
         }
         whole = {"studies": {self.name: absolute(content)}}
-        check(whole, f"studies.{self.name}.tune")
+        check_params(whole, f"studies.{self.name}.tune")
         write_yaml(self.folder / "params.yaml", whole)
 
     def found(self) -> dict[str, list[Entry]]:

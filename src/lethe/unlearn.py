@@ -14,7 +14,9 @@ from lethe import models
 from lethe.data.encoding import Encoded, classes, encode, examples_by_set, padded_rows
 from lethe.data.parquet import read_table
 from lethe.losses import Rows
-from lethe.params.study import Method, Model, Training, check_hyper
+from lethe.params.model import Model
+from lethe.params.plug_ins import check_hyper
+from lethe.params.training import Method, Training
 from lethe.system.errors import InputError
 from lethe.system.streams import stream
 from lethe.train import general_rows

@@ -9,7 +9,7 @@ from transformers import BertTokenizer
 
 from lethe.data import pairing
 from lethe.data.pairing import embeddings, pairs, similarities, wants_general
-from lethe.params.data import Pairing
+from lethe.params.forget import Pairing
 from lethe.system.errors import InputError
 
 FORGET = pd.DataFrame({"id": ["f0", "f1"], "text": ["red apple", "blue boat"], "cluster": [0, 1]})

@@ -13,7 +13,7 @@ from lethe import models
 from lethe.evaluation.downstream import TASKS, downstream, numbers_of
 from lethe.measure import load
 from lethe.metrics import downstream_accuracy
-from lethe.params.study import Model
+from lethe.params.model import Model
 from lethe.system.errors import InputError
 
 pytest.importorskip("lm_eval", reason="the evaluation harness is optional: pip install 'lethe[harness]'")

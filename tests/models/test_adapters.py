@@ -13,7 +13,7 @@ from test_unlearn import CFG, study
 from lethe import losses, models
 from lethe.models import adapters
 from lethe.objectives import kl_minimisation
-from lethe.params.study import Lora
+from lethe.params.training import Lora
 from lethe.system import plugins
 from lethe.system.errors import InputError
 from lethe.training.engine import Engine

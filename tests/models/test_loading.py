@@ -7,7 +7,8 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 from lethe import models
-from lethe.params.study import Model, Training
+from lethe.params.model import Model
+from lethe.params.training import Training
 from lethe.system.errors import InputError
 from lethe.training.optimizer import build_optimizer
 

@@ -13,7 +13,7 @@ from lethe.data.encoding import Encoded
 from lethe.losses import Rows
 from lethe.objectives import icu_faithful
 from lethe.objectives.icu_faithful import Hyper
-from lethe.params.study import Stop, Training
+from lethe.params.training import Stop, Training
 from lethe.training.batches import Batches, Material, epoch_order
 from lethe.training.engine import Engine
 from lethe.training.epoch_check import Reviewer

@@ -13,7 +13,7 @@ from torch.distributions import Categorical, kl_divergence
 from lethe import losses
 from lethe.objectives import scrub
 from lethe.objectives.scrub import Hyper
-from lethe.params.study import Training
+from lethe.params.training import Training
 from lethe.training.batches import Batches, Material
 from lethe.training.engine import Engine
 from lethe.training.run import frozen_copy, no_review

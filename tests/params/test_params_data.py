@@ -1,7 +1,9 @@
 import pytest
 from pydantic import ValidationError
 
-from lethe.params.data import Dataset, Forget, General, built_in, kind, local_names
+from lethe.params.data import Dataset, General
+from lethe.params.forget import Forget
+from lethe.params.sources import built_in, kind, local_names
 
 CASES = [
     ("docstrings", "built-in"),

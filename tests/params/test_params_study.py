@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lethe.params import study as params
+from lethe.params.file import check_params, load_params
 from lethe.system.errors import InputError
 from lethe.system.plugins import constants_in, names_in
 
@@ -124,7 +124,7 @@ def put(tree: dict, path: str, value) -> dict:
 @pytest.mark.parametrize(("path", "value", "parts"), FAULTS, ids=lambda x: str(x)[:40])
 def test_a_fault_is_one_line(path, value, parts):
     with pytest.raises(InputError) as raised:
-        params.check(put(DEFAULT, path, value), "params.yaml")
+        check_params(put(DEFAULT, path, value), "params.yaml")
     line = str(raised.value)
     assert "\n" not in line
     assert line.startswith("params.yaml: ")
@@ -132,30 +132,30 @@ def test_a_fault_is_one_line(path, value, parts):
 
 
 def test_the_default_is_valid_and_lists_its_runs():
-    checked = params.check(DEFAULT, "params.yaml")
+    checked = check_params(DEFAULT, "params.yaml")
     assert checked.studies["topics"].runs[:3] == ["original", "retrain", "deepcut"]
     assert checked.studies["records"].runs[:3] == ["base", "original", "retrain"]
     assert checked.studies["records"].methods["npo"].objective == "npo"
 
 
 def test_the_seed_of_the_splits():
-    assert params.check(DEFAULT, "p").studies["topics"].first_seed == 1
+    assert check_params(DEFAULT, "p").studies["topics"].first_seed == 1
     tree = put(DEFAULT, "studies.topics.split_seed", 0)
-    assert params.check(tree, "p").studies["topics"].first_seed == 0
+    assert check_params(tree, "p").studies["topics"].first_seed == 0
 
 
 def test_requests_are_studies_that_go_on_with_each_other():
-    checked = params.check(put(DEFAULT, "studies.topics.forget.requests", 3), "p")
+    checked = check_params(put(DEFAULT, "studies.topics.forget.requests", 3), "p")
     names = ["topics-1", "topics-2", "topics-3"]
     assert list(checked.studies) == [*names, "records"]
     assert [checked.studies[name].forget.request for name in names] == [1, 2, 3]
     assert [checked.at_request("topics-3", k) for k in (1, 2, 3)] == names
     assert checked.at_request("records", 1) == "records"
-    assert params.check(checked.model_dump(mode="json"), "p") == checked
+    assert check_params(checked.model_dump(mode="json"), "p") == checked
     both = put(DEFAULT, "studies.topics.forget.requests", 2)
     both["studies"]["topics-2"] = DEFAULT["studies"]["topics"]
     with pytest.raises(InputError, match=r"p: studies\.topics-2: is the name of a request of topics"):
-        params.check(both, "p")
+        check_params(both, "p")
 
 
 def test_a_method_inherits_what_it_does_not_say():
@@ -167,25 +167,25 @@ def test_a_method_inherits_what_it_does_not_say():
         "studies.records.methods",
         {"npo": None, "slow": {"objective": "npo", "training": {"epochs": 9}}},
     )
-    methods = params.check(tree, "params.yaml").studies["records"].methods
+    methods = check_params(tree, "params.yaml").studies["records"].methods
     assert (methods["npo"].training.epochs, methods["slow"].training.epochs) == (7, 9)
     assert methods["slow"].training.learning_rate == 0.5
 
 
 def test_shorthands_for_hub_ids():
     tree = put(DEFAULT, "studies.records.model", "EleutherAI/gpt-neo-125m")
-    assert params.check(tree, "p").studies["records"].model.source == "EleutherAI/gpt-neo-125m"
+    assert check_params(tree, "p").studies["records"].model.source == "EleutherAI/gpt-neo-125m"
 
 
 def test_files_that_are_missing_or_no_yaml(tmp_path):
     with pytest.raises(InputError, match="no such file"):
-        params.load(tmp_path / "none.yaml")
+        load_params(tmp_path / "none.yaml")
     (tmp_path / "bad.yaml").write_text("studies: [")
     with pytest.raises(InputError, match="not YAML"):
-        params.load(tmp_path / "bad.yaml")
+        load_params(tmp_path / "bad.yaml")
     (tmp_path / "empty.yaml").write_text("# studies:\n")
     with pytest.raises(InputError, match="holds no keys; needed is `studies`"):
-        params.load(tmp_path / "empty.yaml")
+        load_params(tmp_path / "empty.yaml")
 
 
 def test_a_key_that_is_given_twice(tmp_path):
@@ -194,7 +194,7 @@ def test_a_key_that_is_given_twice(tmp_path):
     (tmp_path / "twice.yaml").write_text(text.replace("      npo:\n", "      icu:\n      npo:\n"))
     line = 1 + text[: text.index("      npo:\n")].count("\n")
     with pytest.raises(InputError, match=f"twice.yaml: is not YAML: line {line}: found duplicate key .icu"):
-        params.load(tmp_path / "twice.yaml")
+        load_params(tmp_path / "twice.yaml")
 
 
 def test_the_examples_of_the_readme_are_valid(tmp_path):
@@ -206,14 +206,14 @@ def test_the_examples_of_the_readme_are_valid(tmp_path):
     (tune,) = (block for block in blocks if block.startswith("    tune:"))
     for text in (whole + tune, default + robustness):
         (tmp_path / "params.yaml").write_text(text)
-        studies = params.load(tmp_path / "params.yaml").studies
+        studies = load_params(tmp_path / "params.yaml").studies
     given = studies["records"].robustness
     assert given["relearn"].options["on"] == "forget" and given.keys() >= {"quantise", "shift", "paraphrase"}
 
 
 @pytest.mark.parametrize("file", STUDIES, ids=lambda file: file.parent.name)
 def test_the_studies_of_the_docs_hold_every_method_of_their_task(file):
-    for study in params.load(file).studies.values():
+    for study in load_params(file).studies.values():
         assert len(study.seeds) >= 3
         known = {n for n in names_in("objectives") if study.task in constants_in("objectives", n)["TASKS"]}
         assert known == {method.objective for method in study.methods.values()}

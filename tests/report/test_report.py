@@ -13,7 +13,7 @@ import pytest
 import scipy.stats
 from synthetic import MAKE, METHODS, generation_scores, parameters, write_results
 
-from lethe.params.study import check
+from lethe.params.file import check_params
 from lethe.report.remarks import blind, over_unlearned
 from lethe.report.report import report
 from lethe.system.errors import InputError
@@ -110,7 +110,7 @@ def test_the_page_says_what_the_controls_found(html):
 def test_pushed_beyond_retrain_is_flagged(made):
     from lethe.report.report import below_retrain
 
-    study = check(parameters(), "params.yaml").studies["records"]
+    study = check_params(parameters(), "params.yaml").studies["records"]
     path = made / "results/measure/records/retrain/seed0/metrics.parquet"
     retrain = {name: np.array(c) for name, c in pyarrow.parquet.read_table(path).to_pydict().items()}
     forget = retrain["set"] == "forget"
@@ -304,7 +304,7 @@ def test_words_about_levels_and_seeds_hold_for_other_settings(tmp_path):
     params["studies"]["records"]["forget"] = {"strategy": "ids", "file": "ids.txt", "requests": 2}
     params["report"] = {"confidence": 0.999}
     write_results(tmp_path, {"studies": {"records-1": params["studies"]["records"]}})
-    whole = check(params, "params.yaml")
+    whole = check_params(params, "params.yaml")
     first = whole.model_copy(update={"studies": {"records-1": whole.studies["records-1"]}})
     report(first, tmp_path / "out", None, tmp_path)
     html = (tmp_path / "out/report.html").read_text()

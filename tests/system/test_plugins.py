@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from lethe.objectives import icu
-from lethe.params import study as params
+from lethe.params.names import Task
 from lethe.system import plugins
 
 OBJECTIVES = plugins.names_in("objectives")
@@ -80,7 +80,7 @@ def test_every_objective_says_what_the_parameters_need(name):
     tree = ast.parse((plugins.PACKAGE / "objectives" / f"{name}.py").read_text())
     assert ast.get_docstring(tree)
     plugins.dataclass_in("objectives", name, "Hyper").validate_python({})
-    assert set(plugins.constants_in("objectives", name)["TASKS"]) <= {*get_args(params.Task)}
+    assert set(plugins.constants_in("objectives", name)["TASKS"]) <= {*get_args(Task)}
 
 
 def test_reading_parameters_imports_no_torch():

@@ -14,7 +14,7 @@ import transformers
 
 from lethe.models.fused import fuse
 from lethe.objectives import contrastive_unlearning, deepcut
-from lethe.params.study import Training
+from lethe.params.training import Training
 from lethe.system import plugins
 from lethe.training import run
 from lethe.training.engine import adapt_blocks, one_order

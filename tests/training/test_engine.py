@@ -10,7 +10,7 @@ import tiny
 import torch
 
 from lethe.objectives import finetune, gradient_difference, icu, rmu
-from lethe.params.study import Training
+from lethe.params.training import Training
 from lethe.training import engine as engine_module
 from lethe.training.batches import Batches, Material, deck, epoch_order, micro_batches
 from lethe.training.engine import Engine, Review

@@ -18,7 +18,7 @@ from lethe.decoding.recall import token_bleu
 from lethe.decoding.similarity import bert_score
 from lethe.losses import Rows
 from lethe.objectives import icu
-from lethe.params.study import Stop, Training
+from lethe.params.training import Stop, Training
 from lethe.system.errors import InputError
 from lethe.training import epoch_check
 from lethe.training.batches import Batches, Material

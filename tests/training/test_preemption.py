@@ -10,7 +10,7 @@ import torch
 from test_engine import RECIPE, build, equal, weights
 
 from lethe.objectives import icu
-from lethe.params.study import Training
+from lethe.params.training import Training
 from lethe.system import files
 from lethe.training import checkpoints
 from lethe.training.engine import Engine, Interrupted, Review

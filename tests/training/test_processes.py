@@ -13,7 +13,7 @@ from test_engine import RECIPE, build, weights
 from test_preemption import resting
 
 from lethe.objectives import icu, npo, rmu
-from lethe.params.study import Training
+from lethe.params.training import Training
 from lethe.training.run import no_review
 
 pytestmark = pytest.mark.skipif(

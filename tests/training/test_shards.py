@@ -18,8 +18,9 @@ from lethe.data.encoding import encode, examples_by_set
 from lethe.evaluation.variants import perturbed
 from lethe.objectives import sisa
 from lethe.objectives.sisa import Hyper
-from lethe.params import study as params
-from lethe.params.study import Training
+from lethe.params.file import check_params
+from lethe.params.model import Model
+from lethe.params.training import Training
 from lethe.score import score
 from lethe.system.errors import InputError
 from lethe.train import train
@@ -221,7 +222,7 @@ def test_epochs_cost_as_much_as_without_slices(slices, total, expected):
 def test_an_ensemble_survives_saving_and_aggregates(tmp_path, aggregate):
     members, rows = [tiny.classifier(seed) for seed in range(3)], tiny.rows(9, True)
     _, tokenizer = models.base(
-        params.Model(source="tiny-bert", options={"hidden_size": 8, "vocab_size": 300}),
+        Model(source="tiny-bert", options={"hidden_size": 8, "vocab_size": 300}),
         "classification", ["a", "b"], ["a few words", "and others"], 0,
     )  # fmt: skip
     models.save(models.Ensemble(members, aggregate), tokenizer, tmp_path / "model")
@@ -261,7 +262,7 @@ def settings(**changes):
     with open("params.yaml") as file:
         tree = yaml.safe_load(file)
     tree["studies"]["topics"]["methods"] = {"sisa": {"training": changes}}
-    return params.check(tree, "params.yaml").studies["topics"]
+    return check_params(tree, "params.yaml").studies["topics"]
 
 
 def test_training_is_that_of_the_original_unless_the_method_says_otherwise():

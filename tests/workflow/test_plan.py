@@ -46,14 +46,14 @@ def imported() -> dict[str, set[str]]:
 def test_a_search_for_settings_touches_no_job(dependencies, tmp_path):
     import plan
 
-    from lethe.params.study import check
+    from lethe.params.file import check_params
 
     content = yaml.safe_load((ROOT / "params.yaml").read_text())
     digests = dependencies.Digests(tmp_path / "memory.json")
-    before = plan.jobs(check(content, "params.yaml"), digests)
+    before = plan.jobs(check_params(content, "params.yaml"), digests)
     rule = {"trials": 2, "seeds": [9], "select": {"metrics": {"loss_forget": 1}}}
     content["studies"]["topics"]["tune"] = rule
-    assert plan.jobs(check(content, "params.yaml"), digests) == before
+    assert plan.jobs(check_params(content, "params.yaml"), digests) == before
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -63,12 +63,18 @@ def test_no_imported_module_is_missed(dependencies, imported, command):
     behind = {
         "lethe",
         "lethe.params",
-        "lethe.params.data",
-        "lethe.params.fields",
+        "lethe.params.sources",
         "lethe.system",
         "lethe.system.plugins",
     }
     assert {m for m, file in wanted.items() if file not in found} <= behind
+
+
+def test_of_the_parameters_only_what_a_source_means_is_followed(dependencies):
+    """All other files of params only validate: what they decide is in a job's parameters."""
+    files = {f"lethe.params.{file.stem}" for file in (ROOT / "src/lethe/params").glob("[!_]*.py")}
+    assert files - dependencies.NOT_FOLLOWED == {"lethe.params.sources"}
+    assert dependencies.NOT_FOLLOWED - files == {"lethe.__main__"}
 
 
 def test_no_other_file_of_the_package_is_missed(dependencies):
@@ -135,17 +141,17 @@ FILES = [ROOT / "params.yaml", HERE / "params_tiny.yaml", *sorted(ROOT.glob("doc
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
 def test_the_parameters_of_a_run_are_read_again_as_they_were(tmp_path, file):
-    from lethe.params import study as params
+    from lethe.params.file import load_params
 
-    text = params.load(file).model_dump_json()
+    text = load_params(file).model_dump_json()
     (tmp_path / "run").write_text(text)
-    assert params.load(tmp_path / "run").model_dump_json() == text
+    assert load_params(tmp_path / "run").model_dump_json() == text
 
 
 def test_score_jobs_follow_their_tasks(dependencies, tmp_path, monkeypatch):
     import plan
 
-    from lethe.params import study as params
+    from lethe.params.file import check_params
     from lethe.system.errors import InputError
 
     monkeypatch.chdir(tmp_path)
@@ -155,7 +161,7 @@ def test_score_jobs_follow_their_tasks(dependencies, tmp_path, monkeypatch):
 
     def sources(*tasks):
         score["tasks"] = [*tasks]
-        jobs = plan.jobs(params.check(content, "params.yaml"), dependencies.Digests(tmp_path / "digests"))
+        jobs = plan.jobs(check_params(content, "params.yaml"), dependencies.Digests(tmp_path / "digests"))
         return json.loads(jobs["score"]["records/npo/0"].sources)
 
     with pytest.raises(InputError, match=r"score.tasks.1: mine/task.yaml: no such file"):
@@ -175,11 +181,11 @@ def test_score_jobs_follow_their_tasks(dependencies, tmp_path, monkeypatch):
 def test_a_variant_is_scored_with_its_perturbation_alone(dependencies, tmp_path, monkeypatch):
     import plan
 
-    from lethe.params import study as params
+    from lethe.params.file import check_params
 
     content = yaml.safe_load((HERE / "params_tiny.yaml").read_text())
     content["studies"]["records"]["robustness"] = {"relearn": {"levels": [2]}, "shift": {"levels": [3]}}
-    scores = plan.jobs(params.check(content, "params.yaml"), dependencies.Digests(tmp_path / "digests"))[
+    scores = plan.jobs(check_params(content, "params.yaml"), dependencies.Digests(tmp_path / "digests"))[
         "score"
     ]
     of = {v: scores[f"records/npo{v}/0"] for v in ("", "+relearn-2", "+shift-3")}
@@ -201,7 +207,7 @@ def test_a_variant_is_scored_with_its_perturbation_alone(dependencies, tmp_path,
 def test_every_file_of_a_study_is_there_and_its_content_counts(dependencies, tmp_path, monkeypatch):
     import plan
 
-    from lethe.params import study as params
+    from lethe.params.file import check_params
     from lethe.system.errors import InputError
 
     monkeypatch.chdir(tmp_path)
@@ -210,7 +216,7 @@ def test_every_file_of_a_study_is_there_and_its_content_counts(dependencies, tmp
     study["forget"] = {"strategy": "ids", "file": "request"}  # a name without a folder and a suffix
 
     def jobs():
-        return plan.jobs(params.check(content, "params.yaml"), dependencies.Digests(tmp_path / "digests"))
+        return plan.jobs(check_params(content, "params.yaml"), dependencies.Digests(tmp_path / "digests"))
 
     with pytest.raises(InputError, match=r"forget.file: request: no such file"):
         jobs()

@@ -63,10 +63,11 @@ def jobs_of(study: str, stages: str, runs=None, seeds=None, methods=None) -> set
     return found
 
 
-def append(file: str) -> Callable[[Repo], None]:
+def append(*files: str) -> Callable[[Repo], None]:
     def change(repo: Repo) -> None:
-        path = repo.path / file
-        path.write_text(path.read_text() + "\nCHANGED = 1\n")
+        for file in files:
+            path = repo.path / file
+            path.write_text(path.read_text() + "\nCHANGED = 1\n")
 
     return change
 
@@ -165,7 +166,7 @@ TABLE = {
         {j.replace("topics", "copy") for j in jobs_of("topics", f"prepare base forget blind {MODELS}")} | {"report"},
     ),
     "the command line": (append("src/lethe/__main__.py"), set()),
-    "the classes of parameters": (append("src/lethe/params/study.py"), set()),
+    "the classes of parameters": (append("src/lethe/params/study.py", "src/lethe/params/fields.py"), set()),
 }  # fmt: skip
 
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from repository import HERE, ROOT, Repo, copy, jobs
 
-from lethe.params.study import load
+from lethe.params.file import load_params
 from lethe.params.tune import Select
 from lethe.system.errors import InputError
 from lethe.tune import searches
@@ -119,7 +119,7 @@ def test_a_search_goes_on_where_it_was_and_more_trials_change_none(searched, tmp
 
 def test_a_rule_that_names_no_metric_or_nothing_to_tune_is_one_line(searched, tmp_path):
     repo, _ = searched
-    parameters = load(repo.path / "params.yaml")
+    parameters = load_params(repo.path / "params.yaml")
     with pytest.raises(InputError, match=r"studies\.records: has nothing to tune; allowed are topics$"):
         searches(parameters, ["records"], Path("params.yaml"), tmp_path)
     (found,) = searches(parameters, [], Path("params.yaml"), repo.path / "tuning")
@@ -133,7 +133,9 @@ def test_a_rule_that_names_no_metric_or_nothing_to_tune_is_one_line(searched, tm
 
 def test_a_bound_on_what_is_read(searched):
     """Only trials below it are taken; none, where there is none."""
-    (found,) = searches(load(searched[0].path / "params.yaml"), [], Path(), searched[0].path / "tuning")
+    (found,) = searches(
+        load_params(searched[0].path / "params.yaml"), [], Path(), searched[0].path / "tuning"
+    )
     entries = found.found()["deepcut"]
     shares = sorted(entry["tokens"] for entry in entries if "tokens" in entry)
     for most, fits in ((shares[0], 1), (shares[0] / 2, 0)):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from lethe.params.data import Pairing
+from lethe.params.forget import Pairing
 from lethe.system.errors import InputError
 from lethe.system.streams import stream, stream_seed
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from lethe.params.data import Source, kind
+from lethe.params.data import Source
+from lethe.params.sources import kind
 from lethe.system.errors import InputError
 from lethe.system.streams import stream
 

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lethe.params.data import Source, kind
+from lethe.params.data import Source
+from lethe.params.sources import kind
 from lethe.system.errors import InputError
 from lethe.system.files import digest
 

@@ -12,7 +12,7 @@ import torch
 from lethe.data.encoding import Encoded, padded_rows
 from lethe.decoding.recall import prompt_lengths
 from lethe.losses import Rows
-from lethe.params.study import check_perturbation
+from lethe.params.plug_ins import check_perturbation
 from lethe.system.streams import stream
 
 Encoding = Callable[[pd.DataFrame], Encoded]

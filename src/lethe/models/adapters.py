@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from transformers.pytorch_utils import Conv1D
 
-from lethe.params.study import Lora
+from lethe.params.training import Lora
 from lethe.system.errors import InputError
 from lethe.system.streams import stream_seed
 

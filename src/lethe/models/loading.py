@@ -25,7 +25,7 @@ from transformers import (
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from lethe.models.tiny import TINY, check_options, tiny
-from lethe.params import study as params
+from lethe.params.model import Model
 from lethe.system.errors import InputError
 from lethe.system.files import replacing, write_json
 from lethe.system.streams import stream_seed
@@ -72,7 +72,7 @@ def located(source: str) -> str:
     return str(Path(found.origin).parent / "model")
 
 
-def base(cfg: params.Model, task: str, classes: list[str], texts: list[str], seed: int):
+def base(cfg: Model, task: str, classes: list[str], texts: list[str], seed: int):
     """The model fine-tuning starts from, and its tokenizer.
 
     Args:
@@ -121,7 +121,7 @@ def know_pad(model, tokenizer, task: str) -> None:
         model.config.pad_token_id = tokenizer.pad_token_id
 
 
-def check_inputs(model, tokenizer, cfg: params.Model) -> None:
+def check_inputs(model, tokenizer, cfg: Model) -> None:
     """Raise InputError unless the model knows the tokens that every text gets, and has positions for the longest."""
     if tokenizer.pad_token_id is None:
         raise InputError(

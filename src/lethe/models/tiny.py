@@ -13,7 +13,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 from transformers import PreTrainedTokenizerFast
 
 from lethe.datasets.tokens import read_tokenizer
-from lethe.params.study import Model
+from lethe.params.model import Model
 from lethe.system.errors import InputError
 
 TINY: dict[str, dict[str, Any]] = {

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from lethe.params.data import Forget
 from lethe.params.fields import Count, Positive, Size
+from lethe.params.forget import Forget
+from lethe.params.strict_model import StrictModel
 
 
-class Strict(BaseModel):
-    """Unknown keys are errors; values do not change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Range(Strict):
+class Range(StrictModel):
     """Numbers between two ends; whole ones if both ends are."""
 
     low: int | float
+    """Smallest value."""
     high: int | float
-    log: bool = False  # uniform in the logarithm
+    """Largest value."""
+    log: bool = False
+    """Uniform in the logarithm."""
 
     @model_validator(mode="after")
     def ordered(self) -> Self:
@@ -41,28 +39,30 @@ def extremes(choice: Range | Choices) -> Choices:
     return [choice.low, choice.high] if isinstance(choice, Range) else choice
 
 
-class Select(Strict):
+class Select(StrictModel):
     """The rule, declared before any test: of the trials that forget, the nearest to retrain, over the tuning seeds."""
 
-    metrics: Annotated[
-        dict[str, Positive], Field(min_length=1)
-    ]  # name in metrics.json -> weight of the distance
-    within: dict[
-        str, Positive
-    ] = {}  # name -> largest distance of a trial that forgets; all trials, if none does
-    tokens: Positive | None = None  # only trials that read at most this share of the tokens of retrain
+    metrics: Annotated[dict[str, Positive], Field(min_length=1)]
+    """Name in metrics.json -> weight of the distance."""
+    within: dict[str, Positive] = {}
+    """Name -> largest distance of a trial that forgets; all trials, if none does."""
+    tokens: Positive | None = None
+    """Only trials that read at most this share of the tokens of retrain."""
 
 
-class Tune(Strict):
+class Tune(StrictModel):
     """The same number of trials for every method of a study, on forget sets that are never reported."""
 
-    trials: Count  # per method; the first is the method as it is declared
-    seeds: Annotated[list[Size], Field(min_length=1)]  # none of the study's
+    trials: Count
+    """Per method; the first is the method as it is declared."""
+    seeds: Annotated[list[Size], Field(min_length=1)]
+    """None of the study's."""
     select: Select
-    space: Space = {
-        "learning_rate": Range(low=1e-5, high=1e-2, log=True)
-    }  # of training; hyper: SPACE of an objective
-    forget: Forget | None = None  # null: as in the study
+    """Which trial is taken."""
+    space: Space = {"learning_rate": Range(low=1e-5, high=1e-2, log=True)}
+    """Of training; that of hyperparameters is SPACE of an objective."""
+    forget: Forget | None = None
+    """The forget set of the trials; null: as in the study."""
 
 
 def depends_on_seed(forget: Forget) -> bool:

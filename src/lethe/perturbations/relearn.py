@@ -13,7 +13,7 @@ from typing import Literal
 
 from lethe.objectives import finetune
 from lethe.params.fields import Count, Positive
-from lethe.params.study import Training
+from lethe.params.training import Training
 from lethe.system.errors import InputError
 from lethe.system.streams import stream
 from lethe.training.batches import Batches, Material

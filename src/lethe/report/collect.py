@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from lethe.params.study import BLIND, REFERENCES, SHADOW, VARIANT, Params, Study
+from lethe.params.file import Params
+from lethe.params.names import BLIND, REFERENCES, SHADOW, VARIANT
+from lethe.params.study import Study
 from lethe.system.errors import InputError
 
 Series = dict[str, np.ndarray]  # column of a CSV file -> (rows,) float64; a number that is not there is NaN

@@ -8,7 +8,7 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup, escape
 
-from lethe.params.study import Params
+from lethe.params.file import Params
 from lethe.params.tune import depends_on_seed
 from lethe.report.collect import Results
 from lethe.report.descriptions import GLOSSARY

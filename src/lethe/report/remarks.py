@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lethe.metrics.common.attacks import judged_others
 from lethe.metrics.common.statistics import half_width
-from lethe.params.measure import Report
+from lethe.params.report import Report
 from lethe.report.collect import Results
 from lethe.report.descriptions import ATTACK
 

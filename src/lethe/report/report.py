@@ -16,7 +16,9 @@ from lethe.measure import load, modules, with_match
 from lethe.metrics.common.attacks import auc_draws, judged_others
 from lethe.metrics.common.statistics import percentile_interval
 from lethe.metrics.forget_quality import forget_quality
-from lethe.params.study import BLIND, VARIANT, Params, Study, check
+from lethe.params.file import Params, check_params
+from lethe.params.names import BLIND, VARIANT
+from lethe.params.study import Study
 from lethe.report import readme as readme_file
 from lethe.report import tables
 from lethe.report.collect import Results, collect
@@ -55,7 +57,7 @@ def report(
     Raises:
         InputError: an output of a run is missing, or the README has no place for the table.
     """
-    params = params if isinstance(params, Params) else check(params, "params.yaml")
+    params = params if isinstance(params, Params) else check_params(params, "params.yaml")
     confidence = params.report.confidence
     metrics, spent, sections = {}, {}, []
     files: dict[str, dict[str, str | bytes]] = {"tables": {}, "figures": {}}

@@ -9,7 +9,7 @@ from typing import cast
 import numpy as np
 
 from lethe.losses import Rows, joined
-from lethe.params.study import Training
+from lethe.params.training import Training
 from lethe.system.streams import stream
 
 PAIRED = ("analogue", "alternative")  # roles whose rows belong to those of the forget set

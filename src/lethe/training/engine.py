@@ -29,7 +29,7 @@ from tqdm import tqdm
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from lethe.models.fused import fuse
-from lethe.params.study import Training
+from lethe.params.training import Training
 from lethe.system.errors import InputError
 from lethe.system.streams import stream_seed
 from lethe.training import checkpoints

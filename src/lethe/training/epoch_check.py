@@ -13,7 +13,7 @@ from lethe.decoding.extraction import extraction
 from lethe.decoding.recall import Compare, forgotten, token_bleu, word_bert_score, word_bleu
 from lethe.losses import Rows
 from lethe.metrics.memorization_accuracy import memorization_accuracy
-from lethe.params.study import Stop
+from lethe.params.training import Stop
 from lethe.system.errors import InputError
 from lethe.training.engine import Review
 from lethe.training.thresholds import unseen_threshold

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from lethe.params.study import Training
+from lethe.params.training import Training
 from lethe.system.errors import InputError
 
 

@@ -23,7 +23,7 @@ from lethe.losses import Rows
 from lethe.models import adapters
 from lethe.models.fused import fuse
 from lethe.objectives import finetune
-from lethe.params.study import Training
+from lethe.params.training import Training
 from lethe.system import files
 from lethe.system.streams import stream_seed
 from lethe.training import checkpoints

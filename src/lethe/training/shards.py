@@ -19,7 +19,8 @@ import pandas as pd
 from lethe import models
 from lethe.data.encoding import classes, encode, examples_by_set
 from lethe.losses import Rows
-from lethe.params.study import Method, Model, Training
+from lethe.params.model import Model
+from lethe.params.training import Method, Training
 from lethe.system import files
 from lethe.training.engine import Progress
 from lethe.training.run import Job, parts_folder, train_part, write

@@ -1,0 +1,106 @@
+"""The whole of params.yaml: read, checked, a fault in one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import Field, ValidationError, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from lethe.params.faults import UNKNOWN, allowed_keys, one_line
+from lethe.params.names import Name
+from lethe.params.report import Report
+from lethe.params.strict_model import StrictModel
+from lethe.params.study import Study
+from lethe.system.errors import InputError
+
+
+class Params(StrictModel):
+    """The whole of params.yaml."""
+
+    report: Report = Report()
+    """Settings of the report over all studies."""
+    studies: Annotated[dict[Name, Study], Field(min_length=1)]
+    """Name -> study."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def sequences(cls, value: Any) -> Any:
+        if not isinstance(value, dict) or not isinstance(value.get("studies"), dict):
+            return value
+        studies: dict[Any, Any] = {}
+        for name, study in value["studies"].items():
+            for step, content in in_sequence(name, study).items():
+                if step in studies or (step != name and step in value["studies"]):
+                    raise ValueError(
+                        f"studies.{step}: is the name of a request of {name}; any other name is allowed"
+                    )
+                studies[step] = content
+        return {**value, "studies": studies}
+
+    @model_validator(mode="after")
+    def check_sequences(self) -> Self:
+        for name, study in self.studies.items():
+            request = study.forget.request or 0
+            steps = [self.at_request(name, k + 1) for k in range(request)]
+            if (
+                request > study.forget.requests
+                or not {*steps} <= {*self.studies}
+                or steps[-1:] not in ([], [name])
+            ):
+                raise ValueError(
+                    f"studies.{name}.forget.request: follows from requests; allowed: leave it out"
+                )
+        return self
+
+    def at_request(self, name: str, request: int) -> str:
+        """Name of the study of another request of the same sequence; a study of one request is its own."""
+        own = self.studies[name].forget.request
+        return name if own is None else f"{name.removesuffix(f'-{own}')}-{request}"
+
+
+def in_sequence(name: str, study: Any) -> dict[str, Any]:
+    """A study with K requests as K studies NAME-1 … NAME-K, each of which goes on with the models of the one before."""
+    forget = study.get("forget") if isinstance(study, dict) else None
+    if not isinstance(forget, dict) or forget.get("request") is not None:
+        return {name: study}
+    count = forget.get("requests", 1)
+    if not isinstance(count, int) or count <= 1:
+        return {name: study}
+    return {f"{name}-{k}": {**study, "forget": {**forget, "request": k}} for k in range(1, count + 1)}
+
+
+def check_params(value: Any, file: str) -> Params:
+    """Parameters from the parsed content of `file`.
+
+    Raises:
+        InputError: one line naming the file, the key, the value and what is allowed.
+    """
+    try:
+        return Params.model_validate(value)
+    except ValidationError as error:
+        line = one_line(error)
+        if line.endswith(UNKNOWN):
+            line += allowed_keys(error, Params)
+        raise InputError(f"{file}: {line}") from None
+
+
+def load_params(path: str | Path) -> Params:
+    """Read and check a parameter file, as DVC reads it: YAML 1.2, in which `on` is a word, and no key is given twice.
+
+    Raises:
+        InputError: the file is missing, is not YAML, or holds a fault; one line names it.
+    """
+    try:
+        value = YAML(typ="safe", pure=True).load(Path(path).read_text())
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; it holds the studies") from None
+    except (YAMLError, UnicodeDecodeError) as error:
+        mark = error.problem_mark if isinstance(error, MarkedYAMLError) else None
+        what = f"line {mark.line + 1}: {getattr(error, 'problem', error)}" if mark else str(error)
+        raise InputError(f"{path}: is not YAML: {' '.join(what.split())}") from None
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: holds no keys; needed is `studies`")
+    return check_params(value, str(path))

@@ -1,0 +1,62 @@
+"""Parameters of the forget set and of its analogues."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import model_validator
+
+from lethe.params.fields import Count, Fraction
+from lethe.params.strict_model import StrictModel
+
+
+class Pairing(StrictModel):
+    """Analogues of the forget examples, for objectives that learn from pairs."""
+
+    kind: Literal["nearest", "random"] = "nearest"
+    """The nearest texts by their embeddings, or any."""
+    embedding: str = "tfidf"
+    """tfidf, minilm (packaged), a sentence-transformers folder or Hub id."""
+    revision: str = "main"
+    """Of an embedding model on the Hub."""
+    metric: Literal["cosine", "l2"] = "cosine"
+    """Distance of two embeddings."""
+    analogues: Count = 1
+    """Per forget example."""
+    general: Fraction | None = None
+    """Share of analogues from general text; null: wherever the nearest are."""
+    deduplicate: bool = True
+    """No analogue out of a near-duplicate cluster of any forget example."""
+
+
+class Forget(StrictModel):
+    """Which training examples are to be forgotten."""
+
+    strategy: Literal["random", "subject", "label", "ids", "memorised"]
+    """How they are chosen: drawn, all of some people, all of a class, by a list, or the best memorised."""
+    size: Count | None = None
+    """Number of examples; label, ids: null means all."""
+    closed: bool = False
+    """Also forget every near-duplicate of what is chosen."""
+    label: str | None = None
+    """Strategy label: the class."""
+    file: str | None = None
+    """Strategy ids: file of ids; memorised: parquet of id, value (higher: better memorised)."""
+    requests: Count = 1
+    """The examples are asked for in so many parts, one after the other."""
+    request: Count | None = None
+    """Which of these parts; not given by hand: it follows from `requests`."""
+    pairing: Pairing = Pairing()
+    """Analogues of the forget examples."""
+
+    @model_validator(mode="after")
+    def complete(self) -> Self:
+        if self.size is None and self.strategy in ("random", "subject", "memorised"):
+            raise ValueError(f"size: missing; strategy {self.strategy} needs a number of examples")
+        if (self.label is None) == (self.strategy == "label"):
+            raise ValueError(f"label: a class for strategy label, else null; got {self.label!r}")
+        if (self.file is None) == (self.strategy in ("ids", "memorised")):
+            raise ValueError(f"file: a path for strategies ids and memorised, else null; got {self.file!r}")
+        if self.size is not None and self.strategy == "ids":
+            raise ValueError(f"size: null for strategy ids, which takes the whole file; got {self.size}")
+        return self

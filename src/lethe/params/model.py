@@ -1,0 +1,32 @@
+"""Parameters of the model."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field, model_validator
+
+from lethe.params.strict_model import StrictModel
+
+
+class Model(StrictModel):
+    """A model: a Hub id with its revision, a local folder, or a tiny built-in architecture."""
+
+    source: str
+    """Hub id owner/name, folder, minilm (packaged), tiny-bert or tiny-gpt-neo (made on the spot)."""
+    revision: str = "main"
+    """Hub: branch, tag or commit."""
+    max_length: Annotated[int, Field(ge=2)] = 128
+    """Tokens; longer texts are cut and counted."""
+    tokenizer: str | None = None
+    """Tiny models: folder of a tokenizer; null: one is trained on text that is never forgotten."""
+    options: dict[str, int | float | str] = {}
+    """Overrides of the configuration, such as num_hidden_layers."""
+    freeze: list[str] = []
+    """Parameters whose names start so are never trained."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def shorthand(cls, value: Any) -> Any:
+        """`model: owner/name` stands for `model: {source: owner/name}`."""
+        return {"source": value} if isinstance(value, str) else value

@@ -1,0 +1,53 @@
+"""Parameters of plug-ins: the fields of `Hyper` of an objective, of `Options` of a perturbation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import ValidationError
+
+from lethe.params.faults import UNKNOWN, one_line
+from lethe.params.training import Method
+from lethe.system import plugins
+from lethe.system.errors import InputError
+
+
+def from_base(objective: Any) -> bool:
+    """Does the objective train models of its own in place of the original?"""
+    known = objective in plugins.names_in("objectives")
+    return known and "FROM_BASE" in plugins.constants_in("objectives", objective)
+
+
+def check_hyper(where: str, method: Method, task: str) -> dict[str, Any]:
+    """Hyperparameters of the method, defaults included, in the types of its objective.
+
+    Raises:
+        InputError: the objective is unknown, does not serve the task, or has other hyperparameters.
+    """
+    check_name(f"{where}.objective", method.objective, "objectives", "method", task)
+    return checked(f"{where}.hyper", "objectives", method.objective, "Hyper", method.hyper)
+
+
+def check_perturbation(where: str, given: dict[str, Any], task: str) -> dict[str, Any]:
+    """Options of a perturbation, defaults included; InputError as `check_hyper`."""
+    check_name(f"{where}.perturbation", given["perturbation"], "perturbations", "perturbation", task)
+    return checked(f"{where}.options", "perturbations", given["perturbation"], "Options", given["options"])
+
+
+def check_name(where: str, name: str, folder: str, what: str, task: str) -> None:
+    known = [n for n in plugins.names_in(folder) if task in plugins.constants_in(folder, n)["TASKS"]]
+    if name not in known:
+        raise InputError(f"{where}: {name} is no {task} {what}; allowed are {', '.join(known)}")
+
+
+def checked(where: str, folder: str, name: str, dataclass: str, values: dict[str, Any]) -> dict[str, Any]:
+    """Fields of the dataclass in `folder/name.py`, defaults included; InputError names the first fault."""
+    adapter = plugins.dataclass_in(folder, name, dataclass)
+    try:
+        return vars(adapter.validate_python(values))
+    except ValidationError as error:
+        line = one_line(error)
+        names = ", ".join(sorted(adapter.json_schema().get("properties", {}))) or "none"
+        raise InputError(
+            f"{where}.{line}{f'; allowed are {names}' if line.endswith(UNKNOWN) else ''}"
+        ) from None

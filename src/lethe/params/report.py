@@ -1,0 +1,19 @@
+"""Parameters of the report."""
+
+from __future__ import annotations
+
+from lethe.params.fields import Probability
+from lethe.params.strict_model import StrictModel
+
+
+class Report(StrictModel):
+    """Settings of the report over all studies."""
+
+    title: str = "Unlearning for language models"
+    """Heading of the page."""
+    confidence: Probability = 0.95
+    """Level of the intervals over seeds; a gap is real when its interval excludes 0."""
+    returned: Probability = 0.5
+    """Fraction of the original's excess over retrain at which forgetting counts as undone."""
+    forget_quality: Probability = 0.05
+    """p-value below which the forget set is said to differ from retrain's."""

@@ -1,0 +1,41 @@
+"""Parameters of scoring: what is computed of each model."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from lethe.params.fields import Count, Positive, Probability, Size
+from lethe.params.strict_model import StrictModel
+
+
+class Score(StrictModel):
+    """What is computed once per model, from which every metric follows."""
+
+    n: Annotated[list[Count], Field(min_length=1)] = [3, 5, 10]
+    """Orders of the n-grams of the extraction likelihood."""
+    start: Count = 1
+    """Shortest prefix of the extraction likelihood; 1 (KUMPR) or 150 (ICU)."""
+    extract: list[Literal["forget", "retain", "holdout", "test"]] = ["forget", "holdout"]
+    """Sets whose texts are completed by decoding."""
+    most: Count | None = None
+    """Examples scored per set, the first in the order of a named random stream; null: all."""
+    test: Literal["test", "validation"] = "test"
+    """Split that is scored as test; `lethe tune` never sees the other."""
+    prefix: Probability = 0.5
+    """Share of a text that is its prompt when the rest is completed."""
+    tries: Size = 8
+    """Sampled completions of a text; 0: none."""
+    sampled: Count = 32
+    """Texts of a set that are sampled at most."""
+    temperature: Positive = 1.0
+    """Of the sampled completions."""
+    tasks: list[str] = []
+    """Generation: tasks of the evaluation harness: its names, those of tasks/, or YAML files."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Of products; auto: bf16 on a GPU, fp32 on a CPU."""
+    batch_size: Count = 64
+    """Texts in one forward pass."""
+    decode_batch_tokens: Count = 65536
+    """Bounds the memory of decoding."""

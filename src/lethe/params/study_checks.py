@@ -1,0 +1,174 @@
+"""What the sections of a study ask of each other.
+
+Each check raises ValueError, or InputError, whose message begins with the key below the study.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from lethe.params.faults import UNKNOWN, one_line
+from lethe.params.names import BLIND, REFERENCES, RETRAIN, SHADOW
+from lethe.params.plug_ins import check_hyper, check_perturbation, from_base
+from lethe.params.sources import built_in, kind
+from lethe.params.training import Training
+from lethe.params.tune import depends_on_seed, extremes
+from lethe.system import plugins
+
+if TYPE_CHECKING:
+    from lethe.params.study import Study
+
+
+def check_seeds(study: Study) -> None:
+    if len(set(study.seeds)) < len(study.seeds):
+        raise ValueError(f"seeds: {study.seeds} names a seed twice; each may appear once")
+
+
+def check_shadow(study: Study) -> None:
+    others = {*study.seeds, *(study.tune.seeds if study.tune else [])}
+    taken = sorted(others & {*(study.shadow.seeds if study.shadow else [])})
+    if study.shadow and taken:
+        raise ValueError(
+            f"shadow.first_seed: {study.shadow.first_seed} makes {taken[0]} the seed of a shadow model, which is one"
+            " of the study; allowed is an even number from which on none is"
+        )
+    if study.measure.reference and study.task != "generation":
+        raise ValueError(
+            f"measure.reference: {study.measure.reference} is for generation; allowed in {study.task}: null"
+        )
+
+
+def check_tune(study: Study) -> None:
+    """What settings are chosen by is never reported."""
+    if study.tune is None:
+        return
+    both = sorted({*study.tune.seeds} & {*study.seeds})
+    if both:
+        raise ValueError(
+            f"tune.seeds: {both[0]} is a seed of the study; allowed are seeds that it does not report"
+        )
+    unknown = sorted({*study.tune.space} - {*Training.model_fields})
+    if unknown:
+        allowed = ", ".join(Training.model_fields)
+        raise ValueError(f"tune.space.{unknown[0]}: {UNKNOWN}; allowed are {allowed}")
+    for key, choice in study.tune.space.items():
+        for value, method in product(extremes(choice), study.methods.values()):
+            try:
+                Training.model_validate(method.training.model_dump() | {key: value})
+            except ValidationError as error:
+                raise ValueError(f"tune.space.{one_line(error)}") from None
+    forget = study.tune.forget or study.forget
+    if not depends_on_seed(forget):
+        what = f"strategy {forget.strategy} forgets the same examples in every seed, also those that are reported"
+        raise ValueError(
+            f"tune.forget: {what}; needed is one that draws, such as {{strategy: random, size: …}}"
+        )
+
+
+def check_methods(study: Study) -> None:
+    for name, method in study.methods.items():
+        if name in (*REFERENCES, SHADOW, BLIND) or RETRAIN.fullmatch(name):
+            raise ValueError(f"methods.{name}: is the name of a reference run; any other name is allowed")
+        check_hyper(f"methods.{name}", method, study.task)
+        count = method.training.processes
+        if count > 1 and from_base(method.objective):
+            raise ValueError(
+                f"methods.{name}.training.processes: {count}; {method.objective} trains its models one after the"
+                " other in one process; allowed is 1"
+            )
+
+
+def check_batches(study: Study) -> None:
+    """An epoch is a pass over the first role of an objective, in batches of a size that must be given."""
+    firsts: dict[str, str | None] = dict.fromkeys(study.train.recipes, "retain")
+    for name, method in study.methods.items():
+        roles = plugins.constants_in("objectives", method.objective)["TERMS"].values()
+        firsts[f"methods.{name}.training"] = next(iter(roles), None)
+    for where, recipe in study.recipes.items():
+        first = firsts[where]
+        if first is not None and first not in recipe.batch:
+            raise ValueError(f"{where}.batch: {recipe.batch} lacks {first}, of which every batch is made")
+
+
+def check_general(study: Study) -> None:
+    """General text is what generators alone have, and what some recipes are made of."""
+    if study.dataset.general is not None:
+        if study.task != "generation":
+            raise ValueError(f"dataset.general: other text is for generation; allowed in {study.task}: null")
+        return
+    if study.train.pretrain is not None:
+        raise ValueError("train.pretrain: is for general text; allowed without dataset.general: null")
+    for where, recipe in study.recipes.items():
+        if "general" in recipe.batch:
+            raise ValueError(
+                f"{where}.batch: {recipe.batch} holds general text; set dataset.general, or leave it out"
+            )
+
+
+def check_decoding(study: Study) -> None:
+    least, given = 2 * study.model.max_length, study.score.decode_batch_tokens
+    if study.task == "generation" and given < least:
+        raise ValueError(
+            f"score.decode_batch_tokens: {given}: less than twice model.max_length; allowed are {least} or more"
+        )
+
+
+def check_robustness(study: Study) -> None:
+    for name, given in study.robustness.items():
+        for level in given.levels:
+            check_perturbation(f"robustness.{name}", given.at(level), study.task)
+
+
+def check_tasks(study: Study) -> None:
+    if study.score.tasks and study.task != "generation":
+        raise ValueError(f"score.tasks: are for generation; allowed in {study.task}: []")
+
+
+def check_tagging(study: Study) -> None:
+    """Tags are those of words; no text as a whole has one."""
+    if study.task != "tagging":
+        return
+    source = study.dataset.source
+    able = [name for name in built_in() if "tagged_examples" in plugins.functions_in("datasets", name)]
+    if kind(source) == "tokens" or (kind(source) == "built-in" and source not in able):
+        allowed = f"{', '.join(able)}, a Hub id, a folder, or a file with lists of words and of tags"
+        raise ValueError(f"dataset.source: {source} has no tags; allowed in tagging: {allowed}")
+    if study.forget.strategy == "label":
+        raise ValueError(
+            "forget.strategy: label is that of a whole text; allowed in tagging: random, subject, ids, memorised"
+        )
+
+
+def check_stop(study: Study) -> None:
+    recipes = study.train.recipes if study.task == "generation" else study.recipes
+    for where, recipe in recipes.items():
+        if recipe.stop is not None:
+            raise ValueError(f"{where}.stop: only methods of a generation study stop by memorisation")
+
+
+def check_sizes(study: Study) -> None:
+    pool = study.dataset.sizes.train
+    if study.forget.size is not None and study.forget.size >= pool:
+        raise ValueError(
+            f"forget.size: {study.forget.size} is not smaller than the training set (dataset.sizes.train: {pool});"
+            f" allowed are 1 to {pool - 1}"
+        )
+
+
+CHECKS = (
+    check_seeds,
+    check_shadow,
+    check_tune,
+    check_methods,
+    check_batches,
+    check_general,
+    check_decoding,
+    check_robustness,
+    check_tasks,
+    check_tagging,
+    check_stop,
+    check_sizes,
+)

@@ -1,0 +1,134 @@
+"""Parameters of training: recipes of the references and of the methods."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from lethe.params.fields import Count, Fraction, NonNegative, Positive
+from lethe.params.strict_model import StrictModel
+
+
+class Stop(StrictModel):
+    """End training after the first epoch in which memorisation of the forget set is at the level of unseen text.
+
+    Each threshold is a number, or `unseen`: the mean over the validation set, which the model never saw.
+    """
+
+    memorization_accuracy: Fraction | Literal["unseen"] = "unseen"
+    """Largest memorisation accuracy at which training ends."""
+    extraction_likelihood: Fraction | Literal["unseen"] = "unseen"
+    """Largest extraction likelihood, EL_n of the n below, at which training ends."""
+    n: Count = 10
+    """Order of the n-grams of the extraction likelihood."""
+    start: Count = 1
+    """Shortest prefix of the extraction likelihood; 1 (KUMPR) or 150 (ICU)."""
+    most: Annotated[int, Field(ge=2)] | None = None
+    """Texts of a set whose extraction likelihood is computed, the first; null: all."""
+    slack: NonNegative = 0.0
+    """Added to both thresholds, in standard errors of the mean of the unseen values."""
+
+
+class Lora(StrictModel):
+    """Low-rank adapters in place of all weights; they are merged into the model at the end of the run."""
+
+    rank: Count = 8
+    """Rank of the update of a layer."""
+    alpha: Count = 16
+    """What adapters add is scaled by alpha / rank."""
+    targets: Annotated[list[str], Field(min_length=1)] | None = None
+    """Last names of the linear layers that get one; null: all."""
+
+
+class Training(StrictModel):
+    """How a model is trained or unlearned."""
+
+    epochs: Count = 1
+    """Passes over the first role of the objective."""
+    learning_rate: Positive = 5e-5
+    """Largest learning rate of the schedule."""
+    embedding_rate: Positive = 1.0
+    """Learning rate of the embeddings, as a multiple."""
+    batch: dict[Literal["forget", "retain", "analogue", "general"], Count] = {"forget": 8, "retain": 8}
+    """Examples of each role in a batch."""
+    micro_batch: Count | None = None
+    """Most sequences of one role in one forward pass; null: the whole batch."""
+    optimizer: Literal["adam", "adamw", "sgd"] = "adamw"
+    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """Of Adam: decay of the mean of gradients."""
+    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    """Of Adam: decay of the mean of squared gradients."""
+    weight_decay: NonNegative = 0.0
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    """How the learning rate falls after the warm-up."""
+    warmup: Fraction = 0.0
+    """Share of the steps over which the learning rate rises linearly."""
+    floor: Fraction = 0.0
+    """After the warm-up, the learning rate never falls below this share of itself."""
+    clip: Positive | None = None
+    """Largest norm of the gradient; null: any."""
+    dropout: bool = False
+    """Is dropout on, at the rates of the model's configuration?"""
+    precision: Literal["fp32", "tf32", "bf16"] = "fp32"
+    """Of products; weights are fp32; tf32 is of GPUs alone."""
+    gradient_checkpointing: bool = False
+    """Less memory for a third more work: blocks are computed again."""
+    compile: bool = False
+    """Blocks are compiled, which pays in long runs on a GPU."""
+    processes: Count = 1
+    """Processes that share each batch, on GPUs with one each."""
+    sharded: bool = False
+    """Weights, gradients and optimiser are split among the processes, not copied."""
+    lora: Lora | None = None
+    """Low-rank adapters; null: all weights train."""
+    checkpoint_seconds: NonNegative | None = 600
+    """Seconds between two checkpoints; null: none but that of SIGTERM, which always makes one."""
+    stop: Stop | None = None
+    """Methods of generation: when training ends before its last epoch; null: never."""
+
+    @field_validator("micro_batch", "checkpoint_seconds", "stop", "clip", "lora", mode="before")
+    @classmethod
+    def none(cls, value: Any) -> Any:
+        return None if value == "none" else value
+
+    @model_validator(mode="after")
+    def check_sharded(self) -> Self:
+        if self.sharded and self.processes == 1:
+            raise ValueError(
+                "sharded: true splits a model among processes, of which there is 1; allowed are 2 or more"
+            )
+        return self
+
+
+class References(StrictModel):
+    """Recipes of the runs that are trained: `base` (pretrain), `original` and `retrain` (finetune)."""
+
+    pretrain: Training | None = None
+    """On the general text; null: the model is taken as it comes."""
+    finetune: Training
+    """On the texts of the study: of `original` all, of `retrain` those that are not to be forgotten."""
+    retrains: Count = 1
+    """Retrained models per seed: `retrain`, and with other random streams `retrain-2`, …"""
+
+    @property
+    def more(self) -> list[str]:
+        """Names of the further retrained models."""
+        return [f"retrain-{number}" for number in range(2, self.retrains + 1)]
+
+    @property
+    def recipes(self) -> dict[str, Training]:
+        """Where in a study a recipe stands, and the recipe."""
+        found = {"train.pretrain": self.pretrain, "train.finetune": self.finetune}
+        return {where: recipe for where, recipe in found.items() if recipe is not None}
+
+
+class Method(StrictModel):
+    """One unlearning run: an objective with its hyperparameters and its schedule."""
+
+    objective: str
+    """A file of objectives/; left out: the one of the run's name."""
+    training: Training = Training()
+    """What it does not say is as in the study's `unlearn`, of a method that trains from the base as in `finetune`."""
+    hyper: dict[str, Any] = {}
+    """Fields of `Hyper` in that file."""
