@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy import special
 
 from lethe.metrics.common.statistics import binomial_bounds, finite, percentile_interval
 from lethe.system.streams import stream
@@ -59,6 +60,69 @@ def auc(members: ArrayLike, others: ArrayLike) -> float:
     """
     false, true = roc(members, others)
     return float(np.trapezoid(true, false))
+
+
+def placements(members: ArrayLike, others: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Share of others above each member (M,), and of members below each other (O,), ties counted half.
+
+    The mean of either is the area under the curve.
+    """
+    members, others = finite(members), finite(others)
+
+    def share_below(of: np.ndarray, among: np.ndarray) -> np.ndarray:
+        ordered = np.sort(among)
+        counts = np.searchsorted(ordered, of, "left") + np.searchsorted(ordered, of, "right")
+        return counts / (2 * len(among))
+
+    return 1 - share_below(members, others), share_below(others, members)
+
+
+def auc_variance(area: float, members: int, others: int) -> float:
+    """Variance of an area under the curve by its size alone, after Newcombe's method 5 (see `auc_interval`)."""
+    size = (members + others) / 2 - 1
+    spread = 1 + size * (1 - area) / (2 - area) + size * area / (1 + area)
+    return area * (1 - area) * spread / (members * others)
+
+
+def auc_interval(members: ArrayLike, others: ArrayLike, confidence: float) -> tuple[float, float]:
+    """Interval of the area under the curve: all areas that a test would not reject.
+
+    The areas g with |g - auc|² <= z² · factor · v(g), z the normal quantile. v is the variance of method 5 of
+    Newcombe (Statistics in Medicine 2006, 25:559), which is that of Hanley and McNeil (1982) with both group sizes
+    replaced by their mean: it holds its level for few members and near 1, where resampling fails. It is too large for
+    many examples near 1 (coverage .997 of .95), so factor moves it towards the variance of DeLong et al. (1988), which
+    is read off the scores, the more examples of the smaller group beyond 8 there are and the nearer the area is to 0.5.
+    Coverage as measured by `benchmarks/statistics.py`: .93 to .985, and 1 for a single member at 0.5.
+
+    Args:
+        members: (M,) scores of members; others: (O,) scores of non-members; all finite.
+        confidence: level in (0, 1).
+    Returns:
+        (low, high) in [0, 1], low <= auc <= high.
+    Raises:
+        ValueError: a group is empty or holds a value that is not finite.
+    """
+    above, below = placements(members, others)
+    area, sizes = float(above.mean()), (len(above), len(below))
+    factor = 1.0
+    weight = max(min(sizes) - 8, 0) * 4 * area * (1 - area)
+    if weight:
+        observed = above.var(ddof=1) / sizes[0] + below.var(ddof=1) / sizes[1]
+        factor = (1 + weight * observed / auc_variance(area, *sizes)) / (1 + weight)
+    squared = float(special.ndtri((1 + confidence) / 2)) ** 2 * factor
+
+    def bound(outer: float) -> float:
+        """The last area that is not rejected on the way from the observed one to `outer`, which is 0 or 1."""
+        within, beyond = area, outer
+        for _ in range(50):
+            middle = (within + beyond) / 2
+            if (middle - area) ** 2 <= squared * auc_variance(middle, *sizes):
+                within = middle
+            else:
+                beyond = middle
+        return within
+
+    return bound(0.0), bound(1.0)
 
 
 def auc_draws(members: ArrayLike, others: ArrayLike, draws: int, rng: np.random.Generator) -> np.ndarray:
