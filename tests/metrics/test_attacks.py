@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score, roc_curve
 
 from lethe.metrics.common import attacks
@@ -148,3 +149,48 @@ def test_a_seed_fixes_the_interval_and_another_changes_it():
 def test_an_empty_or_undefined_group_is_an_error(members):
     with pytest.raises(ValueError, match=r"not finite|at least one"):
         attacks.auc(members, [1.0])
+
+
+def test_placements_are_mann_whitney_counts():
+    above, below = attacks.placements([1.0, 2.0, 2.0], [2.0, 3.0])
+    assert above == pytest.approx([1.0, 0.75, 0.75])  # of 2 and 3: both above 1; 3 and half of 2 above 2
+    assert below == pytest.approx([2 / 3, 1.0])
+    assert above.mean() == pytest.approx(attacks.auc([1.0, 2.0, 2.0], [2.0, 3.0]))
+
+
+def test_auc_interval_of_few_is_newcombes():
+    """Method 5 for 8 and 10 examples: the bounds solve |g − a| = z·sqrt(v(g)), found here by a fine grid."""
+    rng = np.random.default_rng(0)
+    members, others = rng.normal(-1, 1, 8), rng.normal(0, 1, 10)
+    area, grid, size = attacks.auc(members, others), np.linspace(1e-6, 1 - 1e-6, 400_001), 8
+    variance = grid * (1 - grid) * (1 + size * (1 - grid) / (2 - grid) + size * grid / (1 + grid)) / 80
+    inside = grid[np.abs(grid - area) <= 1.959964 * np.sqrt(variance)]
+    assert attacks.auc_interval(members, others, 0.95) == pytest.approx((inside[0], inside[-1]), abs=1e-5)
+
+
+def test_auc_interval_of_many_is_delongs():
+    """Of 4,000 examples around 0.75 the normal interval with DeLong's variance, here by its own definition."""
+    rng = np.random.default_rng(1)
+    members, others = rng.normal(-1, 1, 2000), rng.normal(0, 1, 2000)
+    wins = (members[:, None] < others).astype(float)
+    variance = wins.mean(1).var(ddof=1) / 2000 + wins.mean(0).var(ddof=1) / 2000
+    half = 1.959964 * np.sqrt(variance)
+    expected = wins.mean() - half, wins.mean() + half
+    assert attacks.auc_interval(members, others, 0.95) == pytest.approx(expected, abs=1e-3)
+
+
+@pytest.mark.parametrize(("members", "others"), [([0.0], [1.0, 2.0]), ([3.0], [1.0, 2.0]), ([1.0], [1.0])])
+def test_auc_interval_of_the_extremes_has_a_width(members, others):
+    low, high = attacks.auc_interval(members, others, 0.95)
+    assert 0 <= low <= attacks.auc(members, others) <= high <= 1 and high - low > 0.2
+
+
+@pytest.mark.parametrize(("members", "others", "area"), [(2, 64, 0.9), (32, 64, 0.97), (32, 64, 0.995)])
+def test_auc_interval_holds_its_level(members, others, area):
+    rng = np.random.default_rng(2)
+    shift = np.sqrt(2) * norm.ppf(area)
+    held = []
+    for _ in range(1000):
+        low, high = attacks.auc_interval(rng.normal(-shift, 1, members), rng.normal(0, 1, others), 0.95)
+        held.append(low <= area <= high)
+    assert 0.92 < np.mean(held) < 0.99

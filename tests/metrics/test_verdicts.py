@@ -93,7 +93,7 @@ def test_holm_steps_down():
 
 
 def test_a_retrained_model_is_rarely_told_from_retrained_models():
-    """Nominal 5 %, as in benchmarks/statistics.py with more kinds of numbers; 3 standard errors of 2,000 are 1.5 %."""
+    """Nominal 5 %, as in benchmarks/verdicts.py with more kinds of numbers; 3 standard errors of 2,000 are 1.5 %."""
     rng = np.random.default_rng(0)
     for seeds in (2, 3):
         p = [

@@ -104,7 +104,7 @@ def folds(target: Table, others: list[Table]) -> dict[str, int]:
     """id -> 0 or 1: halves of the target's forget set and of all other ids, the same whatever the run."""
     forget = np.unique(target.ids[target.sets == "forget"])
     rest = np.setdiff1d(np.concatenate([table.ids for table in [target, *others]]), forget)
-    fold = {}
+    fold: dict[str, int] = {}
     for kind, names in (("forget", forget), ("rest", rest)):
         order = stream(0, "transfer folds", kind).permutation(len(names))
         fold |= {str(name): int(place % 2) for name, place in zip(names, order, strict=True)}

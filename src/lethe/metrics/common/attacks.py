@@ -92,7 +92,7 @@ def auc_interval(members: ArrayLike, others: ArrayLike, confidence: float) -> tu
     replaced by their mean: it holds its level for few members and near 1, where resampling fails. It is too large for
     many examples near 1 (coverage .997 of .95), so factor moves it towards the variance of DeLong et al. (1988), which
     is read off the scores, the more examples of the smaller group beyond 8 there are and the nearer the area is to 0.5.
-    Coverage as measured by `benchmarks/statistics.py`: .93 to .985, and 1 for a single member at 0.5.
+    Coverage as measured by `benchmarks/verdicts.py`: .93 to .985, and 1 for a single member at 0.5.
 
     Args:
         members: (M,) scores of members; others: (O,) scores of non-members; all finite.

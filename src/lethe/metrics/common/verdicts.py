@@ -71,7 +71,9 @@ def gap_to_retrained(run: ArrayLike, retrained: Sequence[ArrayLike]) -> Gap | No
     """
     values, groups = finite(run), [finite(group) for group in retrained]
     if len(values) != len(groups):
-        raise ValueError(f"{len(values)} seeds of the run, {len(groups)} of retrained models; they must agree")
+        raise ValueError(
+            f"{len(values)} seeds of the run, {len(groups)} of retrained models; they must agree"
+        )
     degrees = sum(len(group) - 1 for group in groups)
     if degrees == 0:
         return None
