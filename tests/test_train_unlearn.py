@@ -1,4 +1,4 @@
-"""References and unlearning runs of a small local study, from texts to the five outputs."""
+"""References and unlearning runs of a small local study, from texts to the six outputs."""
 
 import copy
 import json
@@ -21,7 +21,7 @@ from lethe.train import train
 from lethe.training.batches import Batches
 from lethe.unlearn import unlearn
 
-OUTPUTS = {"model", "model.sha256", "trace.csv", "epochs.csv", "cost.json"}
+OUTPUTS = {"model", "model.sha256", "trace.csv", "epochs.csv", "cost.json", "run.json"}
 TASKS = ("generation", "classification")
 
 
@@ -104,7 +104,7 @@ def weights(out: Path) -> dict[str, torch.Tensor]:
     return load_file(out / "model" / "model.safetensors")
 
 
-def test_the_five_outputs_and_no_checkpoint(done):
+def test_the_six_outputs_and_no_checkpoint(done):
     for run in ("base", "original", "retrain", "method"):
         out = done.folder / run
         assert {f.name for f in out.iterdir()} == OUTPUTS

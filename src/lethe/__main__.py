@@ -83,7 +83,10 @@ def parser() -> argparse.ArgumentParser:
         sub.add_argument("--run", required=True, help="name of the run")
         sub.add_argument("--prepared", required=True, type=Path, help="folder of `lethe prepare`")
         sub.add_argument(
-            "--out", required=True, type=Path, help="folder for model, trace.csv, epochs.csv, cost.json"
+            "--out",
+            required=True,
+            type=Path,
+            help="folder for model, trace.csv, epochs.csv, cost.json, run.json",
         )
         sub.add_argument(
             "--checkpoint", type=Path, help="file to resume from; default: OUT with checkpoints/ before"

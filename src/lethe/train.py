@@ -16,6 +16,7 @@ from lethe.params.model import Model
 from lethe.params.training import References
 from lethe.system.errors import InputError
 from lethe.system.streams import stream_seed
+from lethe.training import run_record
 from lethe.training.batches import Material
 from lethe.training.run import Job, train_model, write
 
@@ -45,6 +46,8 @@ def train(job: Job, prepared: Path, forget: Path | None = None, base: Path | Non
         raise InputError(f"{missing}: missing; run {job.run} needs the forget set and the base model")
     else:
         fine_tune(job, prepared, forget, base)
+    inputs = {"prepared": prepared, "forget": forget, "base": base}
+    run_record.write(job.out, job.cfg, job.run, job.seed, inputs)
 
 
 def kind(run: str) -> str:

@@ -20,6 +20,7 @@ from lethe.params.training import Method, Training
 from lethe.system.errors import InputError
 from lethe.system.streams import stream
 from lethe.train import general_rows
+from lethe.training import run_record
 from lethe.training.batches import PAIRED, Material
 from lethe.training.engine import Progress
 from lethe.training.epoch_check import Reviewer
@@ -44,6 +45,13 @@ def unlearn(job: Job, prepared: Path, forget: Path, original: Path, base: Path |
         original: folder of the model that must forget.
         base: folder of the model it was trained from; for methods that train models of their own.
     """
+    unlearn_examples(job, prepared, forget, original, base)
+    inputs = {"prepared": prepared, "forget": forget, "base": base, "original": original}
+    run_record.write(job.out, job.cfg, job.run, job.seed, inputs)
+
+
+def unlearn_examples(job: Job, prepared: Path, forget: Path, original: Path, base: Path | None) -> None:
+    """The run itself: model, pin, trace, epochs and cost."""
     cfg = Model.model_validate(job.cfg["model"])
     method = Method.model_validate(job.cfg["method"])
     settings = check_hyper(f"methods.{job.run}", method, job.cfg["task"])

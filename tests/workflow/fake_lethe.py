@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 SOURCES = Path(os.environ["PYTHONPATH"].split(os.pathsep)[0], "lethe")
-MODEL = ["model", "trace.csv", "epochs.csv", "cost.json"]
+MODEL = ["model", "trace.csv", "epochs.csv", "cost.json", "run.json"]
 FILES = {
     "prepare": ["examples.parquet", "prepared.json"],
     "forget": ["sets.parquet", "pairs.parquet", "forget.json"],

@@ -9,6 +9,7 @@ rule train_base:
         "results/train/{study}/{run}/seed{seed}/trace.csv",
         "results/train/{study}/{run}/seed{seed}/epochs.csv",
         "results/train/{study}/{run}/seed{seed}/cost.json",
+        "results/train/{study}/{run}/seed{seed}/run.json",
     log:
         "logs/train/{study}/{run}/seed{seed}.log",
     benchmark:
@@ -43,6 +44,7 @@ rule train_reference:
         "results/train/{study}/{run}/seed{seed}/trace.csv",
         "results/train/{study}/{run}/seed{seed}/epochs.csv",
         "results/train/{study}/{run}/seed{seed}/cost.json",
+        "results/train/{study}/{run}/seed{seed}/run.json",
     log:
         "logs/train/{study}/{run}/seed{seed}.log",
     benchmark:

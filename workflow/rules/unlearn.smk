@@ -14,6 +14,7 @@ rule unlearn_examples:
         "results/unlearn/{study}/{run}/seed{seed}/trace.csv",
         "results/unlearn/{study}/{run}/seed{seed}/epochs.csv",
         "results/unlearn/{study}/{run}/seed{seed}/cost.json",
+        "results/unlearn/{study}/{run}/seed{seed}/run.json",
     log:
         "logs/unlearn/{study}/{run}/seed{seed}.log",
     benchmark:

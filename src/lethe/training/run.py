@@ -1,4 +1,4 @@
-"""What every training job shares: its identity, its material, and the five files it leaves."""
+"""What every training job shares: its identity, its material, and the files it leaves."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ def write(
     out: Path, model, tokenizer, progress: Progress | None, seconds: float = 0.0, parts: Sequence[Progress] = (),
     beforehand: dict[str, float] | None = None,
 ) -> None:  # fmt: skip
-    """The five outputs of a training job; `progress` is None for a model that is taken as it comes.
+    """The outputs of a training job but run.json; `progress` is None for a model that is taken as it comes.
 
     Work that is none of the run's but came before it, `beforehand`, stands apart in its cost.
     """
