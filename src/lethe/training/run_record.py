@@ -26,7 +26,9 @@ import torch
 import transformers
 from pydantic_core import to_jsonable_python
 
-from lethe.params.study import Method, Model, References, Training, check_hyper
+from lethe.params.model import Model
+from lethe.params.plug_ins import check_hyper
+from lethe.params.training import Method, References, Training
 from lethe.system import files, workers
 
 PACKAGE = Path(__file__).parents[1]
