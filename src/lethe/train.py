@@ -85,8 +85,9 @@ def fine_tune(job: Job, prepared: Path, forget: Path, base: Path) -> None:
     models.freeze(model, cfg.freeze)
     sets = examples_by_set(prepared, forget)
     members = pd.concat([sets[name] for name in MEMBERS[kind(job.run)]]).sort_index()
-    rows = encode(members, tokenizer, cfg.max_length, classes(prepared)).rows
-    material = Material({"retain": rows}, general=general_rows(sets, tokenizer, cfg, recipe))
+    encoded = encode(members, tokenizer, cfg.max_length, classes(prepared))
+    models.check_tokens(model, encoded)
+    material = Material({"retain": encoded.rows}, general=general_rows(sets, tokenizer, cfg, recipe))
     inputs = [prepared, forget, base]
     if kind(job.run) != job.run:  # the same texts in another order, under other dropout
         job = replace(job, seed=stream_seed(job.seed, job.run))

@@ -137,7 +137,10 @@ def sentence_encoder(texts: list[str], pairing: Pairing) -> np.ndarray:
 
         source = str(MODEL_DIR)
     try:
-        model = SentenceTransformer(source, device="cpu", revision=pairing.revision, trust_remote_code=False)
+        model = SentenceTransformer(
+            source, device="cpu", revision=pairing.revision, trust_remote_code=False,
+            model_kwargs={"use_safetensors": True},
+        )  # fmt: skip
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"forget.pairing.embedding: {source} cannot be loaded: {reason}") from None

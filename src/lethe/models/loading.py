@@ -15,15 +15,15 @@ import torch
 import transformers
 from safetensors import SafetensorError
 from transformers import (
-    AutoConfig,
     AutoModel,
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
-    AutoTokenizer,
 )
 from transformers.modeling_outputs import SequenceClassifierOutput
 
+from lethe.data.encoding import Encoded
+from lethe.models import pretrained
 from lethe.models.tiny import TINY, check_options, tiny
 from lethe.params.model import Model
 from lethe.system.errors import InputError
@@ -96,12 +96,14 @@ def base(cfg: Model, task: str, classes: list[str], texts: list[str], seed: int)
         )
     source = located(cfg.source)
     try:
-        config = AutoConfig.from_pretrained(source, revision=cfg.revision, **labels, **cfg.options)
-        tokenizer = AutoTokenizer.from_pretrained(source, revision=cfg.revision)
-        model, found = AUTO[task].from_pretrained(
-            source, revision=cfg.revision, config=config, dtype=torch.float32,
-            output_loading_info=True, ignore_mismatched_sizes=True,
-        )  # fmt: skip
+        where = {"revision": cfg.revision}
+        if pretrained.is_adapter(source, where):
+            raise ValueError("it is an adapter; merge it into its model")
+        config = pretrained.load_config(source, where, **labels, **cfg.options)
+        tokenizer = pretrained.load_tokenizer(source, where)
+        model, found = pretrained.load_model(
+            AUTO[task], source, where, config, dtype=torch.float32, ignore_mismatched_sizes=True
+        )
     except Exception as error:  # damaged files raise whatever their parser raises
         raise InputError(
             f"model.source: {cfg.source}: cannot be loaded ({first_line(error)}); allowed are"
@@ -116,28 +118,49 @@ def base(cfg: Model, task: str, classes: list[str], texts: list[str], seed: int)
 
 
 def know_pad(model, tokenizer, task: str) -> None:
-    """Tell a classifier made of a decoder, which finds the end of a text by its pads, what a pad is."""
-    if task == "classification" and model.config.pad_token_id is None:
+    """Tell a classifier made of a decoder, which finds the end of a text by its pads, what rows are padded with."""
+    if task == "classification":
         model.config.pad_token_id = tokenizer.pad_token_id
 
 
 def check_inputs(model, tokenizer, cfg: Model) -> None:
     """Raise InputError unless the model knows the tokens that every text gets, and has positions for the longest."""
-    if tokenizer.pad_token_id is None:
-        raise InputError(
-            f"model.source: {cfg.source}: its tokenizer has neither a pad nor an end token; one is needed"
-        )
-    known = model.get_input_embeddings().num_embeddings
-    framing = [getattr(tokenizer, f"{name}_token_id") for name in ("pad", "bos", "eos", "cls", "sep")]
-    if beyond := [token for token in framing if token is not None and token >= known]:
-        raise InputError(
-            f"model.source: {cfg.source}: its tokenizer frames or pads texts with token {beyond[0]}; the model knows"
-            f" {known}, from 0"
-        )
+    check_framing(model, tokenizer, f"model.source: {cfg.source}")
     most = context(model)
     if most is not None and cfg.max_length > most:
         raise InputError(
             f"model.max_length: {cfg.max_length}: {cfg.source} reads {most} tokens; allowed are 2 to {most}"
+        )
+
+
+def check_framing(model, tokenizer, key: str) -> None:
+    """Raise InputError unless there is a pad, and the model has a vector for all tokens that texts are framed by."""
+    if tokenizer.pad_token_id is None:
+        raise InputError(f"{key}: its tokenizer has neither a pad nor an end token; one is needed")
+    known = model.get_input_embeddings().num_embeddings
+    framing = [getattr(tokenizer, f"{name}_token_id") for name in ("pad", "bos", "eos", "cls", "sep")]
+    if beyond := [token for token in framing if token is not None and token >= known]:
+        raise InputError(
+            f"{key}: its tokenizer frames or pads texts with token {beyond[0]}; the model knows {known}, from 0"
+        )
+
+
+def check_tokens(model, encoded: Encoded) -> None:
+    """Raise InputError, which names the record, for a text of no token, or with one that the model has no vector for.
+
+    A token that was added to a tokenizer alone, such as [NAME] in texts without names, is one.
+    """
+    known, rows = model.get_input_embeddings().num_embeddings, encoded.rows
+    if (rows.lengths < 1).any():
+        first = encoded.ids[int((rows.lengths < 1).int().argmax())]
+        raise InputError(f"record {first}: the tokenizer makes no token of its text; at least one is needed")
+    beyond = (rows.input_ids >= known) & rows.mask
+    if beyond.any():
+        row = int(beyond.any(1).int().argmax())
+        token = int(rows.input_ids[row][beyond[row]][0])
+        raise InputError(
+            f"record {encoded.ids[row]}: token {token} of its text is unknown to the model, which knows {known}, from"
+            f" 0 ({int(beyond.any(1).sum())} such records); enlarge the model's embedding, or use another tokenizer"
         )
 
 
@@ -231,15 +254,10 @@ def load(folder: str | Path, task: str, revision: str | None = None):
     advice = "make it again" if revision is None else "needed is a Hub id or a folder of a whole model"
     ensemble = Path(folder) / Ensemble.FILE
     if ensemble.is_file():
-        content = json.loads(ensemble.read_text())
-        members = [load(Path(folder) / name, task)[0] for name in content["members"]]
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        return Ensemble(members, content["aggregate"]).eval(), padded(tokenizer)
+        return load_ensemble(ensemble, task)
     try:
-        model, found = AUTO[task].from_pretrained(
-            folder, dtype=torch.float32, use_safetensors=True, output_loading_info=True, **where
-        )
-        tokenizer = AutoTokenizer.from_pretrained(folder, **where)
+        model, found = pretrained.load_model(AUTO[task], str(folder), where, dtype=torch.float32)
+        tokenizer = pretrained.load_tokenizer(str(folder), where)
     except Exception as error:  # damaged files raise whatever their parser raises
         raise InputError(f"{folder}: no readable model ({first_line(error)}); {advice}") from None
     if found["missing_keys"]:
@@ -249,7 +267,27 @@ def load(folder: str | Path, task: str, revision: str | None = None):
         model.register_forward_hook(lambda module, inputs, output: mixed_with_uniform(output, share))
     tokenizer = padded(tokenizer)
     know_pad(model, tokenizer, task)
+    if task != "generation":  # pads of a generator are not read
+        check_framing(model, tokenizer, str(folder))
     return model.to(device()).eval(), tokenizer
+
+
+def load_ensemble(file: Path, task: str):
+    """Classifiers that answer as one, and their tokenizer.
+
+    Raises:
+        InputError: the file does not say what belongs together, or a member cannot be read.
+    """
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        names, aggregate = [str(name) for name in content["members"]], str(content["aggregate"])
+        tokenizer = pretrained.load_tokenizer(str(file.parent), {"local_files_only": True})
+        if not names:
+            raise ValueError("no members")
+    except Exception as error:  # damaged files raise whatever their parser raises
+        raise InputError(f"{file}: cannot be read ({first_line(error)}); make it again") from None
+    members = [load(file.parent / name, task)[0] for name in names]
+    return Ensemble(members, aggregate).eval(), padded(tokenizer)
 
 
 def mixed_with_uniform(output, share: float):
@@ -268,7 +306,8 @@ def encoder(source: str):
     """
     folder = located(source)
     try:
-        model, tokenizer = AutoModel.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+        model, _ = pretrained.load_model(AutoModel, folder, {})
+        tokenizer = pretrained.load_tokenizer(folder, {})
     except Exception as error:  # damaged files raise whatever their parser raises
         raise InputError(f"hyper.encoder: {source}: cannot be loaded ({first_line(error)})") from None
     return model.to(device()).eval(), tokenizer
