@@ -81,6 +81,8 @@ def prepare(capsys, folder, cfg) -> str:
         ("[1]", ["--cfg", "is a list", "task, dataset, seed"]),
         ('{"task": "generation", "seed": 0}', ["--cfg", "dataset is missing"]),
         ('{"task": "translation", "dataset": "x", "seed": 0}', ["task: translation", "classification"]),
+        ('{"task": "generation", "dataset": "a/b", "seed": "2"}', ["--cfg: seed", '"2"', "whole numbers"]),
+        ('{"task": "generation", "dataset": "a/b", "seed": true}', ["--cfg: seed", "true", "whole numbers"]),
     ],
 )
 def test_parameters_that_are_none(text, parts, tmp_path, capsys):
@@ -96,6 +98,8 @@ def test_data_that_cannot_be_used(small, tmp_path, capsys):
         ({"sizes": {"train": 1000}}, ["dataset.sizes", "24"]),
         ({"txt": "text"}, ["txt", "unknown key"]),
         ({"deduplicate": "perhaps"}, ["deduplicate", "perhaps"]),
+        ({"deduplicate": 1}, ["deduplicate", "1", "boolean"]),
+        ({"ngram": "5"}, ["ngram", '"5"', "integer"]),
     ):
         line = prepare(capsys, tmp_path, small | {"dataset": dataset | changes})
         assert [part for part in parts if part not in line] == []
@@ -159,7 +163,9 @@ def test_methods_that_are_none(small, tmp_path, capsys):
         ({"objective": "deepcut"}, ["deepcut is no generation method"]),
         ({"objective": "npo", "hyper": {"bet": 1}}, ["methods.mine.hyper.bet", "unknown key", "beta"]),
         ({"objective": "npo", "hyper": {"beta": -1}}, ["hyper.beta", "-1"]),
+        ({"objective": "npo", "hyper": {"beta": "1"}}, ["hyper.beta", '"1"', "number"]),
         ({"objective": "npo", "training": {"epochs": 0}}, ["training.epochs", "0"]),
+        ({"objective": "npo", "training": {"epochs": True}}, ["training.epochs", "true", "integer"]),
         ({}, ["objective", "missing"]),
     ):
         line = failure(capsys, "unlearn", "--cfg", json.dumps(small | {"method": method}), *run)

@@ -177,6 +177,8 @@ def parameters(text: str, command: str) -> dict[str, Any]:
             raise InputError(f"--cfg: {key} is missing; needed: {needed}")
     if cfg.get("task", "generation") not in TASKS:
         raise InputError(f"--cfg: task: {cfg['task']}; allowed are {', '.join(TASKS)}")
+    if type(cfg.get("seed", 0)) is not int:
+        raise InputError(f"--cfg: seed: {json.dumps(cfg['seed'])[:80]}; allowed are whole numbers")
     return cfg
 
 

@@ -33,11 +33,8 @@ def prepare(cfg: dict[str, Any], out: str | Path) -> None:
     Raises:
         InputError: parameters or data that cannot be used; one line names key, value and what is allowed.
     """
-    dataset, task, seed = (
-        for_task(Dataset.model_validate(cfg["dataset"]), cfg["task"]),
-        cfg["task"],
-        int(cfg["seed"]),
-    )
+    task, seed = cfg["task"], cfg["seed"]
+    dataset = for_task(Dataset.model_validate(cfg["dataset"]), task)
     table, facts = gathered(dataset, seed, tagged=task == "tagging")
     table = clustered(table, dataset, facts["dropped"])
     if task != "generation":

@@ -49,7 +49,7 @@ WRONG = [
     ({"source": "a.csv", "options": {"people": 3}}, "options are for docstrings, records, not for 'a.csv'"),
     (
         {"source": "records", "options": {"people": 0}},
-        "options.people: Input should be greater than or equal to 1, got 0",
+        "options.people: 0: input should be greater than or equal to 1",
     ),
     (
         {"source": "records", "options": {"pepole": 3}},

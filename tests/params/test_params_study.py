@@ -217,3 +217,67 @@ def test_the_studies_of_the_docs_hold_every_method_of_their_task(file):
         assert len(study.seeds) >= 3
         known = {n for n in names_in("objectives") if study.task in constants_in("objectives", n)["TASKS"]}
         assert known == {method.objective for method in study.methods.values()}
+
+
+NO_NUMBERS = [  # path to a whole number, a float or a truth value, and what must not be taken for it
+    ("studies.topics.forget.requests", "2"),
+    ("studies.topics.forget.requests", 2.0),
+    ("studies.topics.forget.requests", True),
+    ("studies.topics.seeds", [True]),
+    ("studies.topics.seeds", ["1"]),
+    ("studies.topics.seeds", [1.0]),
+    ("studies.topics.train.finetune.epochs", True),
+    ("studies.topics.train.finetune.epochs", "2"),
+    ("studies.topics.train.finetune.epochs", 2.0),
+    ("studies.topics.train.finetune.learning_rate", "1.0e-3"),
+    ("studies.topics.train.finetune.learning_rate", True),
+    ("studies.topics.train.finetune.dropout", 1),
+    ("studies.topics.train.finetune.dropout", "yes"),
+    ("studies.topics.train.finetune.batch", {"retain": "8"}),
+    ("studies.topics.dataset.sizes.train", 400.0),
+    ("studies.topics.methods.deepcut.hyper", {"gamma": True}),
+    ("studies.topics.methods.deepcut.hyper", {"gamma": "0.7"}),
+    ("studies.topics.methods.deepcut.hyper", {"views": 2.0}),
+    ("studies.records.dataset.options", {"people": "32"}),
+    ("studies.records.dataset.options", {"people": True}),
+    ("studies.records.robustness", {"quantise": {"levels": [8.0]}}),
+    ("studies.records.robustness", {"relearn": {"levels": [2], "options": {"examples": "4"}}}),
+    ("studies.topics.measure", {"confidence": "0.9"}),
+    ("studies.topics.measure", {"matched": 0}),
+    ("studies.topics.tune", TUNE | {"trials": 2.0}),
+    ("studies.topics.tune", TUNE | {"space": {"epochs": [1, "2"]}}),
+    ("studies.topics.tune", TUNE | {"space": {"epochs": [True]}}),
+    ("studies.topics.tune", TUNE | {"space": {"epochs": {"low": 1, "high": 2.5}}}),
+    ("studies.topics.tune", TUNE | {"space": {"learning_rate": {"low": "1e-5", "high": 1}}}),
+    ("report", {"title": 3}),
+    ("report", {"confidence": True}),
+]
+
+
+@pytest.mark.parametrize(("path", "value"), NO_NUMBERS, ids=lambda x: str(x)[-40:])
+def test_no_value_is_taken_for_one_of_another_type(path, value):
+    """Of two requests as text one study was made, and half of the people were never forgotten."""
+    with pytest.raises(InputError, match=rf"^p: {path}.*valid (integer|number|boolean|string|list)"):
+        check_params(put(DEFAULT, path, value), "p")
+
+
+def test_a_whole_number_may_stand_for_a_float(tmp_path):
+    text = (ROOT / "params.yaml").read_text().replace("learning_rate: 3.0e-4", "learning_rate: 1")
+    (tmp_path / "params.yaml").write_text(text.replace("learning_rate: 4.0e-4", "learning_rate: 1.0e-3"))
+    study = load_params(tmp_path / "params.yaml").studies["topics"]
+    assert study.train.finetune.learning_rate == 1.0
+    assert study.methods["deepcut"].training.learning_rate == 0.001
+    tree = put(DEFAULT, "studies.topics.methods.deepcut.hyper", {"gamma": 1, "views": 2})
+    assert check_params(tree, "p").studies["topics"].methods["deepcut"].hyper["gamma"] == 1
+
+
+def test_a_number_where_a_text_is_meant_is_to_be_quoted():
+    tree = put(DEFAULT, "studies.topics.forget", {"strategy": "label", "label": 1})
+    with pytest.raises(InputError, match=r'forget.label: 1: input should be a valid string, such as "1"'):
+        check_params(tree, "p")
+
+
+def test_switches_of_a_model_stay_switches():
+    tree = put(DEFAULT, "studies.records.model.options", {"use_cache": False, "num_layers": 2})
+    options = check_params(tree, "p").studies["records"].model.options
+    assert options == {"use_cache": False, "num_layers": 2} and options["use_cache"] is False

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Self
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, Strict, field_validator, model_validator
 
 from lethe.params.fields import Count
+from lethe.params.plug_ins import read_fields
 from lethe.params.sources import TABLES, TOKENS, built_in, kind
 from lethe.params.strict_model import StrictModel
-from lethe.system.plugins import dataclass_in
 
+Names = Annotated[tuple[str, ...], Strict(False)]  # YAML and JSON have lists
 Similarity = Annotated[float, Field(gt=0, le=1)]
 
 
@@ -27,9 +28,9 @@ class Source(StrictModel):
     """Hub and folders: name of the configuration."""
     split: str = "train"
     """Hub and folders: which split is read; "train+test" joins two."""
-    columns: tuple[str, ...] | None = None
+    columns: Names | None = None
     """Names of all columns of a CSV file without a header."""
-    text: str | tuple[str, ...] = "text"
+    text: str | Names = "text"
     """Column of the text; several are joined by a line break; in tagging lists of words."""
     label: str | None = None
     """Column of the class; null: "label", in tagging lists of IOB2 tags; in generation none."""
@@ -87,16 +88,8 @@ class Source(StrictModel):
         return self
 
     def read_options(self) -> Any:
-        """The options as the dataclass of the built-in source."""
-        try:
-            return dataclass_in("datasets", self.source, "Options").validate_python(self.options)
-        except ValidationError as error:
-            first = error.errors()[0]
-            key = ".".join(map(str, ("options", *first["loc"])))
-            if first["type"] == "unexpected_keyword_argument":
-                known = dataclass_in("datasets", self.source, "Options").json_schema()["properties"]
-                raise ValueError(f"{key}: unknown key; allowed are {', '.join(known)}") from None
-            raise ValueError(f"{key}: {first['msg']}, got {first['input']!r}") from None
+        """The options as the dataclass of the built-in source; InputError names the first fault."""
+        return read_fields("options", "datasets", self.source, "Options", self.options)
 
     def check_columns(self) -> None:
         """Built-in sources name their own columns."""

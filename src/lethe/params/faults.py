@@ -26,8 +26,11 @@ def one_line(error: ValidationError) -> str:
         return f"{key}: {UNKNOWN}"
     if fault["type"] in ("missing", "missing_argument"):
         return f"{key}: missing, must be given"
-    value = json.dumps(fault["input"], default=str)
-    return f"{key}: {value[:80]}: {fault['msg'][0].lower()}{fault['msg'][1:]}"
+    value = json.dumps(fault["input"], default=str)[:80]
+    wanted = f"{fault['msg'][0].lower()}{fault['msg'][1:]}"
+    if fault["type"] == "string_type" and isinstance(fault["input"], bool | int | float):
+        wanted += f', such as "{value}"'
+    return f"{key}: {value}: {wanted}"
 
 
 def allowed_keys(error: ValidationError, model: type[BaseModel]) -> str:

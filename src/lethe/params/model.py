@@ -20,7 +20,7 @@ class Model(StrictModel):
     """Tokens; longer texts are cut and counted."""
     tokenizer: str | None = None
     """Tiny models: folder of a tokenizer; null: one is trained on text that is never forgotten."""
-    options: dict[str, int | float | str] = {}
+    options: dict[str, bool | int | float | str] = {}
     """Overrides of the configuration, such as num_hidden_layers."""
     freeze: list[str] = []
     """Parameters whose names start so are never trained."""

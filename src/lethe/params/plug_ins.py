@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from pydantic import ValidationError
@@ -25,13 +26,14 @@ def check_hyper(where: str, method: Method, task: str) -> dict[str, Any]:
         InputError: the objective is unknown, does not serve the task, or has other hyperparameters.
     """
     check_name(f"{where}.objective", method.objective, "objectives", "method", task)
-    return checked(f"{where}.hyper", "objectives", method.objective, "Hyper", method.hyper)
+    return vars(read_fields(f"{where}.hyper", "objectives", method.objective, "Hyper", method.hyper))
 
 
 def check_perturbation(where: str, given: dict[str, Any], task: str) -> dict[str, Any]:
     """Options of a perturbation, defaults included; InputError as `check_hyper`."""
     check_name(f"{where}.perturbation", given["perturbation"], "perturbations", "perturbation", task)
-    return checked(f"{where}.options", "perturbations", given["perturbation"], "Options", given["options"])
+    name, options = given["perturbation"], given["options"]
+    return vars(read_fields(f"{where}.options", "perturbations", name, "Options", options))
 
 
 def check_name(where: str, name: str, folder: str, what: str, task: str) -> None:
@@ -40,14 +42,18 @@ def check_name(where: str, name: str, folder: str, what: str, task: str) -> None
         raise InputError(f"{where}: {name} is no {task} {what}; allowed are {', '.join(known)}")
 
 
-def checked(where: str, folder: str, name: str, dataclass: str, values: dict[str, Any]) -> dict[str, Any]:
-    """Fields of the dataclass in `folder/name.py`, defaults included; InputError names the first fault."""
+def read_fields(where: str, folder: str, name: str, dataclass: str, values: dict[str, Any]) -> Any:
+    """The dataclass of `folder/name.py` with these fields; as strict as a section of params.yaml.
+
+    Raises:
+        InputError: a field is unknown, or has another type or range; the line begins with `where`.
+    """
     adapter = plugins.dataclass_in(folder, name, dataclass)
-    try:
-        return vars(adapter.validate_python(values))
+    try:  # of JSON, as lists may then stand for tuples and mappings for dataclasses
+        return adapter.validate_json(json.dumps(values), strict=True)
     except ValidationError as error:
         line = one_line(error)
-        names = ", ".join(sorted(adapter.json_schema().get("properties", {}))) or "none"
+        names = ", ".join(adapter.json_schema().get("properties", {})) or "none"
         raise InputError(
             f"{where}.{line}{f'; allowed are {names}' if line.endswith(UNKNOWN) else ''}"
         ) from None
