@@ -16,8 +16,8 @@ import numpy as np
 from scipy import special
 
 from lethe.metrics.common.attacks import auc, auc_draws, auc_interval
+from lethe.metrics.common.gaps import gap_to_retrained, paired_gaps, verdict
 from lethe.metrics.common.statistics import percentile_interval
-from lethe.metrics.common.verdicts import gap_to_retrained, paired_gaps, verdict
 
 Draw = Callable[[], float]  # the number of another model of one recipe, for one seed's forget set
 SIZES = ((1, 64), (2, 64), (4, 64), (8, 64), (32, 64), (64, 300), (300, 300), (1000, 1000))

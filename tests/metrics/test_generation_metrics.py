@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from synthetic import generation_scores
 
+from lethe.metrics import memorization_accuracy as memorization_metric
 from lethe.metrics.extraction_strength import extraction_strength
 from lethe.metrics.loss import token_loss
 from lethe.metrics.loss_zlib import loss_zlib
@@ -13,6 +14,7 @@ from lethe.metrics.min_k import lowest_mean, min_k
 from lethe.metrics.min_k_plus import min_k_plus
 from lethe.metrics.perplexity import next_token_accuracy, perplexity
 from lethe.metrics.reference_loss import reference_loss
+from lethe.params.measure import Measure
 
 LOGPROB = -np.array([[9.0, 1.0, 3.0, 2.0], [9.0, 4.0, np.nan, np.inf]])
 MASK = np.array([[False, True, True, True], [False, True, False, False]])
@@ -86,6 +88,25 @@ def test_min_k_plus_equals_a_loop():
 def test_min_k_plus_of_a_sure_or_flat_prediction_is_average():
     logprob, mask = np.array([[0.0, 0.0, -math.log(7)]]), np.array([[False, True, True]])
     assert min_k_plus(logprob, mask, logprob, np.zeros_like(logprob), 1.0).tolist() == [0]
+
+
+def test_min_k_plus_of_a_token_in_the_place_of_a_sure_one_is_no_sign_of_membership():
+    """The model is sure of another token: the text is less a member than any whose prediction is open."""
+    logprob, mask = np.array([[0.0, -60.0], [0.0, -9.0]]), np.array([[False, True], [False, True]])
+    mu, sigma = np.array([[0.0, -1e-12], [0.0, -3.0]]), np.array([[0.0, 1e-9], [0.0, 2.0]])
+    wrong, open_one = min_k_plus(logprob, mask, mu, sigma, 1.0)
+    assert open_one == 3 and wrong == pytest.approx(60 / 1e-6)
+
+
+def test_excess_memorization_is_over_unseen_text_under_the_same_model():
+    """A model that predicts nothing has no excess; one that predicts forgotten texts alone is found by its MA."""
+    sets = np.array(["forget"] * 2 + ["test"] * 2 + ["retain", "holdout"])
+    settings = Measure(bootstrap=100)
+    for rates, excess, area in (([0.5, 0.25, 0.25, 0.5], 0.0, 0.5), ([1, 0.75, 0.25, 0.5], 0.5, 1.0)):
+        values = {"memorization_accuracy": np.array([*rates, 0.5, 0.5])}
+        found = memorization_metric.aggregate({"sets": sets}, values, settings, 0)
+        assert found["memorization_accuracy_excess"] == pytest.approx(excess)
+        assert found["memorization_accuracy_auc"] == pytest.approx(area)
 
 
 @pytest.mark.parametrize(

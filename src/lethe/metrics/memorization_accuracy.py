@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from lethe.metrics.common.aggregates import set_means
+from lethe.metrics.common.attacks import judged_others, membership
 
 TASKS = ("generation",)
 
@@ -31,4 +32,13 @@ def values(scores, settings):
 
 
 def aggregate(scores, values, settings, seed):
-    return set_means("memorization_accuracy", values["memorization_accuracy"], scores["sets"])
+    """Means by set, the excess of the forget set over test, and MA as a membership attack.
+
+    Test text is the baseline under the same model: a model that predicts nothing any more has a low MA on both.
+    """
+    accuracy, sets = values["memorization_accuracy"], scores["sets"]
+    excess = accuracy[sets == "forget"].mean() - accuracy[judged_others(scores)].mean()
+    found = set_means("memorization_accuracy", accuracy, sets) | {
+        "memorization_accuracy_excess": float(excess)
+    }
+    return found | membership("memorization_accuracy", 1 - accuracy, scores, settings, seed)

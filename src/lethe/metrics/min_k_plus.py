@@ -20,16 +20,16 @@ def min_k_plus(
         logprob: (N, T) log-probability of each token given those before it, nats; any number where not scored.
         mask: (N, T) bool, the token is scored.
         mu: (N, T) mean of the log-probability over the vocabulary under the model's distribution, nats.
-        sigma: (N, T) its standard deviation, nats; where it is below 1e-6 the token counts as average (0).
+        sigma: (N, T) its standard deviation, nats; taken as 1e-6 at least. A token that is surely predicted thus
+            counts as average (0), and one in the place of a sure prediction as far below all others.
         share: share of the tokens, in (0, 1].
     Returns:
         (N,) float64, standard deviations; lower = more likely a member.
     Raises:
         ValueError: a sequence has no scored token.
     """
-    defined = mask & (sigma >= SMALLEST)
-    difference = np.where(defined, logprob.astype(np.float64) - mu, 0.0)
-    return -lowest_mean(difference / np.where(defined, sigma, 1.0), mask, share)
+    difference = np.where(mask, logprob.astype(np.float64) - mu, 0.0)
+    return -lowest_mean(difference / np.where(mask, np.maximum(sigma, SMALLEST), 1.0), mask, share)
 
 
 def values(scores, settings):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lethe.metrics.common.verdicts import Gap, gap_to_retrained, holm, paired_gaps, verdict
+from lethe.metrics.common.gaps import Gap, gap_to_retrained, holm, paired_gaps, verdict
 
 
 def test_gap_of_a_case_worked_by_hand():
