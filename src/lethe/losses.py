@@ -82,12 +82,15 @@ def moved(tensor: Tensor, device) -> Tensor:
 
 
 def joined(parts: list[Rows]) -> Rows:
-    """Rows of all parts, padded with 0 to the longest."""
+    """Rows of all parts, padded with 0 to the longest; where some have a prompt, the others begin at token 1."""
     width = max(part.input_ids.shape[1] for part in parts)
     padded = [torch.nn.functional.pad(p.input_ids, (0, width - p.input_ids.shape[1])) for p in parts]
     labelled = [part.labels for part in parts if part.labels is not None]
     labels = torch.cat(labelled) if labelled else None
-    return Rows(torch.cat(padded), torch.cat([p.lengths for p in parts]), labels)
+    starts = None
+    if any(part.starts is not None for part in parts):
+        starts = torch.cat([torch.ones_like(p.lengths) if p.starts is None else p.starts for p in parts])
+    return Rows(torch.cat(padded), torch.cat([p.lengths for p in parts]), labels, starts)
 
 
 def forward(model, rows: Rows) -> Tensor:

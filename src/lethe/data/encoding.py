@@ -12,7 +12,9 @@ import pandas as pd
 import torch
 
 from lethe.data.parquet import read_table
+from lethe.data.prompts import fitted, prompt_tokens
 from lethe.losses import NO_TAG, Rows
+from lethe.params.prompting import Prompting
 from lethe.system.errors import InputError
 
 log = logging.getLogger("lethe.encoding")
@@ -54,8 +56,12 @@ def examples_by_set(prepared: str | Path, forget: str | Path | None = None) -> d
     return dict(list(examples.groupby(names, sort=False)))
 
 
-def encode(frame: pd.DataFrame, tokenizer, max_length: int, labels: list[str]) -> Encoded:
+def encode(
+    frame: pd.DataFrame, tokenizer, max_length: int, labels: list[str], prompting: Prompting | None = None
+) -> Encoded:
     """Rows of a set of examples; texts longer than the context are cut, counted and logged.
+
+    Where examples have prompts, their rows are prompt and answer, and start where the answer does (`answers`).
 
     Labelled text gets the tokenizer's own special tokens; text to be modelled a beginning and an end token.
     Given token ids are taken as they are where the tokenizer reads the same texts in them; where it is another than
@@ -64,6 +70,8 @@ def encode(frame: pd.DataFrame, tokenizer, max_length: int, labels: list[str]) -
     Raises:
         InputError: the tokenizer cannot do it, or no tagged word of a text is left.
     """
+    if "prompt" in frame and frame["prompt"].notna().any():
+        return answers(frame, tokenizer, max_length, prompting or Prompting())
     tagged = "tags" in frame
     if tagged and not tokenizer.is_fast:
         raise InputError(
@@ -94,6 +102,32 @@ def encode(frame: pd.DataFrame, tokenizer, max_length: int, labels: list[str]) -
     elif labels:
         rows = replace(rows, labels=torch.tensor([labels.index(label) for label in frame["label"]]))
     return Encoded(frame["id"].to_numpy(str), rows)
+
+
+def answers(frame: pd.DataFrame, tokenizer, max_length: int, prompting: Prompting) -> Encoded:
+    """Rows of prompts and their answers, each with one end token; what has no prompt begins as other text does.
+
+    A prompt that is too long is cut from the left, an answer at its end; both are counted and logged.
+    """
+    check_end(tokenizer)
+    plain = tokenizer(frame["text"].tolist(), add_special_tokens=False)["input_ids"]
+    sequences, starts, cut, lost = [], [], 0, 0
+    for messages, ids in zip(frame["prompt"], plain, strict=True):
+        before = [tokenizer.bos_token_id]
+        if messages is not None:
+            before = prompt_tokens(messages, tokenizer, prompting)
+        answer = ids if ids[-1:] == [tokenizer.eos_token_id] else [*ids, tokenizer.eos_token_id]
+        sequence, start = fitted(before or [tokenizer.bos_token_id], answer, max_length)
+        cut += start < len(before)
+        lost += len(sequence) - start < len(answer)
+        sequences.append(sequence)
+        starts.append(start)
+    name = frame["split"].iloc[0]
+    for count, what in ((cut, "prompts"), (lost, "answers")):
+        if count:
+            log.info("%d of %d %s of %s were cut to %d tokens", count, len(frame), what, name, max_length)
+    rows = padded_rows(sequences, tokenizer.pad_token_id)
+    return Encoded(frame["id"].to_numpy(str), replace(rows, starts=torch.tensor(starts)))
 
 
 def check_end(tokenizer) -> None:
