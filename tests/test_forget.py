@@ -1,8 +1,10 @@
 import json
+import os
 
 import pandas as pd
 import pytest
 
+from lethe.data.id_files import requested
 from lethe.forget import forget
 from lethe.system.errors import InputError
 
@@ -76,11 +78,39 @@ def test_label(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "content"),
-    [("a.txt", "r3\nr5\n\n"), ("a.csv", "id,why\nr3,x\nr5,y\n"), ("a.csv", "doc_id,id\n1,r3\n2,r5\n")],
+    [
+        ("a.txt", "r3\nr5\n\n"),
+        ("a.txt", "\ufeffr3\r\n \r\nr5 \r\nr5\r\n"),
+        ("a.csv", "id,why\nr3,x\nr5,y\n"),
+        ("a.csv", "doc_id,id\n1,r3\n2,r5\n"),
+        ("a.csv", "\ufeffid\r\nr3\r\n\r\nr5\r\nr5\r\n"),
+        ("A.CSV", "id,why\nr3 ,asked\n r5,asked\n ,\n"),
+        ("a.jsonl", '\ufeff{"id": "r3"}\n\n{"id": " r5"}\n'),
+        ("a.json", '{"data": [{"who": "r3"}, {"who": "r5"}]}'),
+    ],
 )
 def test_ids_of_a_request(tmp_path, name, content):
     (tmp_path / name).write_text(content)
     assert chosen(tmp_path, strategy="ids", file=str(tmp_path / name))[0] == {"r3", "r5"}
+
+
+def test_numbers_of_a_request_are_those_of_the_data(tmp_path):
+    """A column of pandas in which one was missing is of floats."""
+    for values in ([3.0, 5.0, None], [3, 5]):
+        pd.DataFrame({"id": values}).to_parquet(tmp_path / "a.parquet")
+        assert requested(tmp_path / "a.parquet", {"3", "5", "7"}) == {"3", "5"}
+
+
+def test_space_around_an_id_is_kept_where_the_data_have_it(tmp_path):
+    (tmp_path / "a.csv").write_text("id\n a\nb \n")
+    assert requested(tmp_path / "a.csv", {" a", "a", "b"}) == {" a", "b"}
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.txt", "a.parquet"])
+def test_a_pipe_is_no_request(tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(InputError, match=rf"forget\.file: .*{name} is a pipe; a regular file is needed"):
+        requested(tmp_path / name, {"r1"})
 
 
 def test_ids_are_the_first_column_where_none_is_called_id(tmp_path):
@@ -92,10 +122,10 @@ def test_ids_are_the_first_column_where_none_is_called_id(tmp_path):
     ("name", "content", "message"),
     [
         ("a.csv", b"r8\nr5\n", "a.csv: its header 'r8' is an id"),  # which would be kept, unsaid
-        ("a.csv", b"", "a.csv cannot be read .No columns"),
-        ("a.csv", b"id\nr8\nr5,x,y\n", "a.csv cannot be read"),
-        ("a.txt", b"\xff\xfe", "a.txt cannot be read"),
-        ("a.csv.gz", b"\x1f\x8b", "a.csv.gz cannot be read"),
+        ("a.csv", b"", "a.csv: holds no row"),
+        ("a.csv", b"id\nr8\nr5,x,y\n", "a.csv cannot be read as csv: Expected 1 fields in line 3, saw 3"),
+        ("a.txt", b"\xff\xfe", "a.txt is text in UTF-16"),
+        ("a.csv.gz", b"\x1f\x8b", "a.csv.gz cannot be expanded"),
     ],
 )
 def test_a_request_that_cannot_be_read_is_named(tmp_path, name, content, message):
@@ -107,7 +137,7 @@ def test_a_request_that_cannot_be_read_is_named(tmp_path, name, content, message
 @pytest.mark.parametrize("strategy", ["ids", "memorised"])
 def test_a_damaged_file_is_named(tmp_path, strategy):
     (tmp_path / "a.parquet").write_bytes(b"PAR1 and no more")
-    with pytest.raises(InputError, match=r"a\.parquet: cannot be read"):
+    with pytest.raises(InputError, match=r"a\.parquet cannot be read as parquet"):
         chosen(
             tmp_path,
             strategy=strategy,
@@ -220,7 +250,7 @@ def test_faults_are_named_in_one_line(tmp_path):
         ({"strategy": "subject", "size": 13}, r"forget\.size: 13 records wanted, subjects have 12 in train"),
         (
             {"strategy": "label", "label": "x"},
-            r"no training example has label 'x'; allowed: class 0, class 1, class 2",
+            r"no training example has label 'x'; allowed: 'class 0', 'class 1', 'class 2'",
         ),
         (
             {"strategy": "label", "label": "class 1", "size": 5},
@@ -233,7 +263,7 @@ def test_faults_are_named_in_one_line(tmp_path):
         ({"strategy": "ids", **file("no.txt")}, r"forget\.file: .*no\.txt does not exist"),
         (
             {"strategy": "memorised", "size": 2, **file("no")},
-            r"forget\.file: .* memorised needs a parquet file",
+            r"forget\.file: .*no does not exist",
         ),
         (
             {"strategy": "memorised", "size": 2, **file("v.parquet")},
@@ -241,7 +271,7 @@ def test_faults_are_named_in_one_line(tmp_path):
         ),
         (
             {"strategy": "memorised", "size": 1, **file("w.parquet")},
-            r"w\.parquet has columns name; id and value",
+            r"w\.parquet has no columns id and value; allowed: name",
         ),
         (
             {"strategy": "memorised", "size": 1, **file("x.parquet")},

@@ -1,5 +1,7 @@
 import gzip
 import json
+import os
+import tempfile
 import types
 
 import numpy as np
@@ -84,34 +86,37 @@ def test_errors_name_file_key_and_what_is_allowed(tmp_path):
         ({"path": table, "label": "label"}, "dataset.label: row 1 of .*table.csv has none in column 'label'"),
         (
             {"path": table, "columns": ["a"], "text": "a"},
-            "dataset.columns: .*table.csv has 2 columns, not 1: a",
+            "dataset.source: .*table.csv: has 2 columns; `columns` or its header names 1",
         ),
         (
             {"path": written(tmp_path, "a.jsonl", '{"text": "x"}\n{"text": secret}')},
-            "a.jsonl cannot be read as jsonl: line 2: Expecting value",
+            "a.jsonl: line 2: Expecting value",
         ),
         (
             {"path": written(tmp_path, "b.jsonl", "[1, 2]\n")},
-            "b.jsonl cannot be read as jsonl: a list of objects",
+            "b.jsonl: a list of objects",
         ),
         (
             {"path": written(tmp_path, "c.json", '{"text": 1}')},
-            "c.json cannot be read as json: a list of objects",
+            "c.json: a list of objects",
         ),
         ({"path": written(tmp_path, "d.parquet", "none")}, "d.parquet cannot be read as parquet"),
-        ({"path": written(tmp_path, "e.csv", "")}, "e.csv cannot be read as csv"),
-        ({"path": written(tmp_path, "f.csv.gz", "none")}, "f.csv.gz cannot be read as csv"),
+        ({"path": written(tmp_path, "e.csv", "")}, "e.csv: holds no row"),
+        ({"path": written(tmp_path, "f.csv.gz", "none")}, "f.csv.gz cannot be expanded"),
         (
             {"path": written(tmp_path, "g.jsonl", '{"text": 5}')},
             "dataset.text: row 0 of column 'text' .* holds a int",
         ),
         (  # the first column would be taken for names of the rows, and `text` be what is after the comma
             {"path": written(tmp_path, "h.csv", "id,text\na,hello, secret\n")},
-            "h.csv cannot be read as csv: rows have more values than the header has names",
+            "h.csv: rows have more values than the header has names",
         ),
-        ({"path": written(tmp_path, "l.json", "[" * 100_000)}, "l.json cannot be read as json: .*recursion"),
-        ({"path": damaged(tmp_path / "i.jsonl.gz")}, "i.jsonl.gz cannot be read as jsonl: .*decompressing"),
-        ({"path": damaged(tmp_path / "j.csv.gz")}, "j.csv.gz cannot be read as csv: .*decompressing"),
+        (
+            {"path": written(tmp_path, "l.json", "[" * 100_000)},
+            "l.json cannot be read as json: it is nested",
+        ),
+        ({"path": damaged(tmp_path / "i.jsonl.gz")}, "i.jsonl.gz cannot be expanded: .*decompressing"),
+        ({"path": damaged(tmp_path / "j.csv.gz")}, "j.csv.gz cannot be expanded: .*decompressing"),
         (
             {"path": written(tmp_path, "k.jsonl", '{"text": "x", "id": ["secret", "y"]}'), "id": "id"},
             "dataset.id: row 0 of column 'id' .* holds a list",
@@ -126,9 +131,11 @@ def test_errors_name_file_key_and_what_is_allowed(tmp_path):
 
 @pytest.fixture
 def hub_cache(tmp_path, monkeypatch):
+    """Folder in which the library `datasets` would keep copies."""
     import datasets
 
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    return tmp_path / "cache"
 
 
 def test_folder_in_the_layout_of_the_hub(tmp_path, hub_cache):
@@ -144,6 +151,90 @@ def test_folder_in_the_layout_of_the_hub(tmp_path, hub_cache):
     assert list(origin) == ["sha256"]
     with pytest.raises(InputError, match="split nothing cannot be loaded"):
         read(folder, split="nothing")
+
+
+def same_time(path, content):
+    """Write a file as `rsync -t` does: with the time of the one that was there."""
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content)
+    os.utime(path, (10**9, 10**9))
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("train.jsonl.gz", lambda text: gzip.compress(json.dumps({"text": text}).encode(), mtime=0)),
+        ("train.csv", lambda text: f"text\n{text}\n".encode()),
+        ("train.txt", str.encode),  # which only the library reads
+    ],
+)
+def test_a_folder_is_read_anew_though_its_file_has_the_time_of_the_old_one(tmp_path, hub_cache, name, write):
+    for text in ("old one", "new one"):
+        same_time(tmp_path / "corpus" / name, write(text))
+        assert read(tmp_path / "corpus")[0]["text"].tolist() == [text]
+
+
+@pytest.mark.parametrize("name", ["train.csv", "train.txt"])
+def test_no_copy_of_a_folder_stays_elsewhere(tmp_path, hub_cache, monkeypatch, name):
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    same_time(tmp_path / "corpus" / name, b"text\nsecret\n")
+    read(tmp_path / "corpus")
+    left = [path for path in tmp_path.rglob("*") if path.is_file() and b"secret" in path.read_bytes()]
+    assert left == [tmp_path / "corpus" / name]
+    assert not hub_cache.exists() and not [*(tmp_path / "temporary").iterdir()]
+
+
+NUMBERED = [{"text": "a", "who": None}, {"text": "b", "who": 4873214862074861313}, {"text": "c", "who": 7}]
+
+
+def as_parquet(path):
+    import pyarrow as pa
+    import pyarrow.parquet as parquet
+
+    parquet.write_table(pa.Table.from_pylist(NUMBERED), path)
+
+
+NUMBERED_WRITERS = {
+    "csv": lambda path: path.write_text("text,who\na,\nb,4873214862074861313\nc,7\n"),
+    "csv.gz": lambda path: path.write_bytes(gzip.compress(b"text,who\na, \nb,4873214862074861313\nc,7\n")),
+    "jsonl": lambda path: path.write_text("".join(json.dumps(row) + "\n" for row in NUMBERED)),
+    "jsonl.gz": lambda path: path.write_bytes(gzip.compress("\n".join(map(json.dumps, NUMBERED)).encode())),
+    "json": lambda path: path.write_text(json.dumps(NUMBERED)),
+    "parquet": as_parquet,
+}
+
+
+@pytest.mark.parametrize("folder", [False, True], ids=["file", "folder"])
+@pytest.mark.parametrize("suffix", NUMBERED_WRITERS)
+def test_numbers_beside_an_empty_cell_keep_their_digits(tmp_path, hub_cache, suffix, folder):
+    """A column of integers in which one is missing would be of floats, which have 16 digits."""
+    path = tmp_path / "corpus" / f"train.{suffix}"
+    path.parent.mkdir()
+    NUMBERED_WRITERS[suffix](path)
+    frame, _ = read(path.parent if folder else path, subject="who")
+    assert frame["subject"].tolist() == [None, "4873214862074861313", "7"]
+
+
+def test_labels_of_a_readme_are_those_of_a_folder(tmp_path, hub_cache):
+    (tmp_path / "corpus").mkdir()
+    (tmp_path / "corpus" / "train.csv").write_text("text,label\na,1\nb,0\nc,\n")
+    names = "names: {'0': World, '1': Sports}"
+    features = f"- {{name: text, dtype: string}}\n  - {{name: label, dtype: {{class_label: {{{names}}}}}}}"
+    (tmp_path / "corpus" / "README.md").write_text(f"---\ndataset_info:\n  features:\n  {features}\n---\n")
+    assert read(tmp_path / "corpus", subject="label")[0]["subject"].tolist() == ["Sports", "World", None]
+
+
+@pytest.mark.parametrize("folder", [False, True], ids=["file", "folder"])
+def test_class_names_that_a_file_of_datasets_holds(tmp_path, hub_cache, folder):
+    from datasets import ClassLabel, Dataset, Features, Value
+
+    features = Features({"text": Value("string"), "label": ClassLabel(names=["World", "Sports"])})
+    data = Dataset.from_dict({"text": ["a", "b"], "label": [1, 0]}, features=features)
+    (tmp_path / "corpus").mkdir()
+    data.to_parquet(tmp_path / "corpus" / "train.parquet")
+    path = tmp_path / "corpus" if folder else tmp_path / "corpus" / "train.parquet"
+    assert read(path, label="label")[0]["label"].tolist() == ["Sports", "World"]
 
 
 @pytest.mark.parametrize("tags", [[0, -1], None])
@@ -168,6 +259,11 @@ def test_a_folder_with_a_script_is_an_error(tmp_path, hub_cache):
         read(tmp_path / "corpus")
 
 
+def built(data):
+    """What makes a data set, ready."""
+    return types.SimpleNamespace(download_and_prepare=lambda: None, as_dataset=lambda split: data)
+
+
 def fake_hub(monkeypatch):
     """A Hub of one data set, whose branch `main` is at commit aaaa…; it records what is asked for."""
     import datasets
@@ -176,17 +272,19 @@ def fake_hub(monkeypatch):
 
     asked = []
 
-    def load_dataset(path, name, revision, split):
-        asked.append((path, name, revision, split))
-        features = Features({"text": Value("string"), "label": ClassLabel(names=["World", "Sports"])})
-        return Dataset.from_dict({"text": ["a", "b"], "label": [1, 0]}, features=features)
+    features = Features({"text": Value("string"), "label": ClassLabel(names=["World", "Sports"])})
+    data = Dataset.from_dict({"text": ["a", "b"], "label": [1, 0]}, features=features)
+
+    def load_dataset_builder(path, name, revision, cache_dir):
+        asked.append((path, name, revision))
+        return built(data)
 
     def dataset_info(self, repository, revision):
         if revision != "main":
             raise OSError(f"no revision {revision}")
         return types.SimpleNamespace(sha="a" * 40)
 
-    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    monkeypatch.setattr(datasets, "load_dataset_builder", load_dataset_builder)
     monkeypatch.setattr(huggingface_hub.HfApi, "dataset_info", dataset_info)
     return asked
 
@@ -194,7 +292,7 @@ def fake_hub(monkeypatch):
 def test_data_set_of_the_hub_is_read_at_the_commit_that_is_recorded(monkeypatch):
     asked = fake_hub(monkeypatch)
     frame, origin = read("owner/name", label="label", config="plain")
-    assert asked == [("owner/name", "plain", "a" * 40, "train")]
+    assert asked == [("owner/name", "plain", "a" * 40)]
     assert origin == {"revision": "a" * 40}
     assert frame["label"].tolist() == ["Sports", "World"]
 
@@ -290,15 +388,15 @@ def test_words_and_their_tags(suffix, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"tags": ["O"]}, "dataset.label: .*t.jsonl: record a has 3 words and 1 tags; as many are needed"),
+        ({"tags": ["O"]}, "dataset.label: .*t.jsonl: record 'a' has 3 words and 1 tags; as many are needed"),
         (
             {"tags": ["B-PER", "E-PER", "O"]},
-            "dataset.label: .* record a has an unknown tag; allowed are O, B-TYPE, I-",
+            "dataset.label: .* record 'a' has an unknown tag; allowed are O, B-TYPE, I-",
         ),
         ({"tags": [1, 2, 0]}, "dataset.label: row 0 of column 'tags' of .* holds no list of text"),
         (
             {"tokens": ["Ann", "Lee Fox", "left"]},
-            "dataset.text: .* record a has a word that is empty or holds a space",
+            "dataset.text: .* record 'a' has a word that is empty or holds a space",
         ),
         ({"tokens": "Ann Lee left"}, "dataset.text: row 0 of column 'tokens' of .* holds no list of text"),
     ],
@@ -319,6 +417,7 @@ def test_tags_of_a_data_set_of_the_hub_have_their_names(monkeypatch):
         {"key": Value("string"), "tokens": Sequence(Value("string")), "ner_tags": Sequence(names)}
     )
     rows = {"key": ["a", "b"], "tokens": [row["tokens"] for row in TAGGED], "ner_tags": [[1, 2, 0], [0]]}
-    monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: Dataset.from_dict(rows, features=features))
+    data = Dataset.from_dict(rows, features=features)
+    monkeypatch.setattr(datasets, "load_dataset_builder", lambda *_, **__: built(data))
     frame = tagged("owner/name", label="ner_tags", revision="a" * 40)
     assert frame["tags"].tolist() == [row["tags"] for row in TAGGED]

@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as parquet
 
+from lethe.data.id_files import requested, values_by_id
 from lethe.data.pairing import pairs
 from lethe.data.parquet import read_table
 from lethe.data.splits import groups
@@ -17,6 +18,7 @@ from lethe.params.forget import Forget
 from lethe.params.names import SHADOW
 from lethe.system import files
 from lethe.system.errors import InputError
+from lethe.system.quoting import class_name
 from lethe.system.streams import stream
 
 PAIRS = {"id": pa.string(), "analogue": pa.string(), "rank": pa.int64(), "similarity": pa.float64()}
@@ -102,7 +104,7 @@ def chosen_ids(wish: Forget, pool: pd.DataFrame, seed: int) -> set[str]:
         case "label":
             return of_a_class(pool, wish, draw)
         case "ids":
-            return requested(Path(wish.file or ""), pool)
+            return requested(Path(wish.file or ""), set(pool["id"]))
         case "memorised":
             return most_memorised(Path(wish.file or ""), pool, wish.size or len(pool))
 
@@ -133,71 +135,25 @@ def of_a_class(pool: pd.DataFrame, wish: Forget, draw: np.random.Generator) -> s
     """Examples of a class: so many at random, or all."""
     members = pool["id"][pool["label"] == wish.label]
     if members.empty:
-        allowed = ", ".join(sorted(pool["label"].dropna().unique())) or "none, as dataset.label is null"
+        counts = pool["label"].value_counts()
+        classes = sorted(counts.index[counts > 1])  # what occurs once may be a text
+        allowed = ", ".join(map(class_name, classes[:20])) or "none, as no label has several"
         raise InputError(f"forget.label: no training example has label {wish.label!r}; allowed: {allowed}")
     if wish.size is not None and wish.size > len(members):
         raise InputError(f"forget.size: {wish.size} of label {wish.label!r} wanted, train has {len(members)}")
     return sample(members, wish.size, draw)
 
 
-def requested(path: Path, pool: pd.DataFrame) -> set[str]:
-    """The ids of a deletion request; each must be trained on.
-
-    Errors say where in the file, not what stands there: a file of texts, read by mistake, is private.
-    """
-    read = read_ids(path)
-    if read.name in set(pool["id"]):
-        raise InputError(
-            f"forget.file: {path}: its header {read.name!r} is an id; needed is a header before it"
-        )
-    ids = read.tolist()
-    known = set(pool["id"])
-    unknown = [str(place) for place, name in enumerate(ids, 1) if name not in known]
-    if unknown:
-        some = ", ".join(unknown[:3]) + (", …" if len(unknown) > 3 else "")
-        what = f"{len(unknown)} of the {len(ids)} ids of {path} are not in the training set: entries {some}"
-        raise InputError(f"forget.file: {what}; allowed: ids of training examples")
-    return set(ids)
-
-
-def read_ids(path: Path) -> pd.Series:
-    """Column `id`, or else the first, of a CSV or Parquet file; of any other file its lines, without a name."""
-    if not path.is_file():
-        raise InputError(f"forget.file: {path} does not exist; a file of ids is needed")
-    try:
-        if path.suffix == ".parquet":
-            table = read_table(path)
-        elif path.suffix == ".csv":
-            table = pd.read_csv(path, dtype=str, keep_default_na=False)
-        else:
-            lines = path.read_text(encoding="utf-8-sig").splitlines()
-            return pd.Series([line.strip() for line in lines if line.strip()], dtype=object)
-    except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        what = f"{path} cannot be read ({str(error).splitlines()[0]})"
-        raise InputError(
-            f"forget.file: {what}; a CSV or Parquet file, or a text of one id a line, is needed"
-        ) from None
-    return table["id"].astype(str).rename(None) if "id" in table else table.iloc[:, 0].astype(str)
-
-
 def most_memorised(path: Path, pool: pd.DataFrame, size: int) -> set[str]:
     """The examples with the highest values; ties go to the first id."""
-    if not path.is_file():
-        raise InputError(
-            f"forget.file: {path} does not exist; strategy memorised needs a parquet file of id and value"
-        )
-    table = read_table(path)
-    if not {"id", "value"} <= set(table.columns):
-        found = ", ".join(map(str, table.columns))
-        raise InputError(f"forget.file: {path} has columns {found}; id and value are needed")
-    if not pd.api.types.is_numeric_dtype(table["value"]):
-        raise InputError(f"forget.file: {path} has values of type {table['value'].dtype}; numbers are needed")
-    known = table[table["id"].astype(str).isin(pool["id"])].dropna(subset=["value"]).drop_duplicates("id")
+    values = values_by_id(path)
+    known = values[values.index.isin(pool["id"])]
     if len(known) < size:
         raise InputError(
             f"forget.size: {size} wanted, but {path} has values of {len(known)} training examples"
         )
-    ranked = known.assign(id=known["id"].astype(str)).sort_values(["value", "id"], ascending=[False, True])
+    ranked = known.rename_axis("id").reset_index(name="value")
+    ranked = ranked.sort_values(["value", "id"], ascending=[False, True])
     return set(ranked["id"].head(size))
 
 

@@ -16,6 +16,7 @@ from lethe.data.texts import check_classes, labels_of, load
 from lethe.params.data import Dataset
 from lethe.system import files
 from lethe.system.errors import InputError
+from lethe.system.quoting import class_name, quoted
 from lethe.system.streams import stream
 
 SPLITS = ("train", "validation", "holdout", "test")
@@ -69,7 +70,9 @@ def gathered(dataset: Dataset, seed: int, tagged: bool) -> tuple[pd.DataFrame, d
         other, origin, empty = load(dataset.general, seed, "dataset.general")
         other = other.assign(id="general/" + other["id"], general=True)
         if both := sorted({*table["id"]} & {*other["id"]}):
-            raise InputError(f"dataset.id: {both[0]!r} is the id of a general text, too; allowed: others")
+            raise InputError(
+                f"dataset.id: {quoted(both[0])} is the id of a general text, too; allowed: others"
+            )
         table = pd.concat([table, other], ignore_index=True)
         facts["general"] = {"source": dataset.general.source, "origin": origin}
         facts["dropped"]["general_empty"] = empty
@@ -128,7 +131,7 @@ def classes(table: pd.DataFrame) -> list[str]:
         if name not in known:
             count = int((labels == name).sum())
             raise InputError(
-                f"dataset.sizes.train: class {name!r} ({count} examples in all) has none in train; enlarge it"
+                f"dataset.sizes.train: class {class_name(name)} ({count} examples in all) has none in train; enlarge it"
             )
     return names
 

@@ -124,7 +124,7 @@ def test_sets_keep_the_order_of_the_prepared_table(tmp_path):
 
 
 def test_sets_of_other_examples_are_an_error(tmp_path):
-    with pytest.raises(InputError, match=r"sets.parquet: has no set of r2"):
+    with pytest.raises(InputError, match=r"sets.parquet: has no set of 'r2'"):
         examples_by_set(*written(tmp_path, ("forget", "retain")))
 
 
@@ -170,7 +170,7 @@ def test_tags_beyond_the_cut_and_of_special_tokens_are_none(most):
 
 def test_a_text_without_a_tag_left_is_named_but_not_shown():
     with pytest.raises(
-        InputError, match=r"model\.max_length: no word of record r0 is within 2 tokens \(2 such"
+        InputError, match=r"model\.max_length: no word of record 'r0' is within 2 tokens \(2 such"
     ) as error:
         encode(frame(["one", "two"], tags=[["O"], ["O"]]), FRAMED, 2, ["O"])
     assert "two" not in str(error.value)

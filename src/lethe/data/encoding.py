@@ -16,6 +16,7 @@ from lethe.data.prompts import fitted, prompt_tokens
 from lethe.losses import NO_TAG, Rows
 from lethe.params.prompting import Prompting
 from lethe.system.errors import InputError
+from lethe.system.quoting import quoted
 
 log = logging.getLogger("lethe.encoding")
 
@@ -52,7 +53,9 @@ def examples_by_set(prepared: str | Path, forget: str | Path | None = None) -> d
     names = examples["id"].map(sets)
     if names.isna().any():
         unknown = examples["id"][names.isna()].iloc[0]
-        raise InputError(f"{forget}/sets.parquet: has no set of {unknown} of {prepared}; make it again")
+        raise InputError(
+            f"{forget}/sets.parquet: has no set of {quoted(unknown)} of {prepared}; make it again"
+        )
     return dict(list(examples.groupby(names, sort=False)))
 
 
@@ -168,7 +171,7 @@ def token_labels(frame: pd.DataFrame, spans: list, rows: Rows, labels: list[str]
     if untagged.any():
         first = frame["id"].iloc[int(untagged.int().argmax())]
         raise InputError(
-            f"model.max_length: no word of record {first} is within {rows.input_ids.shape[1]} tokens"
+            f"model.max_length: no word of record {quoted(first)} is within {rows.input_ids.shape[1]} tokens"
             f" ({int(untagged.sum())} such records); allowed: more"
         )
     return found

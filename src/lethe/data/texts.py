@@ -7,9 +7,11 @@ from typing import Any
 
 import pandas as pd
 
+from lethe.data.characters import is_blank
 from lethe.params.data import Source
 from lethe.params.sources import kind
 from lethe.system.errors import InputError
+from lethe.system.quoting import quoted
 from lethe.system.streams import stream
 
 
@@ -32,12 +34,12 @@ def load(
         frame = frame.iloc[sorted(kept)]
     twice = frame["id"].duplicated()
     if twice.any():
-        raise InputError(
-            f"{key}.id: {frame['id'][twice].iloc[0]!r} is the id of several records; ids must be unique"
-        )
-    empty = frame["text"].str.strip() == ""
+        first = quoted(frame["id"][twice].iloc[0])
+        raise InputError(f"{key}.id: {first} is the id of several records; ids must be unique")
+    empty = frame["text"].map(is_blank).astype(bool)
     if empty.any() and not source.drop_empty:
-        where = f"record {frame['id'][empty].iloc[0]!r} of {source.source} has no text ({empty.sum()} such records)"
+        first = quoted(frame["id"][empty].iloc[0])
+        where = f"record {first} of {source.source} has no text ({empty.sum()} such records)"
         raise InputError(f"{key}.text: {where}; fill it, or set {key}.drop_empty: true")
     return frame[~empty].reset_index(drop=True), origin, int(empty.sum())
 
@@ -75,5 +77,5 @@ def check_classes(table: pd.DataFrame, key: str = "dataset") -> None:
     if (counts < 2).any():
         first = table["id"][labels.index[labels.map(counts) < 2][0]]
         few = f"{int((counts < 2).sum())} of {len(counts)} classes"
-        what = f"{few} have one example, the first that of record {first!r}"
+        what = f"{few} have one example, the first that of record {quoted(first)}"
         raise InputError(f"{key}.label: {what}; each class needs at least two")

@@ -3,54 +3,104 @@
 from __future__ import annotations
 
 import re
+import tempfile
+from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
-from lethe.datasets.tabular import first_line
+from lethe.data.class_names import with_class_names
+from lethe.data.table_files import Table, read_table_file
 from lethe.params.data import Source
-from lethe.params.sources import kind
+from lethe.params.sources import TABLES, kind
 from lethe.system.errors import InputError
 from lethe.system.files import digest
+from lethe.system.quoting import reason
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
-def read(source: Source, key: str) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """A split of a data set of the Hub at a recorded commit, or of a folder in the Hub's layout."""
-    from datasets import ClassLabel, load_dataset
+def read(source: Source, key: str, wanted: set[str]) -> tuple[Table, dict[str, Any]]:
+    """The wanted columns of a split of a data set of the Hub at a recorded commit, or of a folder in its layout."""
+    if kind(source.source) == "folder":
+        return read_folder(source, key, wanted), {"sha256": digest(source.source)}
+    revision = commit(source, key)
+    return loaded(source, key, wanted, builder_of(source, key, revision)), {"revision": revision}
+
+
+def read_folder(source: Source, key: str, wanted: set[str]) -> Table:
+    """The files of the split, one after the other, each as it is read by its own name.
+
+    The library only says which they are. Its cache, which knows a file by its name and time, would keep copies outside
+    the project and take a file of the same time for the old one. What the library alone can read it reads in a
+    folder that is then removed.
+    """
+    with tempfile.TemporaryDirectory() as cache:
+        builder = builder_of(source, key, None, cache)
+        files = plain_files(source, builder)
+        if files is None:
+            return loaded(source, key, wanted, builder)
+        parts = [read_table_file(file, f"{key}.source", wanted, None, source.max_bytes) for file in files]
+    names = list(dict.fromkeys(name for part in parts for name in part.names))
+    found: dict[str, list[Any]] = {name: [] for name in wanted & set(names)}
+    for file, part in zip(files, parts, strict=True):
+        for name, values in found.items():
+            if name not in part.columns and len(part):
+                raise InputError(
+                    f"{key}.source: {file} has no column {name!r}, which another file of the split has"
+                )
+            values += part.columns.get(name, [])
+    try:
+        return Table(with_class_names(found, builder.info.features or {}), names, "")
+    except ValueError:
+        raise unloadable(source, key, "a class is none of those that its README names") from None
+
+
+def plain_files(source: Source, builder: Any) -> list[Path] | None:
+    """Files of the split, if this package reads them as they are: tables, without settings for the library."""
+    config = builder.config
+    given = {"name", "version", "data_dir", "data_files", "description"}
+    plain = type(config)(**{name: getattr(config, name) for name in given})
+    splits = source.split.split("+")
+    if config != plain or not set(splits) <= set(config.data_files or {}):
+        return None
+    files = [Path(file) for split in splits for file in config.data_files[split]]
+    return files if all(file.name.lower().removesuffix(".gz").endswith(TABLES) for file in files) else None
+
+
+def builder_of(source: Source, key: str, revision: str | None, cache: str | None = None) -> Any:
+    """What the library knows of a data set before it reads one."""
+    from datasets import load_dataset_builder
     from datasets.exceptions import DatasetsError
 
-    if kind(source.source) == "folder":
-        revision, origin = None, {"sha256": digest(source.source)}
-    else:
-        revision = commit(source, key)
-        origin = {"revision": revision}
     try:
-        data = load_dataset(source.source, source.config, revision=revision, split=source.split)
+        return load_dataset_builder(source.source, source.config, revision=revision, cache_dir=cache)
     except (
         DatasetsError,
         OSError,
         ValueError,
         RuntimeError,
     ) as error:  # the last of a script, which is not run
-        where = f"{source.source}, config {source.config}, split {source.split}"
-        raise InputError(f"{key}.source: {where} cannot be loaded: {first_line(error)}") from None
-    table = data.to_pandas()
-    for name, feature in data.features.items():
-        if isinstance(feature, ClassLabel):  # -1 says that there is none
-            table[name] = [
-                feature.int2str(int(index)) if index >= 0 else None for index in table[name].fillna(-1)
-            ]
-        each = getattr(feature, "feature", None)
-        if isinstance(each, ClassLabel):  # a tag of each word
-            table[name] = [
-                None
-                if indices is None
-                else [each.int2str(int(index)) if index >= 0 else None for index in indices]
-                for indices in table[name]
-            ]
-    return table, origin
+        raise unloadable(source, key, first_line(error)) from None
+
+
+def loaded(source: Source, key: str, wanted: set[str], builder: Any) -> Table:
+    """The wanted columns, read by the library, whose messages may quote the data and are not passed on."""
+    try:
+        builder.download_and_prepare()
+        data = builder.as_dataset(split=source.split)
+        kept = data.select_columns([name for name in data.column_names if name in wanted])
+        return Table(with_class_names(kept.to_dict(), data.features), data.column_names, "")
+    except Exception as error:  # the library wraps what it meets in types of its own
+        raise unloadable(source, key, reason(error.__cause__ or error)) from None
+
+
+def unloadable(source: Source, key: str, what: str) -> InputError:
+    where = f"{source.source}, config {source.config}, split {source.split}"
+    return InputError(f"{key}.source: {where} cannot be loaded: {what}")
+
+
+def first_line(error: Exception) -> str:
+    """A message of the library about names of files and data sets."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def commit(source: Source, key: str) -> str:

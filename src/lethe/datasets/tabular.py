@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import re
-import zlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import numpy as np
 import pandas as pd
 
+from lethe.data.cells import name_of, text_of, words_of
+from lethe.data.characters import is_blank
+from lethe.data.table_files import Table, read_table_file
 from lethe.params.data import Source
 from lethe.params.sources import kind
 from lethe.system.errors import InputError
-from lethe.system.files import digest
+from lethe.system.quoting import columns, quoted
 
 TAG = re.compile(r"O|[BI]-\S+")
+Cell = TypeVar("Cell")
 
 
 def examples(source: Source, key: str) -> tuple[pd.DataFrame, dict[str, Any]]:
@@ -31,12 +33,12 @@ def examples(source: Source, key: str) -> tuple[pd.DataFrame, dict[str, Any]]:
     Raises:
         InputError: the file, the data set or a column is missing or cannot be read.
     """
-    table, origin = rows(source, key)
-    parts = [strings(table, source, key, "text", name) for name in as_tuple(source.text)]
+    table, origin = read(source, key, source.label)
+    parts = [cells(table, source, key, "text", name, text_of) for name in text_columns(source)]
     texts = ["\n".join(filter(None, texts)) for texts in zip(*parts, strict=True)]
     named = names(table, source, key) | {"text": texts}
     if source.label:
-        named["label"] = values(table, source, key, "label", source.label)
+        named["label"] = all_named(table, source, key, "label", source.label)
     return pd.DataFrame(named, dtype=object), origin
 
 
@@ -51,19 +53,20 @@ def tagged_examples(source: Source, key: str) -> tuple[pd.DataFrame, dict[str, A
     Raises:
         InputError: as `examples`; or a row holds something else, and is named, but not what it holds.
     """
-    table, origin = rows(source, key)
-    named = names(table, source, key)
-    text, *more = as_tuple(source.text)
+    text, *more = text_columns(source)
     if more:
         raise InputError(f"{key}.text: {len(more) + 1} columns; the words of tagged text are in one")
     label = source.label or "label"
-    words, tags = lists(table, source, key, "text", text), lists(table, source, key, "label", label)
+    table, origin = read(source, key, label)
+    named = names(table, source, key)
+    words = cells(table, source, key, "text", text, words_of)
+    tags = cells(table, source, key, "label", label, words_of)
     for row, ours, theirs in zip(named["id"], words, tags, strict=True):
-        where = f"{source.source}: record {row}"
+        where = f"{source.source}: record {quoted(row)}"
         if len(ours) != len(theirs):
             what = f"{where} has {len(ours)} words and {len(theirs)} tags"
             raise InputError(f"{key}.label: {what}; as many are needed")
-        if any(not word or " " in word for word in ours):
+        if any(is_blank(word) or " " in word for word in ours):
             raise InputError(f"{key}.text: {where} has a word that is empty or holds a space; none may")
         if not all(TAG.fullmatch(tag) for tag in theirs):
             raise InputError(f"{key}.label: {where} has an unknown tag; allowed are O, B-TYPE, I-TYPE")
@@ -71,143 +74,57 @@ def tagged_examples(source: Source, key: str) -> tuple[pd.DataFrame, dict[str, A
     return pd.DataFrame(named, dtype=object), origin
 
 
-def rows(source: Source, key: str) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """The table as it is, and its origin."""
+def read(source: Source, key: str, label: str | None) -> tuple[Table, dict[str, Any]]:
+    """The columns that the source names, and its origin."""
+    wanted = {*text_columns(source), *filter(None, (label, source.id, source.subject))}
+    if source.id in text_columns(source):
+        what = f"{source.id!r} is a column of text; an id is shown in logs and reports"
+        raise InputError(f"{key}.id: {what}; allowed: another column, or null for the row number")
     if kind(source.source) == "table":
-        table, origin = read_file(source, key), {"sha256": digest(source.source)}
-    else:
-        from lethe.datasets import hub
+        path = Path(source.source)
+        table = read_table_file(path, f"{key}.source", wanted, source.columns, source.max_bytes)
+        return table, {"sha256": table.sha256}
+    from lethe.datasets import hub
 
-        table, origin = hub.read(source, key)
-    return table.reset_index(drop=True), origin
+    return hub.read(source, key, wanted)
 
 
-def names(table: pd.DataFrame, source: Source, key: str) -> dict[str, Any]:
+def text_columns(source: Source) -> tuple[str, ...]:
+    return (source.text,) if isinstance(source.text, str) else source.text
+
+
+def names(table: Table, source: Source, key: str) -> dict[str, Any]:
     """What every example has, without its text and its label."""
     named: dict[str, Any] = {"id": [str(row) for row in range(len(table))]}
     named |= {"text": None, "label": None, "subject": None}
-    for field in ("id", "subject"):
-        if name := getattr(source, field):
-            named[field] = values(table, source, key, field, name)
+    if source.id:
+        named["id"] = all_named(table, source, key, "id", source.id)
+    if source.subject:
+        named["subject"] = cells(table, source, key, "subject", source.subject, name_of)
     return named
 
 
-def as_tuple(names: str | tuple[str, ...]) -> tuple[str, ...]:
-    return (names,) if isinstance(names, str) else names
+def all_named(table: Table, source: Source, key: str, field: str, name: str) -> list[str | None]:
+    """A column of names of which none may be missing."""
+    found = cells(table, source, key, field, name, name_of)
+    if None in found:
+        what = f"row {found.index(None)} of {source.source} has none in column {name!r}"
+        raise InputError(f"{key}.{field}: {what}; each row needs one")
+    return found
 
 
-def column(table: pd.DataFrame, source: Source, key: str, field: str, name: str) -> pd.Series:
+def cells(
+    table: Table, source: Source, key: str, field: str, name: str, read_cell: Callable[[Any], Cell]
+) -> list[Cell]:
+    """A column, cell by cell."""
     if name not in table.columns:
-        allowed = ", ".join(map(str, table.columns))
-        raise InputError(f"{key}.{field}: {source.source} has no column {name!r}; allowed: {allowed}")
-    return table[name]
-
-
-def strings(table: pd.DataFrame, source: Source, key: str, field: str, name: str) -> list[str]:
-    """A column of text; a missing value is ""."""
-    found = column(table, source, key, field, name)
-    found = found.astype(object).where(found.notna(), "")
-    for row, value in enumerate(found):
-        if not isinstance(value, str):
-            what = f"row {row} of column {name!r} of {source.source} holds a {type(value).__name__}"
-            raise InputError(f"{key}.{field}: {what}; a column of text is needed")
-    return found.tolist()
-
-
-def lists(table: pd.DataFrame, source: Source, key: str, field: str, name: str) -> list[list[str]]:
-    """A column of lists of text."""
-    found = column(table, source, key, field, name).tolist()
-    for row, value in enumerate(found):
-        if not isinstance(value, list | np.ndarray) or not all(isinstance(each, str) for each in value):
-            what = f"row {row} of column {name!r} of {source.source} holds no list of text"
-            raise InputError(f"{key}.{field}: {what}; words and their tags are needed")
-    return [list(value) for value in found]
-
-
-def values(table: pd.DataFrame, source: Source, key: str, field: str, name: str) -> list[str | None]:
-    """A column of names as text; only a subject may be missing."""
-    found = column(table, source, key, field, name)
-    for row, value in enumerate(found):
-        if isinstance(value, list | dict | np.ndarray):
-            what = f"row {row} of column {name!r} of {source.source} holds a {type(value).__name__}"
-            raise InputError(f"{key}.{field}: {what}; a column of names is needed")
-    missing = (found.isna() | (found.astype(object) == "")).tolist()
-    if any(missing) and field != "subject":
-        row = missing.index(True)
-        raise InputError(
-            f"{key}.{field}: row {row} of {source.source} has none in column {name!r}; each row needs one"
-        )
-    return [None if absent else str(value) for absent, value in zip(missing, found, strict=True)]
-
-
-def read_file(source: Source, key: str) -> pd.DataFrame:
-    path = Path(source.source)
-    if not path.is_file():
-        raise InputError(f"{key}.source: {path} does not exist; a file, a folder or a Hub id is needed")
-    name = path.name.removesuffix(".gz")
-    try:
-        if name.endswith(".csv"):
-            return read_csv(source, key)
-        if name.endswith(".parquet"):
-            return pd.read_parquet(path)
-        return pd.DataFrame.from_records(json_rows(path, name.endswith(".jsonl")))
-    except (
-        OSError,
-        EOFError,
-        RecursionError,
-        UnicodeDecodeError,
-        pd.errors.ParserError,
-        pd.errors.EmptyDataError,
-        ValueError,
-        zlib.error,
-    ) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(
-            f"{key}.source: {path} cannot be read as {name.rsplit('.')[-1]}: {first_line(error)}"
-        ) from None
-
-
-def first_line(error: Exception) -> str:
-    """What went wrong and where; json's and pandas' messages name places, not content."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
-
-
-def read_csv(source: Source, key: str) -> pd.DataFrame:
-    """All cells as text: 007 stays 007, and NA is a word."""
-    header = None if source.columns else 0
-    table = pd.read_csv(source.source, header=header, dtype=str, keep_default_na=False)
-    if len(table) and not isinstance(
-        table.index, pd.RangeIndex
-    ):  # or all values would be one column to the right
-        raise ValueError("rows have more values than the header has names")
-    if source.columns:
-        if len(source.columns) != table.shape[1]:
-            names = ", ".join(source.columns)
-            raise InputError(
-                f"{key}.columns: {source.source} has {table.shape[1]} columns, not {len(source.columns)}: {names}"
-            )
-        table.columns = list(source.columns)
-    return table
-
-
-def json_rows(path: Path, by_line: bool) -> list[dict[str, Any]]:
-    """Objects of a JSON Lines file, or of a JSON file that holds a list of them, also under the key `data`."""
-    import gzip
-
-    with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8") as handle:
-        if by_line:
-            rows = [parsed(line, number) for number, line in enumerate(handle, 1) if line.strip()]
-        else:
-            content = json.load(handle)
-            rows = content.get("data", content) if isinstance(content, dict) else content
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise ValueError("a list of objects is needed")
-    return rows
-
-
-def parsed(line: str, number: int) -> Any:
-    try:
-        return json.loads(line)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"line {number}: {error.msg}") from None
+        what = f"{source.source} has no column {name!r}; allowed: {columns(table.names, name)}"
+        raise InputError(f"{key}.{field}: {what}")
+    found = []
+    for row, value in enumerate(table.columns[name]):
+        try:
+            found.append(read_cell(value))
+        except InputError as error:
+            where = f"row {row} of column {name!r} of {source.source}"
+            raise InputError(f"{key}.{field}: {where} {error}") from None
+    return found

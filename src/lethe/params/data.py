@@ -42,6 +42,8 @@ class Source(StrictModel):
     """Token arrays: the folder of the tokenizer that made them."""
     limit: Count | None = None
     """At most so many rows, drawn at random, before anything else."""
+    max_bytes: Count = 2**30
+    """At most so many bytes in one file, of .gz once expanded; a larger one is an error."""
     drop_empty: bool = False
     """true: rows without text are dropped and counted; false: they are an error."""
 
@@ -83,7 +85,7 @@ class Source(StrictModel):
             raise ValueError(f"text: {self.text!r}; at least one column is needed")
         if self.columns and len(set(self.columns)) < len(self.columns):
             raise ValueError(f"columns: {', '.join(self.columns)}: each name may appear once")
-        if self.columns and not self.source.removesuffix(".gz").endswith(".csv"):
+        if self.columns and not self.source.lower().removesuffix(".gz").endswith(".csv"):
             raise ValueError("columns: names for a CSV file without a header, null for other sources")
         return self
 

@@ -41,12 +41,12 @@ def local_names(block: dict[str, Any]) -> dict[str, str]:
 
 def kind(source: str) -> Literal["built-in", "table", "tokens", "folder", "hub"] | None:
     """What a source is, from its name; None if it can be nothing. A folder that exists precedes a Hub id."""
-    name = source.removesuffix(".gz")
+    name = source.lower()
     if source in built_in():
         return "built-in"
-    if name.endswith(TABLES):
+    if name.removesuffix(".gz").endswith(TABLES):
         return "table"
-    if source.endswith(TOKENS):
+    if name.endswith(TOKENS):
         return "tokens"
     if os.path.isdir(source):
         return "folder"

@@ -1,0 +1,81 @@
+"""Cells of a table as what a column is for: texts, names, lists of words.
+
+Messages say where a cell is, not what it holds.
+"""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import uuid
+from typing import Any
+
+import pandas as pd
+
+from lethe.data.characters import is_blank, is_broken
+from lethe.data.table_files import LONGEST
+from lethe.system.errors import InputError
+
+EXACT = 2**53  # from here on a float has lost digits of a whole number
+NAMES = (str, int, float, decimal.Decimal, datetime.date, datetime.time, datetime.timedelta, uuid.UUID)
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a cell holds nothing: None, NaN, and the NA and NaT of pandas."""
+    return value is None or (not isinstance(value, list | dict | tuple) and bool(pd.isna(value)))
+
+
+def text_of(value: Any) -> str:
+    """A cell of text; a missing one is "".
+
+    Raises:
+        InputError: it holds something else, or a text that cannot be used.
+    """
+    if is_missing(value):
+        return ""
+    if not isinstance(value, str):
+        raise InputError(f"holds a {type(value).__name__}; a column of text is needed")
+    check_text(value)
+    if len(value) > LONGEST:
+        raise InputError(f"holds a text of {len(value)} characters; allowed: at most {LONGEST}")
+    return value
+
+
+def name_of(value: Any) -> str | None:
+    """A cell of names, as text, or None if it holds none; a whole number is written without a point.
+
+    Raises:
+        InputError: it holds something that is no name, or a number that may have been another.
+    """
+    if is_missing(value) or (isinstance(value, str) and is_blank(value)):
+        return None
+    if not isinstance(value, NAMES):
+        raise InputError(f"holds a {type(value).__name__}; a column of names is needed")
+    if isinstance(value, float) and value.is_integer():
+        if abs(value) >= EXACT:
+            what = "holds a whole number as a float, which has not all of its digits"
+            raise InputError(f"{what}; integers or text are needed")
+        return str(int(value))
+    if isinstance(value, str):
+        check_text(value)
+    return str(value)
+
+
+def words_of(value: Any) -> list[str]:
+    """A cell of words or tags.
+
+    Raises:
+        InputError: it is no list of text.
+    """
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise InputError("holds no list of text; words and their tags are needed")
+    for word in value:
+        check_text(word)
+    return value
+
+
+def check_text(text: str) -> None:
+    if is_broken(text):
+        raise InputError(
+            "holds half of a character (a lone surrogate), which no file can hold; mend the text"
+        )
