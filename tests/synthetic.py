@@ -112,7 +112,10 @@ def parameters(seeds=(0, 1)) -> dict:
 
 def write_results(root, params: dict) -> None:
     """All files that the report reads, under `root`, from the planted effects."""
+    from lethe.compare import compare
     from lethe.measure import measure
+    from lethe.params.compare import Compare
+    from lethe.params.file import check_params
     from lethe.system.files import write_json
 
     for name, study in params["studies"].items():
@@ -140,6 +143,10 @@ def write_results(root, params: dict) -> None:
                     shutil.copytree(out, out.parents[1] / f"{run}+{variant}" / out.name)
                 if run != "base" or seed == study["seeds"][0]:
                     write_training(folder, run, study["task"], seed, utility)
+    for name, study in params["studies"].items():
+        whole = check_params(params | {"studies": {name: study}}, "params.yaml")
+        cfg = Compare.of(next(iter(whole.studies.values())), whole.report).model_dump(mode="json")
+        compare(cfg, *(root / f"results/{stage}/{name}" for stage in ("measure", "score", "compare")))
 
 
 def write_shadows(folder, study: dict) -> list:

@@ -10,11 +10,12 @@ import study
 from lethe import models
 from lethe.__main__ import main
 from lethe.data.encoding import classes, encode, examples_by_set
+from lethe.evaluation.headline import ATTACK, columns, memory
 from lethe.forget import forget
 from lethe.measure import ARRAYS, measure
 from lethe.params.names import Task
 from lethe.prepare import prepare
-from lethe.report.descriptions import ATTACK, GLOSSARY, columns, memory
+from lethe.report.descriptions import GLOSSARY
 from lethe.score import score
 from lethe.system.errors import InputError
 from lethe.train import train

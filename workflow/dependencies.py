@@ -19,8 +19,8 @@ STAMP = ".snakemake_timestamp"  # Snakemake keeps the time of a folder in it
 # hold every value. A new option of a metric, or a new bound, thus retrains no model. What the name of a source of
 # text means, `lethe.params.sources`, is followed.
 ONLY_VALIDATE = (
-    "data", "faults", "fields", "file", "forget", "measure", "model", "names", "plug_ins", "report", "robustness",
-    "score", "shadow", "strict_model", "study", "study_checks", "training", "tune",
+    "compare", "data", "faults", "fields", "file", "forget", "measure", "model", "names", "plug_ins", "report",
+    "robustness", "score", "shadow", "strict_model", "study", "study_checks", "training", "tune",
 )  # fmt: skip
 NOT_FOLLOWED = {"lethe.__main__", *(f"lethe.params.{name}" for name in ONLY_VALIDATE)}
 

@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
 from dependencies import SOURCES, Digests, source_files
 
+from lethe.params.compare import Compare
 from lethe.params.file import Params, load_params
 from lethe.params.names import BLIND, SHADOW, VARIANT
 from lethe.params.sources import kind, local_names
@@ -36,6 +37,7 @@ FOLDERS = {  # stage -> the folder that holds its outputs and nothing else
     "unlearn": "results/unlearn",
     "score": "results/score",
     "measure": "results/measure",
+    "compare": "results/compare",
     "report": "results/report",
 }
 PLAN = Path("results/plan")
@@ -106,6 +108,8 @@ def jobs(parameters: Params, digests: Digests) -> Plan:
                     cfg["finetune"] = all_of["train"]["finetune"]
             if stage == "score" and VARIANT in run:
                 cfg["perturbation"] = study.variants[run.split(VARIANT)[1]]
+            if stage == "compare":
+                cfg = Compare.of(study, parameters.report).model_dump(mode="json")
             place = {"study": name, "run": run, "seed": seed}
             add(stage, cfg, *module, **{k: v for k, v in place.items() if v is not None})
     add("report", parameters.model_dump(mode="json", exclude={"studies": {"__all__": {"tune"}}}))
@@ -136,6 +140,13 @@ def steps(study: Study) -> Iterator[tuple[str, str | None, int | None, list[str]
                 yield "score", f"{run}{VARIANT}{variant}", seed, ["model", "score"], code
                 yield "measure", f"{run}{VARIANT}{variant}", seed, ["measure"], metrics
         yield "measure", BLIND, seed, ["measure"], metrics
+    yield (
+        "compare",
+        None,
+        None,
+        [],
+        metrics if len(study.seeds) == 1 else [],
+    )  # which is compared on resamples
     for seed in study.shadow.seeds if study.shadow else []:
         yield "forget", None, seed, [], []
         yield "train", SHADOW, seed, ["model"], []

@@ -26,6 +26,7 @@ KEYS = {  # what the parameters of a step must hold
     "measure": ("measure",),
     "blind": ("measure",),
     "judge": (),
+    "compare": ("task", "seeds", "runs", "methods", "measure"),
     "report": ("studies",),
 }
 
@@ -123,6 +124,16 @@ def parser() -> argparse.ArgumentParser:
         )
     blind.add_argument("--seed", required=True, type=int)
     add_judge(command("judge", "judge any model on texts of one's own, without training anything"))
+
+    compare = command("compare", "what the metrics of all runs of a study say beside retrain")
+    compare.add_argument("--measured", required=True, type=Path, help="folder of the study's metrics")
+    compare.add_argument(
+        "--scores",
+        required=True,
+        type=Path,
+        help="folder of its scores; read where the study has a single seed",
+    )
+    compare.add_argument("--out", required=True, type=Path, help="folder for comparison.json")
 
     report = command("report", "tables, figures and the page, from all metrics")
     report.add_argument(
@@ -263,6 +274,10 @@ def execute(args: argparse.Namespace) -> None:
                 args.task, args.model, args.retrain, args.reference, args.revision, args.max_length, args.cfg
             )
             print(judge(wish, texts, args.seed, args.out), end="")
+        case "compare":
+            from lethe.compare import compare
+
+            compare(args.cfg, args.measured, args.scores, args.out)
         case "report":
             from lethe.report.report import report
 

@@ -7,16 +7,8 @@ import matplotlib
 import numpy as np
 import pytest
 
-from lethe.report.figures import curves, examples, latent, roc, style, trajectory
+from lethe.report.figures import curves, examples, latent, style, trajectory
 from lethe.system.plugins import names_in
-
-
-def test_curves_are_averaged_vertically():
-    half = (np.array([0, 0.5, 1]), np.array([0, 1, 1]))
-    late = (np.array([0, 0, 1]), np.array([0, 0.5, 1]))
-    rates, means = roc.average([half, late])
-    assert rates.tolist() == [0, 0.5, 1]
-    assert means.tolist() == [0.25, 0.75, 1]  # at rate 0 the second curve has already risen
 
 
 def test_a_turned_and_mirrored_plane_is_turned_back():

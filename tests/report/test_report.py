@@ -14,7 +14,7 @@ import scipy.stats
 from synthetic import MAKE, METHODS, generation_scores, parameters, write_results
 
 from lethe.params.file import check_params
-from lethe.report.remarks import blind, over_unlearned
+from lethe.report.remarks import over_unlearned, text_only_control
 from lethe.report.report import report
 from lethe.system.errors import InputError
 
@@ -107,20 +107,7 @@ def test_the_page_says_what_the_controls_found(html):
     assert "Which method is better" in html
 
 
-def test_pushed_beyond_retrain_is_flagged(made):
-    from lethe.report.report import below_retrain
-
-    study = check_params(parameters(), "params.yaml").studies["records"]
-    path = made / "results/measure/records/retrain/seed0/metrics.parquet"
-    retrain = {name: np.array(c) for name, c in pyarrow.parquet.read_table(path).to_pydict().items()}
-    forget = retrain["set"] == "forget"
-    for shift, flag in ((0.0, 0), (-3.0, 0), (3.0, 1)):
-        own = retrain | {"min_k": retrain["min_k"] + shift * forget}
-        assert below_retrain(own, retrain, study, 0) == {"min_k_below_retrain": flag}
-
-
 def test_over_unlearned_runs_are_named_with_their_seeds():
-    results = SimpleNamespace(study=SimpleNamespace(task="generation"), methods=["icu", "npo"])
     found = {
         "icu": {
             "min_k_below_retrain": {"mean": 2 / 3, "n": 3},
@@ -131,13 +118,16 @@ def test_over_unlearned_runs_are_named_with_their_seeds():
             "min_k_over_unlearned": {"mean": 1 / 3, "n": 3},
         },
     }
-    (sentence,) = over_unlearned(results, found)
+    comparison = {"attack": {"score": "min_k"}}
+    results = SimpleNamespace(comparison=comparison, summaries=found, methods=["icu", "npo"])
+    (sentence,) = over_unlearned(results)
     assert "significantly below that on retrain: icu (2 of 3 seeds), npo (3 of 3 seeds)" in sentence
     assert "; below 0.5: npo (1 of 3 seeds). " in sentence
     assert "less familiar to the model than text it never saw" in sentence
     del found["npo"]["min_k_over_unlearned"]  # below retrain it may still be more familiar than that
-    assert "text it never saw" not in over_unlearned(results, found)[0]
-    assert over_unlearned(results, {"icu": {}, "npo": {}}) == []
+    assert "text it never saw" not in over_unlearned(results)[0]
+    results.summaries = {"icu": {}, "npo": {}}
+    assert over_unlearned(results) == []
 
 
 def test_costs_stand_apart_from_what_a_seed_fixes(made):
@@ -324,19 +314,32 @@ def test_a_missing_output_is_named(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_measure_and_report_import_no_torch_and_no_pandas():
-    code = (
-        "import sys, lethe.measure, lethe.report.report as r;"
-        "lethe.measure.modules('classification'), lethe.measure.modules('generation');"
-        "print(*{'torch', 'transformers', 'pandas', 'datasets', 'sklearn'} & set(sys.modules))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+@pytest.mark.parametrize(
+    ("module", "heavy"),
+    [
+        ("lethe.measure", {"torch", "transformers", "pandas", "datasets", "sklearn"}),
+        ("lethe.compare", {"torch", "transformers", "pandas", "datasets", "sklearn", "matplotlib"}),
+        ("lethe.report.report", {"torch", "transformers", "pandas", "datasets", "sklearn", "scipy"}),
+    ],
+)
+def test_what_reads_metrics_imports_nothing_heavy(module, heavy):
+    """And the report neither metrics nor statistics: it shows what `lethe compare` found."""
+    code = f"import sys, lethe.measure as m, {module}; m.modules('classification'), m.modules('generation')"
+    if module.endswith("report"):
+        code = f"import sys, {module}"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}; print(*{heavy} & set(sys.modules))"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
     assert done.stdout.strip() == ""
 
 
-def test_seeds_without_a_blind_control_are_left_out_of_the_remark():
+def test_seeds_without_a_text_only_control_are_left_out_of_the_remark():
     judged = {"blind_auc": 0.7, "blind_leak": 1.0}
-    one = SimpleNamespace(blind={1: {}, 2: judged})
-    assert "AUC 0.70" in blind(one, {"blind": {"blind_auc": {"mean": 0.7}}})[0]
-    assert "in 1 of 1 seeds" in blind(one, {"blind": {"blind_auc": {"mean": 0.7}}})[0]
-    assert "Blind control: none" in blind(SimpleNamespace(blind={1: {}, 2: {}}), {"blind": {}})[0]
+    one = SimpleNamespace(
+        text_only_control={1: {}, 2: judged}, summaries={"blind": {"blind_auc": {"mean": 0.7}}}
+    )
+    assert "AUC 0.70" in text_only_control(one)[0]
+    assert "in 1 of 1 seeds" in text_only_control(one)[0]
+    none = SimpleNamespace(text_only_control={1: {}, 2: {}}, summaries={"blind": {}})
+    assert "Blind control: none" in text_only_control(none)[0]

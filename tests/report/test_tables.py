@@ -5,8 +5,8 @@ import io
 
 import pytest
 
+from lethe.evaluation.headline import columns, longest_extraction
 from lethe.report import tables
-from lethe.report.descriptions import columns, longest_extraction
 from lethe.report.page import cell
 
 

@@ -23,6 +23,7 @@ FILES = {
     "unlearn": MODEL,
     "measure": ["metrics.json", "metrics.parquet"],
     "blind": ["metrics.json", "metrics.parquet"],
+    "compare": ["comparison.json"],
     "report": ["tables", "figures", "metrics.json", "report.html", "summary.md", "cost.json"],
 }
 
@@ -45,18 +46,23 @@ def sources(command, cfg):
             return [SOURCES / "score.py"]
         case "measure" | "blind":
             return sorted((SOURCES / "metrics").glob("*.py"))
+        case "compare":
+            return [SOURCES / "compare.py"]
         case "report":
             return [SOURCES / "report" / "report.py"]
 
 
 def inputs(args):
     """Files that are read; the report finds its own by the addresses of the studies, as the real one does."""
-    given = [args.prepared, args.forget, args.base, args.model, args.scores, *args.reference, *args.shadow]
+    given = [args.prepared, args.forget, args.base, args.model, args.measured, *args.reference, *args.shadow]
+    if args.command != "compare" or len(args.cfg["seeds"]) == 1:
+        given.append(args.scores)
     files = [f for path in given if path for f in ([path] if path.is_file() else sorted(path.rglob("*")))]
     if args.command == "report":
         for name, study in args.cfg["studies"].items():
             base = ["base"] if study["task"] == "generation" else []
             runs = [*base, "original", "retrain", *study["methods"]]
+            files.append(Path(f"results/compare/{name}/comparison.json"))
             files += [
                 Path(f"results/measure/{name}/{run}/seed{seed}/metrics.json")
                 for run in runs
@@ -85,7 +91,7 @@ def main():
     parser.add_argument("--cfg", type=json.loads)
     for name in ("seed", "run", "live"):
         parser.add_argument(f"--{name}")
-    for name in ("prepared", "forget", "base", "model", "scores", "out", "readme"):
+    for name in ("prepared", "forget", "base", "model", "scores", "measured", "out", "readme"):
         parser.add_argument(f"--{name}", type=Path)
     for name in ("reference", "shadow"):
         parser.add_argument(f"--{name}", nargs="*", type=Path, default=[])

@@ -25,7 +25,7 @@ PARTS = (
     "src/lethe",
     "data/raw/README.md",
 )
-STAGES = ("prepare", "forget", "train", "unlearn", "score", "measure", "report")
+STAGES = ("prepare", "forget", "train", "unlearn", "score", "measure", "compare", "report")
 RULES = {
     "prepare_data": "prepare",
     "draw_forget_set": "forget",
@@ -35,6 +35,7 @@ RULES = {
     "score_model": "score",
     "measure_scores": "measure",
     "measure_texts": "measure",
+    "compare_runs": "compare",
     "write_report": "report",
 }
 

@@ -6,9 +6,10 @@ import pytest
 from repository import jobs
 
 ICU = {f"{stage}/records/icu/{seed}" for stage in ("unlearn", "score", "measure") for seed in (0, 1)} | {
-    "report"
+    "compare/records",
+    "report",
 }
-ICU_COUNTS = {"unlearn": 2, "score": 2, "measure": 2, "report": 1}
+ICU_COUNTS = {"unlearn": 2, "score": 2, "measure": 2, "compare": 1, "report": 1}
 
 
 def other_icu(repo) -> None:
@@ -60,7 +61,7 @@ def test_a_clone_needs_one_command(made, tmp_path, link):
     assert repo.is_clean()
     assert repo.plans_nothing()
     repo.edit("params.yaml", "bootstrap: 100", "bootstrap: 200")
-    assert jobs(repo("dvc repro")) == {"measure": 5, "report": 1}
+    assert jobs(repo("dvc repro")) == {"measure": 5, "compare": 1, "report": 1}
     assert repo.results() == repo.truth()
     assert repo.is_clean()
     assert repo.plans_nothing()
@@ -123,22 +124,24 @@ def test_results_that_do_not_belong_to_the_sources(fresh):
 # ------------------------------------------------------------------ results changed by hand
 
 ROOT_OF = "results/unlearn/records/icu/seed0"
+FROM_MODEL = {"unlearn": 1, "score": 1, "measure": 1, "compare": 1, "report": 1}
 
 
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        (f"rm -r {ROOT_OF}/model", {"unlearn": 1, "score": 1, "measure": 1, "report": 1}),
-        (f"rm {ROOT_OF}/model/weights.safetensors", {"unlearn": 1, "score": 1, "measure": 1, "report": 1}),
+        (f"rm -r {ROOT_OF}/model", FROM_MODEL),
+        (f"rm {ROOT_OF}/model/weights.safetensors", FROM_MODEL),
         (
             f"truncate -s 5 {ROOT_OF}/model/weights.safetensors",
-            {"unlearn": 1, "score": 1, "measure": 1, "report": 1},
+            FROM_MODEL,
         ),
-        ("rm results/measure/topics/original/seed0/metrics.json", {"measure": 1, "report": 1}),
+        ("rm results/measure/topics/original/seed0/metrics.json", {"measure": 1, "compare": 1, "report": 1}),
+        ("rm results/compare/records/comparison.json", {"compare": 1, "report": 1}),
         ("cp README.md results/report/tables/config.json", {"report": 1}),
         ("rm results/report/report.html", {"report": 1}),
     ],
-    ids=["model", "file of a model", "truncated model", "metrics", "altered table", "page"],
+    ids=["model", "file of a model", "truncated model", "metrics", "comparison", "altered table", "page"],
 )
 def test_changed_by_hand(here, made, change, expected):
     here(change)
@@ -159,7 +162,7 @@ def test_changed_by_hand_under_dvc(here, made):
 def test_a_removed_method_leaves_nothing_behind(here, tmp_path, tool):
     text = (here.path / "params.yaml").read_text()
     (here.path / "params.yaml").write_text(text[: text.index("      npo:")])
-    assert jobs(here(tool)) == {"report": 1}
+    assert jobs(here(tool)) == {"compare": 1, "report": 1}
     assert here.results() == here.truth()
     assert not list((here.path / "results").rglob("*npo*"))
     assert here.is_clean()

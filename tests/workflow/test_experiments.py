@@ -10,7 +10,7 @@ from repository import jobs
 
 TOPICS = "studies.topics.measure.bootstrap"
 RECORDS = "studies.records.measure.bootstrap"
-COUNTS = {"measure": 5, "report": 1}
+COUNTS = {"measure": 5, "compare": 1, "report": 1}
 
 
 def metrics(repo) -> dict:

@@ -12,15 +12,13 @@ from repository import HERE, ROOT, Repo
 
 TINY = yaml.safe_load((HERE / "params_tiny.yaml").read_text())
 REFERENCES = ("base", "original", "retrain")
-BELOW = {  # stage -> stages that read its outputs, directly or not
-    "prepare": {"forget", "train", "unlearn", "score", "measure", "report"},
-    "forget": {"train", "unlearn", "score", "measure", "report"},
-    "train": {"unlearn", "score", "measure", "report"},
-    "unlearn": {"score", "measure", "report"},
-    "score": {"measure", "report"},
-    "measure": {"report"},
-    "report": set(),
-}
+ORDER = ["forget", "train", "unlearn", "score", "measure", "compare", "report"]
+BELOW = (
+    {"prepare": set(ORDER)}
+    | {  # stage -> stages that read its outputs, directly or not
+        stage: set(ORDER[place + 1 :]) for place, stage in enumerate(ORDER)
+    }
+)
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +61,11 @@ def jobs_of(study: str, stages: str, runs=None, seeds=None, methods=None) -> set
     return found
 
 
+def told(*studies: str) -> set[str]:
+    """The jobs that follow a change of a metric of some studies."""
+    return {f"compare/{study}" for study in studies} | {"report"}
+
+
 def append(*files: str) -> Callable[[Repo], None]:
     def change(repo: Repo) -> None:
         for file in files:
@@ -92,7 +95,7 @@ MODELS = "train unlearn score measure"
 TABLE = {
     "a method's parameter": (
         set_to("studies.records.methods.icu.training.epochs", 2),
-        jobs_of("records", "unlearn score measure", ["icu"]) | {"report"},
+        jobs_of("records", "unlearn score measure", ["icu"]) | told("records"),
     ),
     "a test of robustness": (
         set_to("studies.records.robustness", {"relearn": {"levels": [2, 4]}, "quantise": {"levels": [8]}}),
@@ -103,67 +106,67 @@ TABLE = {
             for variant in ("relearn-2", "relearn-4", "quantise-8")
             for seed in (0, 1)
         }
-        | {"report"},
+        | told("records"),
     ),
     "an objective's file": (
         append("src/lethe/objectives/npo.py"),
-        jobs_of("records", "unlearn score measure", ["npo"]) | {"report"},
+        jobs_of("records", "unlearn score measure", ["npo"]) | told("records"),
     ),
     "a metric's file": (
         append("src/lethe/metrics/macro_f1.py"),
-        jobs_of("topics", "measure blind") | jobs_of("records", "measure blind") | {"report"},
+        jobs_of("topics", "measure blind") | jobs_of("records", "measure blind") | told("topics", "records"),
     ),
     "a parameter of the data": (
         set_to("studies.topics.dataset.sizes.test", 31),
-        jobs_of("topics", f"prepare base forget blind {MODELS}") | {"report"},
+        jobs_of("topics", f"prepare base forget blind {MODELS}") | told("topics"),
     ),
     "the forget set": (
         set_to("studies.records.forget.size", 9),
-        jobs_of("records", f"forget blind {MODELS}") | {"report"},
+        jobs_of("records", f"forget blind {MODELS}") | told("records"),
     ),
     "the base's recipe": (
         set_to("studies.records.train.pretrain.epochs", 2),
-        jobs_of("records", f"base {MODELS}") | {"report"},
+        jobs_of("records", f"base {MODELS}") | told("records"),
     ),
     "the references' recipe": (
         set_to("studies.topics.train.finetune.epochs", 2),
         jobs_of("topics", "train unlearn") | jobs_of("topics", "score measure", REFERENCES[1:])
-        | jobs_of("topics", "score measure", TINY["studies"]["topics"]["methods"]) | {"report"},
+        | jobs_of("topics", "score measure", TINY["studies"]["topics"]["methods"]) | told("topics"),
     ),
     "what is scored": (
         set_to("studies.records.score", {"n": [4]}),
-        jobs_of("records", "score measure") | {"report"},
+        jobs_of("records", "score measure") | told("records"),
     ),
     "a parameter of the metrics": (
         set_to("studies.topics.measure.bootstrap", 200),
-        jobs_of("topics", "measure blind") | {"report"},
+        jobs_of("topics", "measure blind") | told("topics"),
     ),
     "shadow models": (
         set_to("studies.topics.shadow", {"models": 4}),
-        jobs_of("topics", "measure") | {"report"} | {f"forget/topics/{seed}" for seed in range(1000, 1004)}
+        jobs_of("topics", "measure") | told("topics") | {f"forget/topics/{seed}" for seed in range(1000, 1004)}
         | {f"{stage}/topics/shadow/{seed}" for stage in ("train", "score") for seed in range(1000, 1004)},
     ),
     "another reference": (
         set_to("studies.records.measure.reference", "base"),
-        jobs_of("records", "measure blind") | {"report"},
+        jobs_of("records", "measure blind") | told("records"),
     ),
     "more retrained models": (
         set_to("studies.topics.train.retrains", 2),
-        {f"{stage}/topics/retrain-2/0" for stage in ("train", "score", "measure")} | {"report"},
+        {f"{stage}/topics/retrain-2/0" for stage in ("train", "score", "measure")} | told("topics"),
     ),
     "the report's title": (set_to("report.title", "other"), {"report"}),
     "the report's code": (append("src/lethe/report/report.py"), {"report"}),
     "a new seed": (
         set_to("studies.topics.seeds", [0, 7]),
-        jobs_of("topics", f"forget blind {MODELS}", seeds=[7]) | {"report"},
+        jobs_of("topics", f"forget blind {MODELS}", seeds=[7]) | told("topics"),
     ),
     "a new run": (
         set_to("studies.topics.methods.again", {"objective": "finetune"}),
-        jobs_of("topics", "unlearn score measure", methods=["again"], runs=["again"]) | {"report"},
+        jobs_of("topics", "unlearn score measure", methods=["again"], runs=["again"]) | told("topics"),
     ),
     "a new study": (
         set_to("studies.copy", TINY["studies"]["topics"]),
-        {j.replace("topics", "copy") for j in jobs_of("topics", f"prepare base forget blind {MODELS}")} | {"report"},
+        {j.replace("topics", "copy") for j in jobs_of("topics", f"prepare base forget blind {MODELS}")} | told("copy"),
     ),
     "the command line": (append("src/lethe/__main__.py"), set()),
     "the classes of parameters": (append("src/lethe/params/study.py", "src/lethe/params/fields.py"), set()),
@@ -242,6 +245,7 @@ FILES = [
     "objectives/icu",
     "score",
     "metrics/margin",
+    "compare",
     "report/tables",
 ]
 FILES += ["system/streams", "system/files"]
@@ -287,4 +291,6 @@ def outs(stage: dict) -> list[str]:
 def reads(stage: str, later: str) -> bool:
     """Does the rule of `later` name an output of `stage` among its inputs?"""
     text = (ROOT / f"workflow/rules/{later}.smk").read_text()
-    return f"/{stage}/" in text.split("output:")[0] or f'outputs("{stage}"' in text
+    return f"/{stage}/" in text.split("output:")[0] or bool(
+        re.search(rf'outputs(_of_study)?\("{stage}"', text)
+    )

@@ -27,6 +27,7 @@ RULE = {  # stage -> a rule with its outputs
     "unlearn": "unlearn_examples",
     "score": "score_model",
     "measure": "measure_scores",
+    "compare": "compare_runs",
     "report": "write_report",
 }
 
@@ -117,6 +118,22 @@ def scores_of_shadows(wildcards):
     return (
         [f"{folder}/seed{seed}/scores.npz" for seed in shadow.seeds] if shadow else []
     )
+
+
+def outputs_of_study(stage):
+    """Files that the jobs of a stage make for one study."""
+    return lambda wildcards: [
+        path
+        for address, paths in outputs_by_job(stage).items()
+        if PLAN[stage][address].where["study"] == wildcards.study
+        for path in paths
+    ]
+
+
+def scores_of_single_seed(wildcards):
+    """All scores of a study of one seed, whose intervals are over examples; none of another."""
+    alone = len(PARAMS.studies[wildcards.study].seeds) == 1
+    return outputs_of_study("score")(wildcards) if alone else []
 
 
 def outputs(stage, *endings):

@@ -6,6 +6,7 @@ rule write_report:
         outputs("unlearn", ".csv", ".json"),
         outputs("score"),
         outputs("measure"),
+        outputs("compare"),
     output:
         report(
             "results/report/report.html",

@@ -6,6 +6,7 @@ localrules:
     unlearn,
     score,
     measure,
+    compare,
     report,
 
 
@@ -37,6 +38,11 @@ rule score:
 rule measure:
     input:
         outputs("measure"),
+
+
+rule compare:
+    input:
+        outputs("compare"),
 
 
 rule report:

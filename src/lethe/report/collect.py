@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from lethe.evaluation.headline import Column
 from lethe.params.file import Params
-from lethe.params.names import BLIND, REFERENCES, SHADOW, VARIANT
+from lethe.params.names import BLIND, REFERENCES, VARIANT
 from lethe.params.study import Study
 from lethe.system.errors import InputError
 
@@ -31,8 +32,8 @@ class Results:
     epochs: dict[str, dict[int, Series]]  # run -> seed -> column -> numbers; methods only
     traces: dict[str, dict[int, Series]]  # the same, a row per step
     facts: dict[str, Any]  # {"prepared": prepared.json, "forget": forget.json of the first seed}
-    again: dict[str, dict[int, dict[str, float]]]  # the same as `numbers` of further retrained models
-    blind: dict[int, dict[str, float]]  # seed -> what an attack finds that sees no model
+    text_only_control: dict[int, dict[str, float]]  # seed -> what an attack finds that sees no model
+    comparison: dict[str, Any]  # comparison.json, see `lethe.compare`
     everyone: list[str]  # methods of all studies, in order: a name has one colour in the whole report
 
     @property
@@ -59,18 +60,26 @@ class Results:
         table = parquet.read_table(existing(path))
         return {column: table[column].to_numpy() for column in table.column_names}
 
-    def scores_file(self, run: str, seed: int) -> Path:
-        return existing(self.root / f"results/score/{self.name}/{run}/seed{seed}/scores.npz")
+    @property
+    def summaries(self) -> dict[str, dict[str, dict[str, Any]]]:
+        """run -> metric -> entry of the comparison: the runs, the control, and the variants of the runs."""
+        varied = [run + VARIANT + variant for variant in self.study.variants for run in self.compared]
+        return {run: self.comparison["runs"][run] for run in (*self.runs, BLIND, *varied)}
 
     @property
-    def shadow_files(self) -> list[Path]:
-        """Scores of the shadow models, if the study has any."""
-        shadow = self.study.shadow
-        return [self.scores_file(SHADOW, seed) for seed in shadow.seeds] if shadow else []
+    def columns(self) -> list[Column]:
+        """The metrics that tell most about the study."""
+        return [Column(**column) for column in self.comparison["columns"]]
+
+    @property
+    def memory(self) -> list[Column]:
+        """What measures how much of the forget set is left."""
+        return [Column(**column) for column in self.comparison["memory"]]
 
     def scores(self, run: str, seed: int, *names: str) -> list[np.ndarray]:
         """Arrays of scores.npz; only those named are read."""
-        with np.load(self.scores_file(run, seed), allow_pickle=False) as file:
+        path = self.root / f"results/score/{self.name}/{run}/seed{seed}/scores.npz"
+        with np.load(existing(path), allow_pickle=False) as file:
             return [file[name] for name in names]
 
 
@@ -100,7 +109,6 @@ def collect(name: str, params: Params, root: Path) -> Results:
 
     numbers = {run: measured(run) for run in study.runs}
     variants = {v: {run: measured(run + VARIANT + v) for run in study.compared} for v in study.variants}
-    again = {run: measured(run) for run in study.train.more}
     facts = {
         "prepared": read_json(root / f"data/prepared/{name}/prepared.json"),
         "forget": read_json(root / f"data/forget/{name}/seed{study.seeds[0]}/forget.json"),
@@ -108,8 +116,11 @@ def collect(name: str, params: Params, root: Path) -> Results:
     methods = list(study.methods)
     costs = read("cost.json", study.runs, read_json)
     epochs, traces = read("epochs.csv", methods, read_series), read("trace.csv", methods, read_series)
-    blind = measured(BLIND)
-    return Results(name, study, root, numbers, variants, costs, epochs, traces, facts, again, blind, everyone)
+    control = measured(BLIND)
+    comparison = read_json(root / f"results/compare/{name}/comparison.json")
+    return Results(
+        name, study, root, numbers, variants, costs, epochs, traces, facts, control, comparison, everyone
+    )
 
 
 def address(study: str, run: str, seed: int) -> str:

@@ -1,99 +1,14 @@
-"""What each metric is called, which way is good, and what it says: the words of the report."""
+"""The words of the report: what each metric is called and what it says, and how its numbers are shown."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from lethe.evaluation.headline import Column
 
 ARROW = {"higher": "↑", "lower": "↓", "retrain": "≈"}  # ≈: near retrain
 
 
-@dataclass(frozen=True)
-class Column:
-    """A metric in the tables of the report."""
-
-    key: str  # name in metrics.json
-    label: str
-    good: str  # higher, lower, or retrain: near the retrained model
-    digits: int = 3
-
-    @property
-    def title(self) -> str:
-        return f"{self.label}\N{NO-BREAK SPACE}{ARROW[self.good]}"
-
-
-# the main membership attack
-ATTACK = {"classification": "attack", "tagging": "attack", "generation": "min_k"}
-SHADOW_ATTACKS = [Column("lira_auc", "LiRA AUC", "retrain"), Column("rmia_auc", "RMIA AUC", "retrain")]
-
-
-def columns(task: str, available: Collection[str]) -> list[Column]:
-    """The metrics that tell most about a study, forgetting first, then membership, then utility."""
-    wanted = {"classification": classification, "tagging": tagging, "generation": generation}
-    return [column for column in wanted[task](available) if column.key in available]
-
-
-def classification(available: Collection[str]) -> list[Column]:
-    return [
-        Column("accuracy_forget", "accuracy, forget", "retrain"),
-        Column("attack_auc", "attack AUC", "retrain"),
-        *SHADOW_ATTACKS,
-        Column("silhouette_forget", "silhouette, forget", "retrain"),
-        Column("accuracy_test", "accuracy, test", "higher"),
-        Column("macro_f1_test", "macro-F1, test", "higher"),
-        Column("accuracy_retain", "accuracy, retain", "higher"),
-    ]
-
-
-def tagging(available: Collection[str]) -> list[Column]:
-    return [
-        Column("entity_f1_forget", "entity F1, forget", "retrain"),
-        Column("token_accuracy_forget", "token accuracy, forget", "retrain"),
-        Column("attack_auc", "attack AUC", "retrain"),
-        *SHADOW_ATTACKS,
-        Column("entity_f1_test", "entity F1, test", "higher"),
-        Column("token_accuracy_test", "token accuracy, test", "higher"),
-        Column("entity_f1_retain", "entity F1, retain", "higher"),
-    ]
-
-
-def generation(available: Collection[str]) -> list[Column]:
-    extraction = longest_extraction(available)
-    other = "general_test" if "perplexity_general_test" in available else "test"
-    name = other.replace("_", " ")
-    return [
-        Column("memorization_accuracy_forget", "MA, forget", "retrain"),
-        *([Column(extraction, f"EL{extraction.split('_')[2]}, forget", "retrain")] if extraction else []),
-        Column("min_k_auc", "Min-K% AUC", "retrain"),
-        *SHADOW_ATTACKS,
-        Column("memorization_accuracy_retain", "MA, retain", "higher"),
-        Column(f"perplexity_{other}", f"perplexity, {name}", "lower", 1),
-        Column(f"next_token_accuracy_{other}", f"next token, {name}", "higher"),
-        Column("downstream_accuracy", "accuracy, tasks", "higher"),
-    ]
-
-
-def memory(task: str, available: Collection[str]) -> list[Column]:
-    """How much of the forget set a model still holds, the measure that comes first in figures first."""
-    extraction = longest_extraction(available)
-    wanted = [
-        Column("completion_rouge_l_forget", "completion, ROUGE-L", "retrain"),
-        Column("memorization_accuracy_forget", "MA", "retrain"),
-        *([Column(extraction, f"EL{extraction.split('_')[2]}", "retrain")] if extraction else []),
-    ]
-    if task != "generation":
-        wanted = [
-            Column("accuracy_forget", "accuracy, forget", "retrain"),
-            Column("entity_f1_forget", "entity F1, forget", "retrain"),
-            Column("attack_auc", "attack AUC", "retrain"),
-        ]
-    return [column for column in wanted if column.key in available]
-
-
-def longest_extraction(available: Collection[str]) -> str | None:
-    """Name of the extraction likelihood of the forget set with the longest n-grams, if any was computed."""
-    names = [n for n in available if n.startswith("extraction_likelihood_") and n.endswith("_forget")]
-    return max(names, key=lambda name: int(name.split("_")[2]), default=None)
+def title(column: Column) -> str:
+    return f"{column.label}\N{NO-BREAK SPACE}{ARROW[column.good]}"
 
 
 def digits(metric: str) -> int:

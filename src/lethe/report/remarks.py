@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from lethe.metrics.common.attacks import judged_others
-from lethe.metrics.common.statistics import half_width
+from lethe.params.names import BLIND
 from lethe.params.report import Report
 from lethe.report.collect import Results
-from lethe.report.descriptions import ATTACK
 
 BELOW = (  # flag of an attack, below what its AUC is, and what that says
     (
@@ -23,58 +21,58 @@ BELOW = (  # flag of an attack, below what its AUC is, and what that says
 )
 
 
-def remarks(results: Results, found: dict, settings: Report) -> list[str]:
+def remarks(results: Results, settings: Report) -> list[str]:
     """Sentences for the page, from the weakest point of the evidence on."""
     return [
-        seeds(len(results.seeds), settings.confidence),
-        *noise(results, found, settings.confidence),
+        seeds(len(results.seeds), results.comparison["reach"], settings.confidence),
+        *noise(results, settings.confidence),
         *small_sets(results),
-        *blind(results, found),
-        *over_unlearned(results, found),
-        *differing(results, found, settings.forget_quality),
+        *text_only_control(results),
+        *over_unlearned(results),
+        *differing(results, settings.forget_quality),
     ]
 
 
-def seeds(count: int, confidence: float) -> str:
-    if count == 1:
+def seeds(count: int, reach: float | None, confidence: float) -> str:
+    """`reach` is half the width of an interval, in standard deviations; None for a single seed."""
+    if reach is None:
         return (
             "One seed: there is no spread, intervals are over examples, and any difference between two runs may be "
             "chance. Add seeds before drawing conclusions."
         )
-    reach = half_width(count, confidence)
     text = (
         f"{count} seeds: a gap is marked when the {100 * confidence:g}% Student-t interval of the paired differences "
         f"excludes zero. With {count} seeds it reaches {reach:.1f} standard deviations to each side"
     )
-    few = (
-        ", so that only gaps far beyond the spread are marked: the absence of a mark is no proof of equality."
-    )
-    return text + (few if count < 5 else ".")
+    few = ", so that only gaps far beyond the spread are marked" if count < 5 else ""
+    return f"{text}{few}. A value without a mark was not told apart from retrain's; that does not make the two equal."
 
 
-def noise(results: Results, found: dict, confidence: float) -> list[str]:
+def noise(results: Results, confidence: float) -> list[str]:
     """What the band of retrained models among themselves was estimated from."""
-    degrees = {entry["band"]["degrees"] for entry in found["retrain"].values() if "band" in entry}
+    retrain = results.summaries["retrain"].values()
+    degrees = {entry["band"]["degrees"] for entry in retrain if "band" in entry}
     if not degrees:
         return []
-    again = len(results.again)
-    source = f"{again + 1} retrained models per seed" if again else "the retrained models of different seeds"
+    extra = len(results.study.train.more)
+    source = f"{extra + 1} retrained models per seed" if extra else "the retrained models of different seeds"
     return [
         f"Noise band: {100 * confidence:g}% of the gaps of another retrained model would lie within it, estimated from "
-        f"{source} (degrees of freedom: {max(degrees)}). A gap within the band is no sign of imperfect unlearning."
+        f"{source} (degrees of freedom: {max(degrees)}). A gap within the band may be noise, or a difference that the "
+        "noise hides: the wider the band, the less it says. It does not show that a method equals retraining."
     ]
 
 
-def blind(results: Results, found: dict) -> list[str]:
+def text_only_control(results: Results) -> list[str]:
     """Can the forget set be told from the test set without any model?"""
-    judged = {seed: numbers for seed, numbers in results.blind.items() if numbers}
+    judged = {seed: numbers for seed, numbers in results.text_only_control.items() if numbers}
     if not judged:
         return [
             "Blind control: none, as an attack that sees only the texts learns nothing from a single group of them "
             "(near-duplicates, one subject). Whether forget and test differ in their words is open."
         ]
     leaks = [seed for seed, numbers in judged.items() if numbers["blind_leak"]]
-    mean = found["blind"]["blind_auc"]["mean"]
+    mean = results.summaries[BLIND]["blind_auc"]["mean"]
     text = f"Blind control: an attack that sees only the texts, no model, has AUC {mean:.2f}"
     if not leaks:
         return [
@@ -88,8 +86,7 @@ def blind(results: Results, found: dict) -> list[str]:
 
 def small_sets(results: Results) -> list[str]:
     """The test examples that are judged bound how low a false positive rate can be told apart from none."""
-    columns = results.examples("retrain", results.seeds[0])
-    tests = int(judged_others(columns | {"sets": columns["set"]}).sum())
+    tests = results.comparison["attack"]["others"]
     rates = [rate for rate in results.study.measure.false_positive_rates if rate * tests < 1]
     if not rates:
         return []
@@ -101,9 +98,9 @@ def small_sets(results: Results) -> list[str]:
     ]
 
 
-def over_unlearned(results: Results, found: dict) -> list[str]:
+def over_unlearned(results: Results) -> list[str]:
     """Runs whose membership attack does significantly worse than on retrain, or than chance."""
-    score = ATTACK[results.study.task]
+    score, found = results.comparison["attack"]["score"], results.summaries
     found_below, reasons = [], []
     for flag, what, reason in BELOW:
         flagged = []
@@ -119,8 +116,9 @@ def over_unlearned(results: Results, found: dict) -> list[str]:
     return [f"Over-unlearned, with an attack AUC significantly {'; '.join(found_below)}. {' '.join(reasons)}"]
 
 
-def differing(results: Results, found: dict, threshold: float) -> list[str]:
+def differing(results: Results, threshold: float) -> list[str]:
     """Methods whose losses on the forget set cannot be retrain's, in every seed's mean p-value."""
+    found = results.summaries
     told = [run for run in results.methods if found[run]["forget_quality"]["mean"] < threshold]
     if not told:
         return []

@@ -7,8 +7,9 @@ import io
 from dataclasses import dataclass
 from typing import Any
 
+from lethe.evaluation.headline import Column
 from lethe.report.collect import Results
-from lethe.report.descriptions import Column, digits
+from lethe.report.descriptions import digits, title
 
 Summaries = dict[str, dict[str, dict[str, Any]]]
 MARK = "*"  # the interval of the gap to retrain excludes zero
@@ -50,7 +51,7 @@ def results_table(found: Summaries, costs: Summaries, columns: list[Column], run
             differs = bool(entry and entry.get("gap", {}).get("excludes_zero"))
             cells.append(spread(entry, column.digits) + MARK * differs)
         rows.append([run, *cells, relative_time(costs, run)])
-    return Table(["run", *(c.title for c in columns), "time ÷ retrain\N{NO-BREAK SPACE}↓"], rows)
+    return Table(["run", *map(title, columns), "time ÷ retrain\N{NO-BREAK SPACE}↓"], rows)
 
 
 def relative_time(costs: Summaries, run: str) -> str:
@@ -94,10 +95,10 @@ def gap_cell(gap: dict[str, Any] | None, decimals: int) -> str:
     return f"{mean} [{low}, {high}]{MARK * gap['excludes_zero']}"
 
 
-def better_table(found: dict[str, dict[str, list[str]]], columns: list[Column]) -> Table:
+def better_table(found: dict[str, dict[str, list[str]]], runs: list[str], columns: list[Column]) -> Table:
     """For every run and metric the runs that it is better than."""
-    rows = [[run, *(", ".join(cells[c.key]) or BARE for c in columns)] for run, cells in found.items()]
-    return Table(["better than", *(c.title for c in columns)], rows)
+    rows = [[run, *(", ".join(found[run][c.key]) or BARE for c in columns)] for run in runs]
+    return Table(["better than", *map(title, columns)], rows)
 
 
 def cost_table(costs: Summaries, runs: list[str]) -> Table:

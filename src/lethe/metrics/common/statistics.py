@@ -1,7 +1,8 @@
 """Uncertainty: intervals over seeds, bootstrap percentiles, exact binomial bounds.
 
-Everything here is a closed form or a quantile; scipy supplies the distributions. What cannot be estimated (a
-spread from one value) is None or absent, never NaN and never 0.
+Everything here is a closed form or a quantile; scipy supplies the distributions, and is imported by what needs one, as
+who wants means alone should not wait for it. What cannot be estimated (a spread from one value) is None or absent,
+never NaN and never 0.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import special
 
 
 def summary(values: ArrayLike) -> dict[str, float | int]:
@@ -53,8 +53,14 @@ def half_width(values: int, confidence: float) -> float:
 
     Student's quantile over the root of their number: 9.0 for 2 values at 95%, 2.5 for 3, 1.2 for 5.
     """
-    # stdtrit is the quantile of Student's t; scipy.stats has it too but takes half a second to import
-    return float(special.stdtrit(values - 1, (1 + confidence) / 2) / np.sqrt(values))
+    return student_quantile(values - 1, confidence) / float(np.sqrt(values))
+
+
+def student_quantile(degrees: int, confidence: float) -> float:
+    """Student's t that is exceeded to either side with probability 1 - confidence."""
+    from scipy import special  # scipy.stats has it too but takes half a second to import
+
+    return float(special.stdtrit(degrees, (1 + confidence) / 2))
 
 
 def gap_band(groups: Sequence[ArrayLike], confidence: float) -> dict[str, float | int] | None:
@@ -79,8 +85,8 @@ def gap_band(groups: Sequence[ArrayLike], confidence: float) -> dict[str, float 
     if degrees == 0:
         return None
     variance = sum(float(((sample - sample.mean()) ** 2).sum()) for sample in pooled) / degrees
-    quantile = float(special.stdtrit(degrees, (1 + confidence) / 2))
-    return {"half": quantile * float(np.sqrt(2 * variance / len(samples))), "degrees": degrees}
+    half = student_quantile(degrees, confidence) * float(np.sqrt(2 * variance / len(samples)))
+    return {"half": half, "degrees": degrees}
 
 
 def binomial_bounds(successes: int, trials: int, confidence: float) -> tuple[float, float]:
@@ -95,6 +101,8 @@ def binomial_bounds(successes: int, trials: int, confidence: float) -> tuple[flo
     Raises:
         ValueError: no trial, or successes outside 0..trials.
     """
+    from scipy import special
+
     if not 0 <= successes <= trials or trials == 0:
         raise ValueError(
             f"{successes} successes of {trials} trials; at least 1 trial, 0 to {trials} successes"

@@ -6,7 +6,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lethe.metrics.latent_space import unit
 from lethe.report.collect import Results
 from lethe.report.figures.style import panels
 
@@ -41,7 +40,8 @@ def latent(results: Results) -> Figure | None:
 
 def projected(embeddings, labels, sets, classes):
     """Points (N, 2) and class centroids (C, 2) in the plane of the retained classes, with what colours them."""
-    points, retain = unit(embeddings), sets == "retain"
+    points = embeddings / np.linalg.norm(embeddings.astype(np.float64), axis=1, keepdims=True)
+    retain = sets == "retain"
     present = np.unique(labels[retain])
     centroids = np.stack([points[retain & (labels == label)].mean(axis=0) for label in present])
     centre = centroids.mean(axis=0)

@@ -8,16 +8,14 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from lethe.report.collect import Results
-from lethe.report.descriptions import memory
 from lethe.report.figures.style import colours, legend_below, markers, panels
-from lethe.report.robustness import available
 
 
 def robustness(results: Results) -> Figure | None:
     """A panel per perturbation, a line per run over its levels, beginning with the run as it is; means over seeds."""
     if not results.variants:
         return None
-    column, *_ = memory(results.study.task, available(results.numbers["retrain"]))
+    column = results.memory[0]
     perturbations = results.study.robustness
     figure, axes = panels(len(perturbations), height=2.9)
     colour, marker = colours(results), markers(results)

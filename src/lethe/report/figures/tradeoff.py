@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from lethe.evaluation.headline import Column, longest_extraction
 from lethe.report.collect import Results
-from lethe.report.descriptions import Column, longest_extraction
 from lethe.report.figures.style import colours, legend_below, markers, panels
 
 
@@ -44,11 +44,12 @@ def pairs(results: Results, available) -> list[tuple[Column, Column]]:
     return [(x, y) for x, y in wanted if x.key in available and y.key in available]
 
 
-def tradeoff(results: Results, found: dict) -> Figure | None:
+def tradeoff(results: Results) -> Figure | None:
     """A panel per pair of metrics; None if the study has no such pair.
 
     Small markers are seeds, large ones their mean; the band is the spread (± 1 sd) of retrain over its seeds.
     """
+    found = results.summaries
     wanted = pairs(results, found["retrain"])
     if not wanted:
         return None

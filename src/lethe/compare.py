@@ -1,0 +1,177 @@
+"""From the metrics of all runs of a study to what they say beside `retrain`: comparison.json.
+
+    columns    [{key, label, good, digits}]: the metrics that tell most, and which way is good: higher, lower, or
+               retrain (the nearer to it the better)
+    confidence level of every interval over seeds, in (0, 1)
+    reach      half the width of such an interval, in standard deviations of the differences; null for a single seed
+    runs       run -> metric -> {mean, sd, n, gap, band}, in the units of the metric:
+               mean, sd (n - 1 in the denominator) and n over the seeds that have the metric;
+               gap {mean, sd, n, low, high, excludes_zero, by}: run - retrain of the same seed, the interval of its
+               mean, and whether that leaves zero out; `by` is "examples" where the interval is one over the examples
+               of a single seed. sd, low, high and excludes_zero are absent where one seed cannot tell them;
+               band {half, degrees}, of retrain alone: another retrained model would have a gap within +-half.
+               Besides the runs: RUN+VARIANT of each test of robustness, and `blind`, the attack without a model.
+               Flags, such as SCORE_below_retrain, are 0 or 1 in a seed: their mean is the share of seeds.
+    better     run -> metric -> runs that it is better than; absent with a single seed or method
+    attack     {score, others, smallest_rate, roc: {run: {false_positive_rates, true_positive_rates}}}: the main attack
+               on membership, how many examples of test it is judged on in the first seed, the smallest false positive
+               rate above zero, and the curve, averaged over seeds
+    memory     [{key, label, good, digits}]: measures of what is left of the forget set, the first in figures
+    robustness [{variant, metric, label, runs: {run: {verdict, returned} or null}}], see `lethe.evaluation.surviving`
+
+An interval that holds zero says that these seeds do not tell the run from retrain, and not that the two are equal.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lethe.evaluation.comparing import (
+    FEW_DRAWS,
+    Numbers,
+    Summaries,
+    attacked,
+    beside_retrain,
+    better,
+    example_gaps,
+    expected_quality,
+    mean_roc,
+    summaries,
+)
+from lethe.evaluation.headline import ATTACK, columns, memory
+from lethe.evaluation.shadows import gathered
+from lethe.evaluation.surviving import survival
+from lethe.measure import load, modules, with_match
+from lethe.metrics.common.statistics import half_width
+from lethe.params.compare import Compare
+from lethe.params.names import BLIND, SHADOW, VARIANT
+from lethe.system.errors import InputError
+from lethe.system.files import write_json
+
+log = logging.getLogger("lethe.compare")
+
+
+def compare(cfg: dict[str, Any], measured: Path, scores: Path, out: Path) -> None:
+    """Write comparison.json of a study.
+
+    Args:
+        cfg: as `lethe.params.compare.Compare`.
+        measured: folder of the study's metrics, `{run}/seed{seed}/metrics.json` and `metrics.parquet`.
+        scores: folder of its scores, `{run}/seed{seed}/scores.npz`; read for a single seed alone.
+        out: folder of comparison.json.
+    Raises:
+        InputError: a file is missing.
+    """
+    settings = Compare.model_validate(cfg)
+    found = comparison(settings, Path(measured), Path(scores))
+    write_json(Path(out) / "comparison.json", found)
+    log.info("%d runs of %d seeds compared", len(found["runs"]), len(settings.seeds))
+
+
+def comparison(settings: Compare, measured: Path, scores: Path) -> dict[str, Any]:
+    """The content of comparison.json."""
+
+    def read(*runs: str, ending: str = "") -> Numbers:
+        return {run: numbers_of(measured, run + ending, settings.seeds) for run in runs}
+
+    plain, several = read(*settings.runs), len(settings.seeds) > 1
+    numbers, level = with_retrain(plain, settings, measured), settings.confidence
+    found = summaries(numbers | read(BLIND), level, read(*settings.extra_retrains))
+    headline = columns(settings.task, found["retrain"])
+    if not several:
+        found = over_examples(found, {column.key for column in headline}, settings, scores)
+    variants = {v: read(*settings.compared, ending=VARIANT + v) for v in settings.variants}
+    for variant, of in variants.items():
+        found |= {run + VARIANT + variant: metrics for run, metrics in summaries(of, level).items()}
+    leads = {"better": better(numbers, settings.methods, headline, level)}
+    limits = settings.returned, level
+    return (leads if several and len(settings.methods) > 1 else {}) | {
+        "columns": list(map(asdict, headline)),
+        "confidence": level,
+        "reach": half_width(len(settings.seeds), level) if several else None,
+        "runs": found,
+        "attack": attack(settings, measured),
+        "memory": list(map(asdict, memory(settings.task, set().union(*plain["retrain"].values())))),
+        "robustness": survival(settings.task, plain, variants, settings.methods, *limits),
+    }
+
+
+def numbers_of(measured: Path, run: str, seeds: Iterable[int]) -> dict[int, dict[str, float]]:
+    """seed -> metric -> number of a run."""
+    files = {seed: existing(measured / run / f"seed{seed}/metrics.json") for seed in seeds}
+    return {seed: json.loads(file.read_text()) for seed, file in files.items()}
+
+
+def values_of(measured: Path, run: str, seed: int) -> dict[str, np.ndarray]:
+    """Columns of metrics.parquet, one value per example; `sets` holds the names of their sets."""
+    from pyarrow import parquet
+
+    table = parquet.read_table(existing(measured / run / f"seed{seed}/metrics.parquet"))
+    values = {name: table[name].to_numpy() for name in table.column_names}
+    return values | {"sets": values["set"]}
+
+
+def existing(path: Path) -> Path:
+    if not path.exists():
+        raise InputError(f"{path}: no such file; `snakemake` makes it")
+    return path
+
+
+def with_retrain(numbers: Numbers, settings: Compare, measured: Path) -> Numbers:
+    """The numbers of all runs with those that take the retrained model of the same seed to find out.
+
+    Forget quality of retrain itself is that of further retrained models beside it: what is to be expected.
+    """
+    found = {run: dict(seeds) for run, seeds in numbers.items()}
+    for seed in settings.seeds:
+        retrain = values_of(measured, "retrain", seed)
+        for run in [run for run in settings.runs if run != "retrain"]:
+            own = values_of(measured, run, seed)
+            found[run][seed] = found[run][seed] | beside_retrain(
+                own, retrain, settings.task, settings.measure, seed
+            )
+        extra = [values_of(measured, run, seed) for run in settings.extra_retrains]
+        if extra:
+            quality = {"forget_quality": expected_quality(retrain, extra)}
+            found["retrain"][seed] = found["retrain"][seed] | quality
+    return found
+
+
+def over_examples(found: Summaries, keys: set[str], settings: Compare, scores: Path) -> Summaries:
+    """The entries of a single seed, the gaps of `keys` with their intervals over examples."""
+    seed = settings.seeds[0]
+    shadows = [existing(scores / SHADOW / f"seed{number}/scores.npz") for number in settings.shadow_seeds]
+    of = settings.measure.model_copy(update={"bootstrap": FEW_DRAWS, "confidence": settings.confidence})
+    bare = of.model_copy(update={"bootstrap": 0})
+
+    def model(run: str):
+        arrays = with_match(load(existing(scores / run / f"seed{seed}/scores.npz")), of)
+        if shadows:
+            arrays |= gathered(shadows, arrays["ids"])
+        values = {metric: metric.values(arrays, of) for metric in modules(settings.task)}
+        return arrays, {m: v for m, v in values.items() if keys & {*m.aggregate(arrays, v, bare, seed)}}
+
+    retrain = model("retrain")
+    for run in [run for run in settings.runs if run != "retrain"]:
+        for key, gap in example_gaps(model(run), retrain, keys, of, seed).items():
+            found[run][key]["gap"] |= gap
+    return found
+
+
+def attack(settings: Compare, measured: Path) -> dict[str, Any]:
+    """The main attack on membership, and its curve for every run."""
+    score, curves, others = ATTACK[settings.task], {}, []
+    for run in settings.compared:
+        groups = [attacked(values_of(measured, run, seed), score) for seed in settings.seeds]
+        rates = dict(zip(("false_positive_rates", "true_positive_rates"), mean_roc(groups), strict=True))
+        curves[run] = {name: values.tolist() for name, values in rates.items()}
+        others += [len(group) for _, group in groups]
+    retrain = attacked(values_of(measured, "retrain", settings.seeds[0]), score)
+    return {"score": score, "others": len(retrain[1]), "smallest_rate": 1 / max(others), "roc": curves}

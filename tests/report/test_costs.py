@@ -1,0 +1,37 @@
+"""Means and ratios of costs worked by hand."""
+
+import math
+
+import pytest
+
+from lethe.report.costs import costs
+from lethe.report.tables import cost_table
+
+
+def cost(seconds):
+    return {"wall_seconds": seconds, "steps": 10, "tokens": 100, "examples": 20, "peak_memory_bytes": 1 << 20}
+
+
+def test_ratio_of_time_is_the_mean_of_the_ratios_of_each_seed():
+    found = costs(
+        {"retrain": {0: cost(10), 1: cost(40)}, "npo": {0: cost(5), 1: cost(4)}, "base": {0: cost(99)}}
+    )
+    assert found["npo"]["wall_seconds"]["ratio"] == pytest.approx(
+        {"mean": 0.3, "sd": 0.2 * math.sqrt(2), "n": 2}
+    )
+    assert found["npo"]["steps"]["ratio"]["mean"] == 1
+    assert "ratio" not in found["retrain"]["wall_seconds"]
+    assert "ratio" not in found["base"]["wall_seconds"]
+
+
+def test_what_a_run_trains_beforehand_stands_apart_and_is_compared_with_retrain():
+    beforehand = {"beforehand_seconds": 20, "beforehand_steps": 5, "beforehand_tokens": 50}
+    found = costs({"retrain": {0: cost(10)}, "npo": {0: cost(5)}, "sisa": {0: cost(4) | beforehand}})
+    assert found["sisa"]["wall_seconds"]["ratio"]["mean"] == 0.4
+    assert found["sisa"]["beforehand_seconds"]["ratio"]["mean"] == 2
+    assert found["sisa"]["beforehand_steps"]["ratio"]["mean"] == 0.5
+    assert "beforehand_steps" not in found["npo"]
+    table = cost_table(found, ["retrain", "npo", "sisa"])
+    assert table.head[-2] == "training beforehand, s"
+    assert [row[-2:] for row in table.rows] == [["–", "–"], ["–", "–"], ["20.0", "2"]]
+    assert "training beforehand, s" not in cost_table(found, ["retrain", "npo"]).head
