@@ -21,7 +21,7 @@ WORKDIR /opt/lethe
 COPY requirements.lock ./
 RUN pip install --no-cache-dir --requirement requirements.lock
 
-COPY pyproject.toml README.md ./
+COPY pyproject.toml README.md LICENSE NOTICE ./
 COPY src ./src
 RUN pip install --no-cache-dir --no-deps --no-build-isolation .
 

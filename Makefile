@@ -1,6 +1,7 @@
 # The set-up is part of every target: a fresh machine needs Python >= 3.11, git and make.
 PYTHON ?= python3
 BIN := .venv/bin
+PIP := $(BIN)/pip install --disable-pip-version-check --quiet
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: results test lint benchmark
@@ -9,15 +10,17 @@ results: $(BIN)/.ready  ## all results, ends with a table and results/report/rep
 	snakemake
 	@cat results/report/summary.md
 
-test: $(BIN)/.ready  ## the test suite
+test: $(BIN)/.ready-dev  ## the test suite
 	pytest -n 2
 
-lint: $(BIN)/.ready  ## style, types and workflow checks
+lint: $(BIN)/.ready-dev $(BIN)/cffconvert  ## style, types, workflow, licences
 	ruff check .
 	ruff format --check .
 	mypy
 	snakefmt --check Snakefile workflow
 	snakemake --lint
+	pip-licenses > /dev/null
+	cffconvert --validate
 
 benchmark: $(BIN)/.ready  ## speed, as ratios in one process (minutes)
 	python benchmarks/attacks.py
@@ -28,6 +31,16 @@ benchmark: $(BIN)/.ready  ## speed, as ratios in one process (minutes)
 $(BIN)/.ready: requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "lethe needs Python 3.11 or newer, this is " + sys.version)'
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --disable-pip-version-check --quiet --requirement requirements.lock
-	$(BIN)/pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
+	$(PIP) --requirement requirements.lock
+	$(PIP) --no-deps --no-build-isolation --editable .
+	touch $@
+
+$(BIN)/.ready-dev: $(BIN)/.ready requirements-dev.lock  ## more packages, for tests, checks and documentation
+	$(PIP) --requirement requirements-dev.lock
+	touch $@
+
+$(BIN)/cffconvert: requirements-citation.lock
+	$(PYTHON) -m venv .venv/citation
+	.venv/citation/bin/pip install --disable-pip-version-check --quiet --requirement requirements-citation.lock
+	ln -sf ../citation/bin/cffconvert $@
 	touch $@
