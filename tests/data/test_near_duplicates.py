@@ -1,3 +1,6 @@
+import itertools
+from unicodedata import normalize
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -52,6 +55,62 @@ def test_bands_are_the_longest_that_seldom_miss():
 def test_case_and_punctuation_do_not_matter_and_order_of_words_does():
     texts = ["One, two; three four!", "one two three four", "four three two one", "other words"]
     assert clusters(texts, 2, 0.9).tolist() == [0, 0, 1, 2]
+
+
+def emoji(seed, count):
+    draw = np.random.default_rng(seed)
+    return "".join(chr(code) for code in draw.integers(0x1F600, 0x1F640, count))
+
+
+def test_texts_without_words_are_compared_by_their_characters():
+    texts = [emoji(seed, 12) for seed in range(30)] + ["+ - * / = <", "∀∃∈∑∫≤≥", "!!", "??", "…", "—"]
+    assert clusters(texts, 5, 0.5).tolist() == list(range(len(texts)))
+    again = [text + "\ufe0f" for text in texts[:5]] + [" ".join(text) for text in texts[5:10]]
+    assert clusters(texts + again, 5, 0.5).tolist()[len(texts) :] == list(range(10))
+    assert clusters([emoji(0, 12), emoji(0, 14)], 5, 0.5).tolist() == [0, 0]  # 8 of 10 n-grams are shared
+
+
+def programs():
+    for first, second, third in itertools.product("+-*/%", ("<", ">", "=="), ("", "-", "~", "not ")):
+        yield f"if x {first} y {second} z: return {third}q"
+
+
+def test_short_programs_that_differ_in_an_operator_are_different():
+    texts = list(programs())
+    assert clusters(texts, 5, 0.5).tolist() == list(range(60))
+    assert clusters([text.upper() + " " for text in texts] + texts, 5, 0.5).tolist() == [*range(60)] * 2
+
+
+def test_long_programs_that_differ_in_one_operator_are_near_duplicates():
+    lines = [f"x{number} = y{number} {operator} z" for number, operator in enumerate("+-*/%<>&")]
+    changed = [lines[0].replace("+", "-"), *lines[1:]]  # one of 16 operators: 12 n-grams, 2 others in either
+    assert clusters(["\n".join(lines), "\n".join(changed)], 5, 0.5).tolist() == [0, 0]
+
+
+def test_punctuation_brackets_and_emoji_of_prose_do_not_matter():
+    prose = "the well known shop (in the old town) sells tea & bread for $5 a day, they say"
+    other = "The well-known shop in the old town sells tea bread for 5 a day; they say 😀!"
+    assert clusters([prose, other], 5, 0.5).tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD", "NFKC", "NFKD"])
+def test_normal_forms_are_one_text(form):
+    texts = ["Café über Straße naïve résumé", "한국어 문장 하나 더 있다", "ﬁve ½ ﬂoors Å ＡＢＣ three"]
+    assert clusters([*texts, *(normalize(form, text) for text in texts)], 2, 0.9).tolist() == [0, 1, 2] * 2
+
+
+def test_what_has_no_width_does_not_matter():
+    texts = [
+        "one two three four",
+        "o\u00adne t\u200bwo thr\u2060ee\ufeff four",
+        "one\u00a0two\u3000three four",
+    ]
+    assert clusters(texts, 2, 1.0).tolist() == [0, 0, 0]
+
+
+def test_where_no_space_separates_words_a_character_is_one():
+    chinese, other = "我昨天在北京的医院看了医生并且拿到了三种药", "今天的天气很好我们一起去公园散步吧"
+    assert clusters([chinese, chinese + "谢谢", other], 5, 0.5).tolist() == [0, 0, 1]
 
 
 def test_clusters_are_linked_through_a_text_between():

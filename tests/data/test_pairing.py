@@ -8,7 +8,7 @@ import torch
 from transformers import BertTokenizer
 
 from lethe.data import pairing
-from lethe.data.pairing import embeddings, pairs, similarities, wants_general
+from lethe.data.pairing import embeddings, latent_semantic, pairs, similarities, wants_general
 from lethe.params.forget import Pairing
 from lethe.system.errors import InputError
 
@@ -198,3 +198,9 @@ def test_sentence_encoder_of_the_hub_at_its_revision(sentence_transformer, tmp_p
     assert (found == embeddings(TEXTS, Pairing(embedding=str(sentence_transformer[0])), seed=0)).all()
     with pytest.raises(InputError, match=r"forget\.pairing\.embedding: owner/name cannot be loaded"):
         embeddings(TEXTS, Pairing(embedding="owner/name", revision="v2"), seed=0)
+
+
+def test_texts_without_words_have_vectors_of_their_characters():
+    vectors = latent_semantic(["😀😁", "😀 😁", "😂🤣", "+-*/", "∀∃"], 0)
+    near = similarities(vectors, vectors, "cosine")
+    assert near[0].tolist() == [1, 1, 0, 0, 0]

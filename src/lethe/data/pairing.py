@@ -9,6 +9,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from lethe.data.characters import normalised
+from lethe.data.near_duplicates import words_of
 from lethe.params.forget import Pairing
 from lethe.system.errors import InputError
 from lethe.system.streams import stream, stream_seed
@@ -113,15 +115,19 @@ def embeddings(texts: list[str], pairing: Pairing, seed: int) -> np.ndarray:
 
 
 def latent_semantic(texts: list[str], seed: int) -> np.ndarray:
-    """Truncated SVD of TF-IDF weights of words (Deerwester et al., 1990)."""
+    """Truncated SVD of TF-IDF weights of words (Deerwester et al., 1990), of a text without words of its characters."""
     from sklearn.decomposition import TruncatedSVD
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    weights = TfidfVectorizer(sublinear_tf=True, token_pattern=r"(?u)\b\w+\b").fit_transform(texts)
+    weights = TfidfVectorizer(sublinear_tf=True, analyzer=words_of_any).fit_transform(texts)
     if min(weights.shape) <= DIMENSIONS:
         return weights.toarray()
     svd = TruncatedSVD(DIMENSIONS, random_state=stream_seed(seed, "embedding") % 2**32)
     return svd.fit_transform(weights)
+
+
+def words_of_any(text: str) -> list[str]:
+    return words_of(normalised(text))
 
 
 def sentence_encoder(texts: list[str], pairing: Pairing) -> np.ndarray:

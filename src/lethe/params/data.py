@@ -126,7 +126,7 @@ class Dataset(Source):
     deduplicate: bool = True
     """Keep one example of each cluster of near-duplicates."""
     ngram: Count = 5
-    """Near-duplicates share word n-grams of this length."""
+    """Near-duplicates share word n-grams of this length; where there are no words, n-grams of characters."""
     similarity: Similarity = 0.5
     """From this Jaccard similarity of their n-grams on, texts are near-duplicates."""
     general: General | None = None
