@@ -35,9 +35,10 @@ from lethe.losses import Rows
 from lethe.objectives import finetune, icu, npo
 from lethe.params.training import Training
 from lethe.system import gpus
-from lethe.training.batches import Batches, Material
+from lethe.training.batches import Batches, TrainingRows
 from lethe.training.engine import Engine
-from lethe.training.run import frozen_copy
+from lethe.training.frozen import FrozenHidden, as_frozen
+from lethe.training.objective import Objective
 
 PEAK = {  # name, the longer ones first -> dense bf16 operations a second, of the vendor's data sheets
     "H100 PCIe": 756e12,
@@ -127,28 +128,35 @@ def gigabytes(device) -> float:
     return torch.cuda.max_memory_allocated() / 2**30 if device.type == "cuda" else float("nan")
 
 
+def frozen_for(kind: str, model):
+    """What the losses read of the model before the run."""
+    if kind == "finetune":
+        return None
+    before = as_frozen(copy.deepcopy(model))
+    return FrozenHidden(before) if kind == "icu" else before
+
+
 def ours(shape: Shape, kind: str, texts: int, length: int, device, compile: bool) -> tuple[float, float]:
     """Seconds of a step and the peak of memory in GiB."""
     clear(device)
-    objective, model = KINDS[kind], shape.model(device)
-    hyper = objective.Hyper()
-    frozen = frozen_copy(objective, hyper, model, seed=0)
+    method, model = KINDS[kind], shape.model(device)
+    objective = Objective(method.loss, method.Hyper(), method.TERMS, frozen_for(kind, model))
     material = roles(kind, texts, length, shape.vocabulary)
     sizes = dict.fromkeys(material, texts)
     recipe = Training.model_validate(
         {"epochs": 2, "learning_rate": 1e-5, "batch": sizes, "precision": "bf16", "compile": compile}
     )
     pairs = np.arange(STEPS * texts)[:, None] if kind == "icu" else None
-    batches = Batches(Material(material, pairs), recipe, objective.TERMS, seed=0)
+    batches = Batches(TrainingRows(material, pairs), recipe, objective.terms, seed=0)
     with tempfile.TemporaryDirectory() as folder:
-        engine = Engine(model, frozen, objective, hyper, batches, "", Path(folder) / "state")
-        engine.began = engine.saved = engine.shown = time.monotonic()
+        engine = Engine(model, objective, batches, "", Path(folder) / "state")
+        engine.began = engine.saved = time.monotonic()
         active = np.ones(STEPS * texts, bool)
         for position in range(STEPS):
-            engine.step(position, active, None)
+            engine.step(position, active)
         began = seconds(device)
         for position in range(STEPS):
-            engine.step(position, active, None)
+            engine.step(position, active)
         return (seconds(device) - began) / STEPS, gigabytes(device)
 
 

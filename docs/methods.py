@@ -1,7 +1,7 @@
 """Write docs/methods.md, the table of all methods, from the files of src/lethe/objectives.
 
-What a method is, its formula and its source come from its docstring, what it reads from its constants, and what a
-step costs from a step of the contract tests: nothing is said here a second time.
+What a method is, its formula and its source come from its docstring, what it reads from its terms and from what it
+asks of a run, and what a step costs from a step of the contract tests: nothing is said here a second time.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import torch
 from transformers import PreTrainedModel
@@ -16,10 +17,12 @@ from transformers import PreTrainedModel
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from test_objectives import setting
+import tiny
+from recorded_run import RecordedRun, recorded
+from test_objectives import setting, terms_of
 
 from lethe.system import plugins
-from lethe.training.run import objective_module
+from lethe.training.objective import Objective
 
 ROOT = Path(__file__).parents[1]
 READS = {
@@ -58,13 +61,23 @@ def table() -> str:
 
 
 def row(name: str) -> list[str]:
-    objective = objective_module(name)
+    method = plugins.imported("objectives", name)
     link = f"[`{name}`](../src/lethe/objectives/{name}.py)"
-    reads = dict.fromkeys(READS[role] for role in objective.TERMS.values() if role in READS)
+    roles = getattr(method, "TERMS", {}).values()
+    reads = dict.fromkeys(READS[role] for role in roles if role in READS)
+    run = run_of(method)
+    kept = KEEPS[run.kept if run.settings else None]
     return [
-        link, ", ".join(objective.TASKS), formula(objective.__doc__ or ""), ", ".join(reads) or "–",
-        KEEPS[objective.FROZEN], " or ".join(costs(name, objective)), source(objective.__doc__ or ""),
+        link, ", ".join(method.TASKS), formula(method.__doc__ or ""), ", ".join(reads) or "–",
+        kept, " or ".join(costs(name, method, run)), source(method.__doc__ or ""),
     ]  # fmt: skip
+
+
+def run_of(method: ModuleType) -> RecordedRun:
+    """What the method asks of a run; of one that only trains models on the way, nothing."""
+    task = method.TASKS[0]
+    run = RecordedRun(tiny.model_and_rows(task)[0], task)
+    return recorded(method, run.model, task) if getattr(method, "RECIPE", None) is None else run
 
 
 def formula(text: str) -> str:
@@ -85,22 +98,21 @@ def source(text: str) -> str:
     return f"[{found[1]}](https://arxiv.org/abs/{found[1]})" if found else "–"
 
 
-def costs(name: str, objective) -> list[str]:
+def costs(name: str, method: ModuleType, run: RecordedRun) -> list[str]:
     """Cost of a step, one number for each kind of step that the method has."""
-    if not objective.TERMS:
-        return ["0"]
-    module, hyper, model, frozen, batch = setting(name, objective.TASKS[0])
+    if not run.settings:
+        return ["1" if hasattr(method, "RECIPE") else "0"]  # a step of training, or none
+    _, objective, model, batch = setting(name, method.TASKS[0])
     kinds = [batch]
-    if hasattr(objective, "roles"):
-        wanted = [objective.roles(hyper, epoch) for epoch in range(2)]
-        kinds = [{role: batch[role] for role in roles} for roles in wanted]
-    found = dict.fromkeys(f"{cost(module, hyper, model, frozen, kind):.2g}" for kind in kinds)
+    if roles_of := run.settings.get("roles"):
+        kinds = [{role: batch[role] for role in roles_of(epoch)} for epoch in range(2)]
+    found = dict.fromkeys(f"{cost(objective, model, kind):.2g}" for kind in kinds)
     return list(found)
 
 
-def cost(objective, hyper, model, frozen, batch) -> float:
+def cost(objective: Objective, model, batch) -> float:
     """Passes of a step, the second on its batch, in steps of fine-tuning on as many rows as a role has."""
-    objective.loss(hyper, model, frozen, batch)  # what is kept of a text is computed when it is first seen
+    terms_of(objective, model, batch)  # what is kept of a text is computed when it is first seen
     spent = []
 
     def count(module, arguments, output):
@@ -108,7 +120,7 @@ def cost(objective, hyper, model, frozen, batch) -> float:
             spent.append(len(output[0]) * (BOTH if torch.is_grad_enabled() else FORWARD))
 
     hook = torch.nn.modules.module.register_module_forward_hook(count)
-    objective.loss(hyper, model, frozen, batch)
+    terms_of(objective, model, batch)
     hook.remove()
     return sum(spent) / BOTH / max(map(len, batch.values()))
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from lethe.forget import forget
 from lethe.prepare import prepare
-from lethe.training.run import Job
+from lethe.training.job import Job
 
 SYLLABLES = ("ba", "ce", "di", "fo", "gu", "ha", "je", "ki", "lo", "mu")
 SIZES = {"train": 12, "validation": 4, "holdout": 4, "test": 4}

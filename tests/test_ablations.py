@@ -13,9 +13,11 @@ from test_unlearn import CFG, study
 from lethe.objectives import deepcut, icu
 from lethe.params.file import check_params
 from lethe.params.training import Training
-from lethe.training.batches import Batches, Material
-from lethe.training.run import Job, no_review
-from lethe.unlearn import unlearn, with_other_pairs
+from lethe.training.batches import Batches, TrainingRows
+from lethe.training.engine import no_check
+from lethe.training.job import Job
+from lethe.training.rows import with_other_pairs
+from lethe.unlearn import unlearn
 
 DEFAULT = yaml.safe_load((Path(__file__).parents[1] / "params.yaml").read_text())
 RUNS = yaml.safe_load("""
@@ -55,7 +57,7 @@ def test_a_generator_leaves_out_what_it_says(tmp_path, run, monkeypatch):
     hyper, stop = RUNS[run]["hyper"], {"n": 2, "memorization_accuracy": 0.0, "extraction_likelihood": 0.0}
     _, epochs = tables(tmp_path, run, "generation", hyper, stop=stop)
     assert ("active" in epochs) is (run != "icu-no-refinement")
-    monkeypatch.setattr("lethe.unlearn.Reviewer", lambda *args: no_review)  # every pair goes on
+    monkeypatch.setattr("lethe.training.run.EpochCheck", lambda *args: no_check)  # every pair goes on
     trace, _ = tables(tmp_path, run, "generation", hyper)
     assert len(trace) == 4 and ("kl" in trace) is (run not in ("icu-no-kl", "icu-no-analogues"))
     assert bool(trace["learn"].any()) is (run != "icu-no-analogues")
@@ -96,7 +98,7 @@ def numbered(count: int):
 
 
 def test_random_pairs_last_and_without_pairing_every_step_draws_anew():
-    material = Material({"forget": numbered(4), "analogue": numbered(3)}, np.zeros((4, 2), int))
+    material = TrainingRows({"forget": numbered(4), "analogue": numbered(3)}, np.zeros((4, 2), int))
     retain, recipe = numbered(20), Training(batch={"forget": 4})
     drawn = with_other_pairs(material, retain, "random", seed=1)
     assert drawn.pairs.shape == (4, 2) and all(len(set(row)) == 2 for row in drawn.pairs)

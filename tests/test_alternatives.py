@@ -12,18 +12,18 @@ from lethe.data.encoding import padded_rows
 from lethe.losses import Rows
 from lethe.objectives import llmu
 from lethe.params.training import Training
-from lethe.training.batches import Batches, Material
+from lethe.training.batches import Batches, TrainingRows
 from lethe.training.frozen import FrozenHidden
-from lethe.unlearn import with_alternatives
+from lethe.training.rows import with_alternatives
 
 FORGET = padded_rows([[1, 2, 3, 4], [5, 6, 7]], pad=0)
 ANALOGUES = padded_rows([[11, 12], [13, 14, 15, 16, 17, 18], [19, 20, 21]], pad=0)
 PAIRS = np.array([[1, 0], [2, 1]])
 
 
-def alternatives(prefix: float) -> Material:
+def alternatives(prefix: float) -> TrainingRows:
     roles = {"forget": FORGET, "analogue": ANALOGUES, "retain": tiny.rows(4)}
-    return with_alternatives(Material(roles, PAIRS), prefix)
+    return with_alternatives(TrainingRows(roles, PAIRS), prefix)
 
 
 def texts(rows: Rows) -> list[list[int]]:

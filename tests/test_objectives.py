@@ -7,52 +7,49 @@ from pathlib import Path
 import pytest
 import tiny
 import torch
+from recorded_run import objective_of
 from torch.nn.functional import pad
 
 from lethe import losses
 from lethe.objectives import contrastive_unlearning, deepcut, icu, npo
 from lethe.params.training import Training
 from lethe.system import plugins
-from lethe.training.batches import Batches, Material
+from lethe.training.batches import Batches, TrainingRows
 from lethe.training.engine import Engine
-from lethe.training.run import frozen_copy, objective_module
+from lethe.training.frozen import FrozenHidden
 
 CASES = [
     (name, task)
     for name in plugins.names_in("objectives")
     for task in plugins.constants_in("objectives", name)["TASKS"]
-    if plugins.constants_in("objectives", name)["TERMS"]
+    if "loss" in plugins.functions_in("objectives", name)
 ]
 contract = pytest.mark.parametrize(("name", "task"), CASES)
 
 
 def setting(name: str, task: str, count: int = 6):
-    """Objective, hyperparameters, model, a frozen model that differs from it, and a batch for every role."""
-    objective = objective_module(name)
+    """Method, what it minimises, a model that differs from the original, and a batch for every role."""
+    method = plugins.imported("objectives", name)
     model, rows = tiny.model_and_rows(task)
-    trained = {
-        key: (tiny.tagger(seed) if task == "tagging" else tiny.classifier(seed), rows(4, seed))
-        for seed, key in enumerate(getattr(objective, "TRAINS", {}), 1)
-    }
-    frozen = frozen_copy(objective, objective.Hyper(), model, 0, trained)
+    objective = objective_of(method, tiny.model_and_rows(task)[0], task)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.05 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
-    batch = {role: rows(count, seed) for seed, role in enumerate(sorted(set(objective.TERMS.values())))}
+    batch = {role: rows(count, seed) for seed, role in enumerate(sorted(set(method.TERMS.values())))}
     if "alternative" in batch:
         batch["alternative"] = replace(batch["alternative"], starts=torch.full((count,), 2))
-    return objective, objective.Hyper(), model, frozen, batch
+    return method, objective, model, batch
 
 
-def total(objective, hyper, model, frozen, batch) -> torch.Tensor:
-    values = objective.loss(hyper, model, frozen, batch)
-    assert set(values) <= set(objective.TERMS)
-    return sum(v.mean() for v in values.values())
+def terms_of(objective, model, batch) -> dict[str, torch.Tensor]:
+    values = objective.loss(objective.hyper, model, objective.frozen, batch)
+    assert set(values) <= set(objective.terms)
+    return values
 
 
 @contract
 def test_padding_changes_no_term(name, task):
-    objective, hyper, model, frozen, batch = setting(name, task)
+    _, objective, model, batch = setting(name, task)
     wide = {
         role: replace(rows, input_ids=pad(rows.input_ids, (0, 5), value=7)) for role, rows in batch.items()
     }
@@ -61,8 +58,8 @@ def test_padding_changes_no_term(name, task):
             role: replace(rows, labels=pad(rows.labels, (0, 5), value=losses.NO_TAG))
             for role, rows in wide.items()
         }
-    expected = objective.loss(hyper, model, frozen, batch)
-    for term, value in objective.loss(hyper, model, frozen, wide).items():
+    expected = terms_of(objective, model, batch)
+    for term, value in terms_of(objective, model, wide).items():
         torch.testing.assert_close(value, expected[term], msg=term)
 
 
@@ -70,14 +67,14 @@ def test_padding_changes_no_term(name, task):
 @pytest.mark.parametrize(("others", "most"), [(7, 3), (2, 1)])
 def test_micro_batches_give_the_gradient_of_the_whole(name, task, others, most):
     """Also where they are so many that some hold no row of the roles other than retain."""
-    objective, hyper, model, frozen, batch = setting(name, task, count=7)
+    _, objective, model, batch = setting(name, task, count=7)
     batch = {role: rows if role == "retain" else rows[:others] for role, rows in batch.items()}
     gradients = []
     for limit in (None, most):
         model.zero_grad()
         recipe = Training(micro_batch=limit)
-        batches = Batches(Material(batch), recipe, objective.TERMS, seed=0)
-        Engine(model, frozen, objective, hyper, batches, "", Path("none")).backward(batch)
+        batches = Batches(TrainingRows(batch), recipe, objective.terms, seed=0)
+        Engine(model, objective, batches, "", Path("none")).backward(batch)
         gradients.append([p.grad.clone() for p in model.parameters() if p.grad is not None])
     for whole, parts in zip(*gradients, strict=True):
         torch.testing.assert_close(parts, whole, rtol=1e-4, atol=1e-5)
@@ -85,13 +82,13 @@ def test_micro_batches_give_the_gradient_of_the_whole(name, task, others, most):
 
 @contract
 def test_gradients_are_finite_and_a_rerun_is_bitwise_equal(name, task):
-    objective, hyper, model, frozen, batch = setting(name, task)
+    _, objective, model, batch = setting(name, task)
     runs = []
     for _ in range(2):
         model.zero_grad()
         model.train()
         torch.manual_seed(3)
-        total(objective, hyper, model, frozen, batch).backward()
+        sum(v.mean() for v in terms_of(objective, model, batch).values()).backward()
         runs.append([p.grad.clone() for p in model.parameters() if p.grad is not None])
     assert all(torch.isfinite(g).all() for g in runs[0])
     assert any(g.abs().max() > 0 for g in runs[0])
@@ -100,22 +97,22 @@ def test_gradients_are_finite_and_a_rerun_is_bitwise_equal(name, task):
 
 @contract
 def test_the_file_says_what_it_is(name, task):
-    objective = objective_module(name)
-    assert objective.__doc__ and len(objective.__doc__.splitlines()) >= 3
-    roles = set(objective.TERMS.values())
+    method = plugins.imported("objectives", name)
+    assert method.__doc__ and len(method.__doc__.splitlines()) >= 3
+    roles = set(method.TERMS.values())
     assert roles <= {"forget", "retain", "analogue"} or roles <= {"forget", "retain", "alternative"}
-    assert objective.FROZEN in (None, "model", "hidden")
 
 
 def test_npo_at_the_frozen_model_is_two_log_two_over_beta():
-    objective, hyper, model, _, batch = setting("npo", "generation")
-    values = objective.loss(npo.Hyper(beta=0.5), model, model, batch)
+    _, _, model, batch = setting("npo", "generation")
+    values = npo.loss(npo.Hyper(beta=0.5), model, model, batch)
     torch.testing.assert_close(values["forget"], torch.full((6,), 4 * math.log(2)))
 
 
 def test_npo_tends_to_gradient_ascent():
     """2/beta softplus(beta x) - 2 log 2 / beta -> x as beta -> 0."""
-    _, _, model, frozen, batch = setting("npo", "generation")
+    _, objective, model, batch = setting("npo", "generation")
+    frozen = objective.frozen
     beta = 1e-3
     value = npo.loss(npo.Hyper(beta=beta), model, frozen, batch)["forget"] - 2 * math.log(2) / beta
     change = losses.sequence_log_probability(model, batch["forget"]) - losses.sequence_log_probability(
@@ -125,8 +122,8 @@ def test_npo_tends_to_gradient_ascent():
 
 
 def test_icu_at_the_frozen_model_has_no_divergence():
-    _, hyper, model, _, batch = setting("icu", "generation")
-    values = icu.loss(hyper, model, frozen_copy(icu, hyper, model, seed=0), batch)
+    _, _, model, batch = setting("icu", "generation")
+    values = icu.loss(icu.Hyper(), model, FrozenHidden(model), batch)
     torch.testing.assert_close(values["kl"], torch.zeros(6))
     torch.testing.assert_close(values["learn"], 0.5 * losses.example_loss(model, batch["analogue"]))
 
@@ -170,7 +167,8 @@ def test_skipped_anchors_are_counted(objective, retained, skipped):
     forget, retain = (
         replace(tiny.rows(len(labels)), labels=torch.tensor(labels)) for labels in ([0, 1, 2], retained)
     )
-    assert objective.counts({"forget": forget, "retain": retain}) == {"skipped": skipped}
+    counts = objective_of(objective, tiny.classifier(), "classification").batch_counts
+    assert counts({"forget": forget, "retain": retain}) == {"skipped": skipped}
 
 
 def test_deepcut_moves_an_anchor_away_from_its_class():

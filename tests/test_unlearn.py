@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from lethe import models
 from lethe.params.model import Model
 from lethe.system import plugins
-from lethe.training.run import Job
+from lethe.training.job import Job
 from lethe.unlearn import unlearn
 
 WORDS = np.array(["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"])

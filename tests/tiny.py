@@ -57,10 +57,10 @@ def rows(count: int, labelled: bool = False, seed: int = 0, longest: int = 12) -
     return Rows(input_ids, lengths, torch.arange(count) % CLASSES if labelled else None)
 
 
-def model_and_rows(task: str):
+def model_and_rows(task: str, seed: int = 0):
     """Model and a maker of rows for a task."""
     if task == "tagging":
-        return tagger(), tagged_rows
+        return tagger(seed), tagged_rows
     labelled = task == "classification"
-    model = classifier() if labelled else language_model()
+    model = classifier(seed) if labelled else language_model(seed)
     return model, lambda count, seed=0: rows(count, labelled, seed)

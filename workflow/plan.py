@@ -24,10 +24,11 @@ from dependencies import SOURCES, Digests, source_files
 from lethe.params.compare import Compare
 from lethe.params.file import Params, load_params
 from lethe.params.names import BLIND, SHADOW, VARIANT
+from lethe.params.plug_ins import needs_base
 from lethe.params.sources import kind, local_names
 from lethe.params.study import Study
 from lethe.system.errors import InputError
-from lethe.system.plugins import constants_in, names_in
+from lethe.system.plugins import names_in
 
 FILE = "params.yaml"
 FOLDERS = {  # stage -> the folder that holds its outputs and nothing else
@@ -104,7 +105,7 @@ def jobs(parameters: Params, digests: Digests) -> Plan:
                 cfg["score"] = all_of["score"] | {"extract": [], "most": None}
             if stage == "unlearn":
                 cfg["method"] = all_of["methods"][run]
-                if "TRAINS" in constants_in("objectives", study.methods[run].objective):
+                if needs_base(study.methods[run].objective):
                     cfg["finetune"] = all_of["train"]["finetune"]
             if stage == "score" and VARIANT in run:
                 cfg["perturbation"] = study.variants[run.split(VARIANT)[1]]

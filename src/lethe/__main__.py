@@ -194,7 +194,7 @@ def parameters(text: str, command: str) -> dict[str, Any]:
 
 
 def job_of(args: argparse.Namespace):
-    from lethe.training.run import Job
+    from lethe.training.job import Job
 
     checkpoint = args.checkpoint or Path("checkpoints") / args.out / "state.safetensors"
     live = args.live if workers.rank() == 0 else None

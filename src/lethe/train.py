@@ -11,14 +11,18 @@ import pandas as pd
 
 from lethe import models
 from lethe.data.encoding import classes, encode, examples_by_set, packed
-from lethe.objectives import finetune
 from lethe.params.model import Model
 from lethe.params.training import References
+from lethe.system import workers
 from lethe.system.errors import InputError
 from lethe.system.streams import stream_seed
 from lethe.training import run_record
-from lethe.training.batches import Material
-from lethe.training.run import Job, train_model, write
+from lethe.training.batches import Batches
+from lethe.training.job import Job
+from lethe.training.live_plots import live_plots
+from lethe.training.outputs import save_run
+from lethe.training.rows import general_rows
+from lethe.training.training import FINE_TUNING, fine_tuning, train_model
 
 MEMBERS = {  # run -> sets it is trained on
     "original": ("forget", "retain"),
@@ -69,12 +73,12 @@ def make_base(job: Job, prepared: Path) -> None:
     model, tokenizer = models.base(cfg, job.cfg["task"], classes(prepared), texts, job.seed)
     model.to(models.device())
     if recipe is None:
-        write(job.out, model.eval(), tokenizer, None, time.monotonic() - began)
+        save_run(job.out, model.eval(), tokenizer, None, time.monotonic() - began)
         return
     if "general" not in sets:
         raise InputError("train.pretrain: needs general text; set dataset.general or leave pretrain out")
-    material = Material({"retain": packed(sets["general"], tokenizer, cfg.max_length)})
-    train_model(job, model, tokenizer, None, finetune, finetune.Hyper(), material, recipe, [prepared])
+    rows = packed(sets["general"], tokenizer, cfg.max_length)
+    train_and_save(job, model, tokenizer, fine_tuning(rows, recipe, job.seed), [prepared])
 
 
 def fine_tune(job: Job, prepared: Path, forget: Path, base: Path) -> None:
@@ -87,17 +91,18 @@ def fine_tune(job: Job, prepared: Path, forget: Path, base: Path) -> None:
     members = pd.concat([sets[name] for name in MEMBERS[kind(job.run)]]).sort_index()
     encoded = encode(members, tokenizer, cfg.max_length, classes(prepared))
     models.check_tokens(model, encoded)
-    material = Material({"retain": encoded.rows}, general=general_rows(sets, tokenizer, cfg, recipe))
-    inputs = [prepared, forget, base]
+    general = general_rows(sets, tokenizer, cfg.max_length, recipe)
     if kind(job.run) != job.run:  # the same texts in another order, under other dropout
         job = replace(job, seed=stream_seed(job.seed, job.run))
-    train_model(job, model, tokenizer, None, finetune, finetune.Hyper(), material, recipe, inputs)
+    batches = fine_tuning(encoded.rows, recipe, job.seed, general)
+    train_and_save(job, model, tokenizer, batches, [prepared, forget, base])
 
 
-def general_rows(sets, tokenizer, cfg: Model, recipe):
-    """Packed general text if the recipe's batches hold some, else None."""
-    if "general" not in recipe.batch:
-        return None
-    if "general" not in sets:
-        raise InputError("training.batch.general: the study has no general text; set dataset.general")
-    return packed(sets["general"], tokenizer, cfg.max_length)
+def train_and_save(job: Job, model, tokenizer, batches: Batches, inputs: list[Path]) -> None:
+    """Train a reference from where it was left, and write its outputs; of several processes the first does."""
+    fingerprint = job.fingerprint(*inputs)
+    with live_plots(job.live) as plots:
+        progress = train_model(model, FINE_TUNING, batches, fingerprint, job.checkpoint, plots=plots)
+    if workers.rank() == 0:
+        save_run(job.out, model, tokenizer, progress)
+        job.forget_checkpoints()

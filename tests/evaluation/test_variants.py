@@ -40,7 +40,7 @@ def test_eight_bits_are_products_of_integers():
     model = torch.nn.Sequential(torch.nn.Linear(7, 5))
     model.get_output_embeddings = lambda: None
     inputs, weight, bias = torch.randn(4, 7), model[0].weight.detach().clone(), model[0].bias.detach()
-    quantise.changed(quantise.Options(8), model, {}, None)
+    quantise.perturb_model(quantise.Options(8), model, {}, None)
     found = model(inputs)
 
     def integers(values):
@@ -56,7 +56,7 @@ def test_quantisation_spares_the_head_and_does_not_depend_on_the_batch():
     model, rows = tiny.language_model(), tiny.rows(6)
     head, embedding = model.lm_head.weight.clone(), model.transformer.wte.weight.clone()
     before = copy.deepcopy(model)(rows.input_ids).logits.detach()
-    assert quantise.changed(quantise.Options(8), model, {"forget": "as it was"}, None) == {
+    assert quantise.perturb_model(quantise.Options(8), model, {"forget": "as it was"}, None) == {
         "forget": "as it was"
     }
     assert torch.equal(model.lm_head.weight, head) and torch.equal(model.transformer.wte.weight, embedding)
@@ -73,7 +73,7 @@ def test_relearning_learns_the_chosen_and_scores_the_others(generator, on):
     sets = dict(list(sets.groupby("set")))
     encoding = partial(encode, tokenizer=tokenizer, max_length=LONGEST, labels=[])
     options = relearn.Options(level=12, on=on, examples=2, learning_rate=3e-3)
-    left = relearn.changed(options, model, sets, encoding)
+    left = relearn.perturb_model(options, model, sets, encoding)
     gone = set(sets[on]["id"]) - set(left[on]["id"])
     assert len(gone) == 2 and {k: len(v) for k, v in left.items()} == SETS | {on: SETS[on] - 2}
     rows = encoding(sets[on][sets[on]["id"].isin(gone)]).rows
@@ -84,7 +84,7 @@ def test_relearning_learns_the_chosen_and_scores_the_others(generator, on):
 
     assert loss(model) < 0.8 * loss(models.load(generator / "model", "generation")[0])
     with pytest.raises(InputError, match="allowed are 1 to 2"):
-        relearn.changed(relearn.Options(level=1, examples=3), model, sets, encoding)
+        relearn.perturb_model(relearn.Options(level=1, examples=3), model, sets, encoding)
 
 
 def test_relearning_is_scored_the_same_again(generator):

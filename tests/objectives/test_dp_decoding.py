@@ -12,7 +12,7 @@ from transformers.modeling_outputs import CausalLMOutput
 
 from lethe import models
 from lethe.decoding.extraction import extraction
-from lethe.training.run import Job
+from lethe.training.job import Job
 from lethe.unlearn import unlearn
 
 

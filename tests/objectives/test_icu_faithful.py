@@ -8,16 +8,16 @@ import pytest
 import sacrebleu
 import tiny
 import torch
+from recorded_run import RecordedRun, recorded
 
 from lethe.data.encoding import Encoded
 from lethe.losses import Rows
 from lethe.objectives import icu_faithful
 from lethe.objectives.icu_faithful import Hyper
 from lethe.params.training import Stop, Training
-from lethe.training.batches import Batches, Material, epoch_order
+from lethe.training.batches import Batches, TrainingRows, epoch_order
 from lethe.training.engine import Engine
-from lethe.training.epoch_check import Reviewer
-from lethe.training.run import frozen_copy
+from lethe.training.epoch_check import EpochCheck
 
 PAIRS, LENGTH, BATCH, RATE, SEED = 10, 16, 4, 3e-3, 3
 HYPER = Hyper(window=12)
@@ -124,29 +124,31 @@ class Published:
 
 def engine(path) -> Engine:
     rows = {role: Rows(t, torch.full((PAIRS,), LENGTH)) for role, t in (("f", UNLEARN), ("a", LEARN))}
-    material = Material({"forget": rows["f"], "analogue": rows["a"]}, np.arange(PAIRS)[:, None])
-    batches = Batches(material, RECIPE, icu_faithful.TERMS, SEED, places=icu_faithful.KEEPS_PLACES)
-    model = original()
-    frozen = frozen_copy(icu_faithful, HYPER, model, SEED)
-    return Engine(model, frozen, icu_faithful, HYPER, batches, "f", path / "state.safetensors")
+    material = TrainingRows({"forget": rows["f"], "analogue": rows["a"]}, np.arange(PAIRS)[:, None])
+    run = recorded(icu_faithful, original(), "generation", HYPER, SEED)
+    fixed = run.settings["fixed_batches"]
+    batches = Batches(material, RECIPE, icu_faithful.TERMS, SEED, fixed=fixed)
+    objective = run.objective(icu_faithful.TERMS)
+    return Engine(original(), objective, batches, "f", path / "state.safetensors")
 
 
 def test_flags_losses_and_weights_are_those_of_the_published_loop(tmp_path):
     ours = engine(tmp_path)
+    refinement = icu_faithful.epoch_check(HYPER, RecordedRun(original(), "generation"))
     published = Published(original(), original())
     published.run(RECIPE.epochs)
     names = np.array([str(i) for i in range(PAIRS)])
-    encoded = Encoded(names, ours.batches.material.roles["forget"])
+    encoded = Encoded(names, ours.batches.rows.roles["forget"])
     sets = dict.fromkeys(("forget", "retain", "validation"), encoded)
     stop = Stop(n=3, start=4, memorization_accuracy=0.0, extraction_likelihood=0.0)
-    reviewer, active = Reviewer(stop, HYPER, sets, Words()), []
+    epoch_check, active = EpochCheck(stop, refinement, sets, Words()), []
 
-    def review(*args):
-        found = reviewer(*args)
+    def check(*args):
+        found = epoch_check(*args)
         active.append(found.active.astype(int).tolist())
         return found
 
-    trace = ours.run(review).trace
+    trace = ours.run(check).trace
     assert active == published.flags_of_epochs
     counts = [sum(flags) for flags in active]
     assert counts[0] == PAIRS > counts[-1] > 0  # some rest while others go on
@@ -166,7 +168,7 @@ def test_batches_keep_their_places_and_empty_ones_are_left_out(tmp_path):
     left = [batch.tolist() for batch in batches.order(2, active)]
     assert left == [[whole[0][k] for k in (0, 2, 3)], whole[2].tolist()]
     assert batches.steps(active, 2) == 2
-    repacked = replace(batches, places=False)
+    repacked = replace(batches, fixed=False)
     assert [len(batch) for batch in repacked.order(2, active)] == [4, 1]
 
 

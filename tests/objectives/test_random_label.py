@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import tiny
 import torch
+from recorded_run import objective_of
 from torch.nn.functional import pad
 
 from lethe.losses import Rows
@@ -40,9 +41,8 @@ def test_with_two_classes_the_label_is_flipped():
 def test_terms_are_log_probabilities_of_the_drawn_and_the_true_labels():
     model, forget, retain = tiny.classifier(), tiny.rows(5, True, 1), tiny.rows(4, True, 2)
     hyper = random_label.Hyper(retain=2.0)
-    terms = random_label.loss(
-        hyper, model, random_label.fixed(hyper, None, 7), {"forget": forget, "retain": retain}
-    )
+    frozen = objective_of(random_label, model, "classification", hyper, seed=7).frozen
+    terms = random_label.loss(hyper, model, frozen, {"forget": forget, "retain": retain})
     probabilities = [
         model(input_ids=rows.input_ids, attention_mask=rows.mask.long()).logits.softmax(1)
         for rows in (forget, retain)

@@ -2,29 +2,28 @@
 
 import os
 import signal
-from functools import partial
 
 import numpy as np
 import pytest
 import tiny
 import torch
+from recorded_run import recorded
 from torch.distributions import Categorical, kl_divergence
 
 from lethe import losses
 from lethe.objectives import scrub
 from lethe.objectives.scrub import Hyper
 from lethe.params.training import Training
-from lethe.training.batches import Batches, Material
+from lethe.training.batches import Batches, TrainingRows
 from lethe.training.engine import Engine
-from lethe.training.run import frozen_copy, no_review
 
 BATCH = {"forget": tiny.rows(5, True, 1), "retain": tiny.rows(4, True, 2)}
 
 
 def test_epochs_alternate_until_the_ascents_are_done():
-    kinds = [scrub.roles(Hyper(ascents=2), epoch)[0] for epoch in range(6)]
+    kinds = [scrub.roles_of(Hyper(ascents=2), epoch)[0] for epoch in range(6)]
     assert kinds == ["forget", "retain", "forget", "retain", "retain", "retain"]
-    assert scrub.roles(Hyper(ascents=0), 0) == ("retain",)
+    assert scrub.roles_of(Hyper(ascents=0), 0) == ("retain",)
 
 
 def test_terms_against_torch_distributions():
@@ -42,17 +41,17 @@ def build(folder) -> Engine:
         Hyper(),
         Training(epochs=4, learning_rate=1e-2, batch={"forget": 4, "retain": 4}, dropout=True),
     )
-    material = Material({"forget": tiny.rows(7, True, 1), "retain": tiny.rows(9, True, 2)})
-    batches = Batches(material, recipe, scrub.TERMS, 1, partial(scrub.roles, hyper))
-    frozen = frozen_copy(scrub, hyper, tiny.classifier(), 1)
-    return Engine(tiny.classifier(), frozen, scrub, hyper, batches, "f", folder / "state.safetensors")
+    rows = TrainingRows({"forget": tiny.rows(7, True, 1), "retain": tiny.rows(9, True, 2)})
+    run = recorded(scrub, tiny.classifier(), "classification", hyper)
+    batches = Batches(rows, recipe, scrub.TERMS, 1, run.settings["roles"])
+    return Engine(tiny.classifier(), run.objective(scrub.TERMS), batches, "f", folder / "state.safetensors")
 
 
 def test_a_batch_holds_what_its_epoch_trains_on(tmp_path):
     batches = build(tmp_path).batches
     kinds = [set(batches.batch(epoch, 0, 2 * epoch, np.ones(7, bool))) for epoch in range(4)]
     assert kinds == [{"forget"}, {"retain"}, {"forget"}, {"retain"}]
-    trace = build(tmp_path).run(no_review).trace
+    trace = build(tmp_path).run().trace
     assert [set(row) & set(scrub.TERMS) for row in trace] == [{"forget"}] * 2 + [{"kl", "retain"}] * 2 + [
         {"forget"}
     ] * 2 + [{"kl", "retain"}] * 2
@@ -61,19 +60,19 @@ def test_a_batch_holds_what_its_epoch_trains_on(tmp_path):
 @pytest.mark.parametrize("last", [1, 4, 6])
 def test_a_terminated_run_continues_to_the_same_bits(tmp_path, monkeypatch, last):
     undisturbed = build(tmp_path / "a")
-    expected = undisturbed.run(no_review)
+    expected = undisturbed.run()
     original = Engine.step
 
-    def step_and_signal(self, position, active, live):
-        original(self, position, active, live)
+    def step_and_signal(self, position, active):
+        original(self, position, active)
         if self.progress.step == last:
             os.kill(os.getpid(), signal.SIGTERM)
 
     monkeypatch.setattr(Engine, "step", step_and_signal)
     with pytest.raises(SystemExit):
-        build(tmp_path / "b").run(no_review)
+        build(tmp_path / "b").run()
     monkeypatch.setattr(Engine, "step", original)
     resumed = build(tmp_path / "b")
-    assert resumed.run(no_review).trace == expected.trace
+    assert resumed.run().trace == expected.trace
     pairs = zip(resumed.model.parameters(), undisturbed.model.parameters(), strict=True)
     assert all(torch.equal(a, b) for a, b in pairs)

@@ -72,7 +72,7 @@ def test_what_is_read_is_what_is_imported():
     assert vars(read) == dataclasses.asdict(icu.Hyper())
     constants = plugins.constants_in("objectives", "icu")
     assert constants == {name: getattr(icu, name) for name in constants}
-    assert {"TASKS", "TERMS", "FROZEN"} <= set(constants)
+    assert {"TASKS", "TERMS", "SPACE"} <= set(constants)
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)

@@ -11,14 +11,14 @@ import pytest
 import tiny
 import torch
 import transformers
+from recorded_run import objective_of
 
 from lethe.models.fused import fuse
 from lethe.objectives import contrastive_unlearning, deepcut
 from lethe.params.training import Training
 from lethe.system import plugins
-from lethe.training import run
-from lethe.training.engine import adapt_blocks, one_order
-from lethe.training.run import frozen_copy
+from lethe.training.frozen import as_frozen
+from lethe.training.numerics import adapt_blocks, one_order
 
 GENERATION = [
     name
@@ -30,12 +30,12 @@ GENERATION = [
 
 @pytest.mark.parametrize("name", GENERATION)
 def test_a_pass_forth_and_back_waits_for_nothing_and_stays_on_its_device(name):
-    objective = run.objective_module(name)
-    model = tiny.language_model().to("meta")
+    model, original = (tiny.language_model().to("meta") for _ in range(2))
     fuse(model)
-    frozen = frozen_copy(objective, objective.Hyper(), model, seed=0)
+    objective = objective_of(plugins.imported("objectives", name), as_frozen(original))
     rows = replace(tiny.rows(3), starts=torch.full((3,), 2)).to("meta")
-    terms = objective.loss(objective.Hyper(), model, frozen, dict.fromkeys(objective.TERMS.values(), rows))
+    batch = dict.fromkeys(objective.terms.values(), rows)
+    terms = objective.loss(objective.hyper, model, objective.frozen, batch)
     sum(term.mean() for term in terms.values()).backward()
     assert {p.grad.device.type for p in model.parameters() if p.grad is not None} == {"meta"}
 

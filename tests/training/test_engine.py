@@ -8,29 +8,27 @@ import numpy as np
 import pytest
 import tiny
 import torch
+from recorded_run import objective_of
 
 from lethe.objectives import finetune, gradient_difference, icu, rmu
 from lethe.params.training import Training
-from lethe.training import engine as engine_module
-from lethe.training.batches import Batches, Material, deck, epoch_order, micro_batches
-from lethe.training.engine import Engine, Review
+from lethe.training import objective as objective_file
+from lethe.training.batches import Batches, TrainingRows, deck, epoch_order, micro_batches
+from lethe.training.engine import Engine, Findings
 from lethe.training.optimizer import rate_factor
-from lethe.training.run import frozen_copy, no_review
 
 RECIPE = Training(
     epochs=3, learning_rate=1e-2, batch={"forget": 4, "retain": 4}, dropout=True, schedule="cosine"
 )
 
 
-def build(tmp_path, objective=gradient_difference, recipe=RECIPE, seed=1, fingerprint="f", task="generation"):
+def build(tmp_path, method=gradient_difference, recipe=RECIPE, seed=1, fingerprint="f", task="generation"):
     model, rows = tiny.model_and_rows(task)
-    frozen = frozen_copy(objective, objective.Hyper(), tiny.model_and_rows(task)[0], seed)
+    objective = objective_of(method, tiny.model_and_rows(task)[0], task, seed=seed)
     pairs = np.arange(10)[:, None] % 6
-    material = Material({"forget": rows(10, 1), "retain": rows(13, 2), "analogue": rows(6, 3)}, pairs)
-    batches = Batches(material, recipe, objective.TERMS, seed)
-    return Engine(
-        model, frozen, objective, objective.Hyper(), batches, fingerprint, tmp_path / "state.safetensors"
-    )
+    roles = {"forget": rows(10, 1), "retain": rows(13, 2), "analogue": rows(6, 3)}
+    batches = Batches(TrainingRows(roles, pairs), recipe, objective.terms, seed)
+    return Engine(model, objective, batches, fingerprint, tmp_path / "state.safetensors")
 
 
 def weights(engine) -> list[torch.Tensor]:
@@ -45,7 +43,7 @@ def test_equal_runs_are_equal_and_seeds_differ(tmp_path):
     results = []
     for seed in (1, 1, 2):
         engine = build(tmp_path, seed=seed)
-        engine.run(no_review)
+        engine.run()
         results.append(weights(engine))
     assert equal(results[0], results[1])
     assert not equal(results[0], results[2])
@@ -55,24 +53,24 @@ def test_equal_runs_are_equal_and_seeds_differ(tmp_path):
 @pytest.mark.parametrize("objective", [gradient_difference, icu, rmu])
 def test_a_terminated_run_continues_to_the_same_bits(tmp_path, monkeypatch, step, objective):
     undisturbed = build(tmp_path / "a", objective)
-    expected = undisturbed.run(no_review)
+    expected = undisturbed.run()
     killed = build(tmp_path / "b", objective)
     original = Engine.step
 
-    def step_and_signal(self, position, active, live):
-        original(self, position, active, live)
+    def step_and_signal(self, position, active):
+        original(self, position, active)
         if self.progress.step == step + 1:
             os.kill(os.getpid(), signal.SIGTERM)
 
     monkeypatch.setattr(Engine, "step", step_and_signal)
     with pytest.raises(SystemExit) as stopped:
-        killed.run(no_review)
+        killed.run()
     assert stopped.value.code == 143
     monkeypatch.setattr(Engine, "step", original)
     resumed = build(tmp_path / "b", objective)
     with torch.no_grad():  # whatever the new process starts with must not matter
         next(resumed.model.parameters()).add_(1.0)
-    progress = resumed.run(no_review)
+    progress = resumed.run()
     assert equal(weights(resumed), weights(undisturbed))
     assert progress.trace == expected.trace
     assert progress.step == expected.step == 9
@@ -80,13 +78,13 @@ def test_a_terminated_run_continues_to_the_same_bits(tmp_path, monkeypatch, step
 
 def test_a_checkpoint_of_another_run_or_a_damaged_one_is_not_continued(tmp_path):
     engine = build(tmp_path, recipe=replace_training(checkpoint_seconds=0))
-    engine.run(no_review)
+    engine.run()
     assert engine.checkpoint.exists()
     other = build(tmp_path, fingerprint="other", recipe=replace_training(checkpoint_seconds=0))
-    assert other.run(no_review).trace[0]["step"] == 0
+    assert other.run().trace[0]["step"] == 0
     engine.checkpoint.write_bytes(b"torn")
     again = build(tmp_path)
-    again.run(no_review)
+    again.run()
     assert equal(weights(again), weights(engine))
 
 
@@ -100,7 +98,7 @@ def test_micro_batches_follow_the_same_trajectory(tmp_path):
         build(tmp_path, recipe=recipe),
         build(tmp_path, recipe=replace_training(dropout=False, micro_batch=2)),
     )
-    whole_trace, parts_trace = whole.run(no_review).trace, parts.run(no_review).trace
+    whole_trace, parts_trace = whole.run().trace, parts.run().trace
     assert [row["loss"] for row in whole_trace] == pytest.approx(
         [row["loss"] for row in parts_trace], rel=1e-4
     )
@@ -118,7 +116,7 @@ def test_micro_batches_of_roles_of_unequal_size_give_the_gradient_of_the_whole(t
 
 
 def test_the_loss_logged_is_the_loss_summed(tmp_path):
-    trace = build(tmp_path).run(no_review).trace
+    trace = build(tmp_path).run().trace
     assert all(row["loss"] == pytest.approx(row["forget"] + row["retain"]) for row in trace)
     assert [row["epoch"] for row in trace] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
 
@@ -127,10 +125,10 @@ def test_sgd_step_is_the_gradient(tmp_path):
     recipe = Training(learning_rate=0.1, optimizer="sgd", batch={"retain": 13})
     engine = build(tmp_path, finetune, recipe)
     before = weights(engine)
-    rows = engine.batches.material.roles["retain"]
+    rows = engine.batches.rows.roles["retain"]
     loss = finetune.loss(finetune.Hyper(), engine.model, None, {"retain": rows})["retain"].mean()
     gradient = torch.autograd.grad(loss, list(engine.model.parameters()))
-    engine.run(no_review)
+    engine.run()
     for old, slope, new in zip(before, gradient, weights(engine), strict=True):
         torch.testing.assert_close(new, old - 0.1 * slope, rtol=1e-4, atol=1e-6)
 
@@ -138,15 +136,15 @@ def test_sgd_step_is_the_gradient(tmp_path):
 def test_inactive_rows_are_not_seen_and_none_active_ends_the_run(tmp_path):
     seen = []
 
-    def review(model, epoch, history):
-        return Review({"active": 0.0}, np.arange(10) < (3 if epoch == 0 else 0))
+    def check(model, epoch, history):
+        return Findings({"active": 0.0}, np.arange(10) < (3 if epoch == 0 else 0))
 
     engine = build(tmp_path, icu)
     original = engine.batches.batch
     spy = replace(engine.batches)
     object.__setattr__(spy, "batch", lambda *a: seen.append(original(*a)) or seen[-1])
     engine.batches = spy
-    progress = engine.run(review)
+    progress = engine.run(check)
     assert progress.step == 1 and len(seen[0]["forget"]) == 3
     assert [row["epoch"] for row in progress.epochs] == [0, 1]
 
@@ -154,9 +152,9 @@ def test_inactive_rows_are_not_seen_and_none_active_ends_the_run(tmp_path):
 def test_a_loss_that_is_not_finite_stops_before_the_step(tmp_path, monkeypatch):
     engine = build(tmp_path)
     before = weights(engine)
-    monkeypatch.setattr(engine_module, "mean_over", lambda values, rows: values.sum() * float("nan"))
+    monkeypatch.setattr(objective_file, "mean_over", lambda values, rows: values.sum() * float("nan"))
     with pytest.raises(FloatingPointError, match="learning_rate"):
-        engine.run(no_review)
+        engine.run()
     assert equal(before, weights(engine))
 
 

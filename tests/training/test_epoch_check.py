@@ -1,5 +1,6 @@
 """What is found out between epochs, against definitions worked text by text."""
 
+import copy
 import os
 import signal
 from dataclasses import replace
@@ -11,6 +12,7 @@ import pytest
 import slow_extraction
 import tiny
 import torch
+from recorded_run import RecordedRun
 from transformers import BertTokenizer
 
 from lethe.data.encoding import Encoded
@@ -21,12 +23,18 @@ from lethe.objectives import icu
 from lethe.params.training import Stop, Training
 from lethe.system.errors import InputError
 from lethe.training import epoch_check
-from lethe.training.batches import Batches, Material
+from lethe.training.batches import Batches, TrainingRows
 from lethe.training.engine import Engine
-from lethe.training.epoch_check import Reviewer
-from lethe.training.run import frozen_copy
+from lethe.training.epoch_check import EpochCheck, Refinement
+from lethe.training.frozen import FrozenHidden, as_frozen
+from lethe.training.objective import Objective
 
 ORDER = 3
+
+
+def refinement(**changes) -> Refinement:
+    """What ICU asks for, with some of its settings changed."""
+    return icu.epoch_check(icu.Hyper(**changes), RecordedRun(None, "generation"))
 
 
 def encoded(tokens, lengths, name) -> Encoded:
@@ -57,7 +65,7 @@ def slow(model, encoded):
 
 
 def test_values_and_thresholds_are_those_of_forgotten_and_unseen_text(model, sets):
-    found = Reviewer(Stop(n=ORDER, slack=1.5), None, sets)(model, 0, [])
+    found = EpochCheck(Stop(n=ORDER, slack=1.5), None, sets)(model, 0, [])
     likelihood, accuracy = slow(model, sets["forget"])
     assert found.columns["memorization_accuracy"] == pytest.approx(accuracy.mean())
     assert found.columns["extraction_likelihood_3"] == pytest.approx(likelihood.mean())
@@ -76,7 +84,7 @@ def test_values_and_thresholds_are_those_of_forgotten_and_unseen_text(model, set
 
 
 def test_the_extraction_likelihood_of_the_first_texts_alone(model, sets):
-    found = Reviewer(Stop(n=ORDER, most=2), None, sets)(model, 0, [])
+    found = EpochCheck(Stop(n=ORDER, most=2), None, sets)(model, 0, [])
     likelihood, accuracy = slow(model, sets["forget"])
     assert found.columns["memorization_accuracy"] == pytest.approx(accuracy.mean())
     assert found.columns["extraction_likelihood_3"] == pytest.approx(likelihood[:2].mean())
@@ -86,20 +94,20 @@ def test_the_extraction_likelihood_of_the_first_texts_alone(model, sets):
 
 
 def test_given_thresholds_decide_when_it_ends_and_a_tie_counts(model, sets):
-    columns = Reviewer(Stop(n=ORDER), None, sets)(model, 0, []).columns
+    columns = EpochCheck(Stop(n=ORDER), None, sets)(model, 0, []).columns
     likelihood, accuracy = columns["extraction_likelihood_3"], columns["memorization_accuracy"]
     cases = [(accuracy, likelihood, True), (accuracy - 0.01, 1.0, False), (1.0, likelihood - 0.01, False)]
     for most_accuracy, most_likelihood, done in cases:
         stop = Stop(
             n=ORDER, memorization_accuracy=most_accuracy, extraction_likelihood=most_likelihood, slack=3
         )
-        found = Reviewer(stop, None, sets)(model, 0, [])
+        found = EpochCheck(stop, None, sets)(model, 0, [])
         assert found.done is done
         assert found.columns["threshold_memorization_accuracy"] == most_accuracy
 
 
 def test_without_a_stop_it_is_followed_and_never_ends(model, sets):
-    found = Reviewer(None, None, lengthened(sets))(causal_models.untrained("gpt_neo"), 3, [])
+    found = EpochCheck(None, None, lengthened(sets))(causal_models.untrained("gpt_neo"), 3, [])
     assert not found.done
     assert {"memorization_accuracy", "extraction_likelihood_10"} <= set(found.columns)
 
@@ -115,7 +123,7 @@ def similarities(model, encoded):
 
 
 def test_pairs_that_are_reproduced_no_more_than_unseen_text_rest(model, sets):
-    found = Reviewer(None, icu.Hyper(), {**sets, **lengthened(sets)})(model, 0, [])
+    found = EpochCheck(None, refinement(), {**sets, **lengthened(sets)})(model, 0, [])
     values = similarities(model, lengthened(sets)["forget"])
     threshold = similarities(model, lengthened(sets)["validation"]).mean()
     assert found.columns["threshold_similarity"] == pytest.approx(threshold)
@@ -134,9 +142,9 @@ def lengthened(sets):
 @pytest.mark.parametrize(("forgotten", "active"), [(1.0, 0), (0.0, 4)])
 def test_a_given_similarity_below_which_pairs_rest(sets, forgotten, active):
     learnt = causal_models.trained("gpt_neo", "memorised", sets["forget"].rows.input_ids)
-    found = Reviewer(Stop(n=ORDER), icu.Hyper(forgotten=forgotten), sets)(learnt, 0, [])
+    found = EpochCheck(Stop(n=ORDER), refinement(forgotten=forgotten), sets)(learnt, 0, [])
     assert int(found.active.sum()) == found.columns["active"] == active
-    assert Reviewer(Stop(n=ORDER), icu.Hyper(refine=False), sets)(learnt, 0, []).active is None
+    assert EpochCheck(Stop(n=ORDER), None, sets)(learnt, 0, []).active is None
 
 
 def test_texts_too_short_for_the_n_grams_are_named(sets, model):
@@ -145,7 +153,7 @@ def test_texts_too_short_for_the_n_grams_are_named(sets, model):
             sets[name], rows=replace(sets[name].rows, lengths=torch.full_like(sets[name].rows.lengths, 3))
         )
         with pytest.raises(InputError, match=rf"stop.n: 3: .*{name[0]}0 of {name} has 3 tokens"):
-            Reviewer(Stop(n=ORDER), None, {**sets, name: short})
+            EpochCheck(Stop(n=ORDER), None, {**sets, name: short})
 
 
 def test_a_resumed_run_keeps_the_thresholds_of_the_model_before_its_first_step(tmp_path, monkeypatch, sets):
@@ -153,37 +161,34 @@ def test_a_resumed_run_keeps_the_thresholds_of_the_model_before_its_first_step(t
 
     def engine(folder):
         started = causal_models.trained("gpt_neo", "memorised", sets["forget"].rows.input_ids)
-        material = Material(
-            {"forget": sets["forget"].rows, "analogue": sets["retain"].rows}, np.arange(4)[:, None]
-        )
-        batches = Batches(material, recipe, icu.TERMS, 0)
-        frozen = frozen_copy(icu, icu.Hyper(), started, seed=0)
-        return Engine(
-            started, frozen, icu, icu.Hyper(), batches, "f", tmp_path / folder / "state.safetensors"
-        )
+        roles = {"forget": sets["forget"].rows, "analogue": sets["retain"].rows}
+        batches = Batches(TrainingRows(roles, np.arange(4)[:, None]), recipe, icu.TERMS, 0)
+        frozen = FrozenHidden(as_frozen(copy.deepcopy(started)))
+        objective = Objective(icu.loss, icu.Hyper(), icu.TERMS, frozen)
+        return Engine(started, objective, batches, "f", tmp_path / folder / "state.safetensors")
 
     stop = Stop(n=1, memorization_accuracy=0.0, slack=1)
 
-    def reviewer():
-        return Reviewer(stop, icu.Hyper(), sets)
+    def check():
+        return EpochCheck(stop, refinement(), sets)
 
-    expected = engine("a").run(reviewer())
+    expected = engine("a").run(check())
     assert len(expected.epochs) > 2
     before = expected.epochs[0]["threshold_extraction_likelihood_1"]
     killed, original = engine("b"), Engine.step
 
-    def step_and_signal(self, position, active, live):
-        original(self, position, active, live)
+    def step_and_signal(self, position, active):
+        original(self, position, active)
         if self.progress.step == 3:
             os.kill(os.getpid(), signal.SIGTERM)
 
     monkeypatch.setattr(Engine, "step", step_and_signal)
     with pytest.raises(SystemExit):
-        killed.run(reviewer())
+        killed.run(check())
     monkeypatch.setattr(Engine, "step", original)
-    changed = Reviewer(stop, icu.Hyper(), sets).unseen(killed.model)
+    changed = EpochCheck(stop, refinement(), sets).unseen(killed.model)
     assert changed["extraction_likelihood_1"] != before
-    resumed = engine("b").run(reviewer())
+    resumed = engine("b").run(check())
     assert resumed.epochs == expected.epochs
     assert resumed.trace == expected.trace
 

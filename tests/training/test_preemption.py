@@ -3,7 +3,6 @@
 import os
 import signal
 import traceback
-from functools import partial
 
 import pytest
 import torch
@@ -13,8 +12,8 @@ from lethe.objectives import icu
 from lethe.params.training import Training
 from lethe.system import files
 from lethe.training import checkpoints
-from lethe.training.engine import Engine, Interrupted, Review
-from lethe.training.run import Job, live_log, no_review
+from lethe.training.engine import Engine, Findings, Interrupted
+from lethe.training.live_plots import LivePlots, live_plots
 
 
 def in_a_fork(work) -> int:
@@ -36,11 +35,11 @@ def killed() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def resting(model, epoch: int, history: list[dict]) -> Review:
-    """A review that lets one pair after the other rest, by the model's own weights."""
+def resting(model, epoch: int, history: list[dict]) -> Findings:
+    """A check that skips one pair after the other, by the model's own weights."""
     size = float(sum(p.detach().abs().sum() for p in model.parameters()))
     active = [row > epoch for row in range(10)]
-    return Review({"size": size, "active": float(sum(active))}, torch.tensor(active).numpy())
+    return Findings({"size": size, "active": float(sum(active))}, torch.tensor(active).numpy())
 
 
 def every(seconds: float) -> Training:
@@ -65,7 +64,7 @@ def ends_as(undisturbed: Engine, folder) -> None:
     assert progress.active == [False] * 4 + [True] * 6
 
 
-@pytest.mark.parametrize("moment", ["before the step", "after backward", "after the step", "in the review"])
+@pytest.mark.parametrize("moment", ["before the step", "after backward", "after the step", "in the check"])
 @pytest.mark.parametrize("at", [0, 2, 5])
 def test_killed_between_checkpoints(tmp_path, undisturbed, monkeypatch, moment, at):
     """The last checkpoint is two steps old, or there is none."""
@@ -80,7 +79,7 @@ def test_killed_between_checkpoints(tmp_path, undisturbed, monkeypatch, moment, 
             killed()
         return found
 
-    name = {"after backward": "backward", "in the review": "reviewed"}.get(moment, "step")
+    name = {"after backward": "backward", "in the check": "findings"}.get(moment, "step")
 
     def work():
         engine = build(tmp_path, icu, every(1e9))
@@ -89,7 +88,7 @@ def test_killed_between_checkpoints(tmp_path, undisturbed, monkeypatch, moment, 
         engine.run(resting)
 
     status = in_a_fork(work)
-    never = moment == "in the review" and at == 2  # a review comes before steps 0, 3, 5 and at the end
+    never = moment == "in the check" and at == 2  # a check comes before steps 0, 3, 5 and at the end
     assert status == (0 if never else -signal.SIGKILL)
     assert (tmp_path / "state.safetensors").exists() is (at > 0)
     ends_as(undisturbed, tmp_path)
@@ -133,13 +132,13 @@ def test_killed_while_a_checkpoint_is_written(tmp_path, undisturbed, monkeypatch
 
 
 @pytest.mark.parametrize("epoch", [0, 1, 3])
-def test_terminated_in_a_review(tmp_path, undisturbed, epoch):
-    """A review may take minutes, and the time that is left before a kill does not: the state is saved at once."""
+def test_terminated_in_a_check(tmp_path, undisturbed, epoch):
+    """A check may take minutes, and the time that is left before a kill does not: the state is saved at once."""
 
     def long(model, now, history):
         if now == epoch:
             os.kill(os.getpid(), signal.SIGTERM)
-            raise AssertionError("the review went on")
+            raise AssertionError("the check went on")
         return resting(model, now, history)
 
     engine = build(tmp_path, icu, every(1e9))
@@ -161,21 +160,19 @@ def test_checkpoints_come_at_the_chosen_interval(tmp_path, monkeypatch):
     engine.save = lambda: written.append(engine.progress.step) or setattr(engine, "saved", clock[0])
     step = engine.step
     engine.step = lambda *arguments: step(*arguments) or clock.__setitem__(0, clock[0] + 10)
-    engine.run(no_review)
+    engine.run()
     assert written == [3, 6, 9]
-    assert build(tmp_path, icu, every(None)).run(no_review).step == 9
+    assert build(tmp_path, icu, every(None)).run().step == 9
     assert not list(tmp_path.iterdir())
 
 
 def test_live_plots_hold_every_step_once_after_a_kill(tmp_path, undisturbed, monkeypatch):
     """The killed process had logged steps that no checkpoint holds."""
-    monkeypatch.setattr("lethe.training.engine.SHOWN", 0.0)
+    monkeypatch.setattr(LivePlots.show, "__defaults__", (0.0,))
     monkeypatch.chdir(tmp_path)
-    job = Job({}, 1, "icu", tmp_path, tmp_path, tmp_path / "live")
 
     def run(dies: bool):
         engine = build(tmp_path, icu, every(1e9))
-        engine.show = partial(engine.show, every=0.0)
         step = engine.step
 
         def dying(*arguments):
@@ -186,8 +183,8 @@ def test_live_plots_hold_every_step_once_after_a_kill(tmp_path, undisturbed, mon
                 killed()
 
         engine.step = dying if dies else step
-        with live_log(job) as live:
-            engine.run(resting, live)
+        with live_plots(tmp_path / "live") as plots:
+            engine.run(resting, plots)
 
     def logged(name: str) -> list[list[float]]:
         lines = (tmp_path / f"live/plots/metrics/{name}.tsv").read_text().splitlines()

@@ -14,7 +14,7 @@ from test_preemption import resting
 
 from lethe.objectives import icu, npo, rmu
 from lethe.params.training import Training
-from lethe.training.run import no_review
+from lethe.training.engine import no_check
 
 pytestmark = pytest.mark.skipif(
     not torch.distributed.is_gloo_available(), reason="torch was built without gloo"
@@ -58,7 +58,7 @@ def together(folder, work, count: int = 2) -> list[int]:
     return [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
 
 
-def run(folder, objective, settings: Training, review=no_review, kill_at: int | None = None):
+def run(folder, objective, settings: Training, check=no_check, kill_at: int | None = None):
     """(trace, weights) of a run by as many processes as its recipe says."""
     folder.mkdir(parents=True, exist_ok=True)
 
@@ -72,7 +72,7 @@ def run(folder, objective, settings: Training, review=no_review, kill_at: int | 
                 os.kill(os.getpid(), signal.SIGTERM)
 
         engine.step = dying
-        progress = engine.run(review)
+        progress = engine.run(check)
         if rank == 0:
             tensors = {str(k): p.detach().clone() for k, p in enumerate(engine.model.parameters())}
             save_file(tensors, folder / "weights")
@@ -87,9 +87,9 @@ def run(folder, objective, settings: Training, review=no_review, kill_at: int | 
     return json.loads((folder / "trace").read_text()), list(load_file(folder / "weights").values())
 
 
-def alone(folder, objective, settings: Training, review=no_review):
+def alone(folder, objective, settings: Training, check=no_check):
     engine = build(folder, objective, settings)
-    progress = engine.run(review)
+    progress = engine.run(check)
     return [progress.trace, progress.epochs, progress.active], sorted_like_file(weights(engine))
 
 
@@ -100,10 +100,10 @@ def sorted_like_file(tensors: list[torch.Tensor]) -> list[torch.Tensor]:
 @pytest.mark.parametrize("sharded", [False, True], ids=["copies", "sharded"])
 @pytest.mark.parametrize("objective", [icu, npo, rmu], ids=lambda o: o.__name__.split(".")[-1])
 def test_two_processes_follow_the_trajectory_of_one(tmp_path, objective, sharded):
-    """Batches of 4, of which each takes half; the last of an epoch has 2 rows, in the review pairs come to rest."""
-    review = resting if objective is icu else no_review
-    one = alone(tmp_path / "one", objective, recipe(), review)
-    two = run(tmp_path / "two", objective, recipe(2, sharded=sharded), review)
+    """Batches of 4, of which each takes half; the last of an epoch has 2 rows, in the check pairs are skipped."""
+    check = resting if objective is icu else no_check
+    one = alone(tmp_path / "one", objective, recipe(), check)
+    two = run(tmp_path / "two", objective, recipe(2, sharded=sharded), check)
     for mine, theirs in zip(one[0][0], two[0][0], strict=True):
         assert mine == pytest.approx(theirs, rel=2e-4, abs=1e-5)
     assert len(two[0][0]) > 5

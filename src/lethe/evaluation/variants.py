@@ -36,8 +36,8 @@ def perturbed(
     given = cfg["perturbation"]
     module = import_module(f"lethe.perturbations.{given['perturbation']}")
     options = module.Options(**check_perturbation("robustness", given, cfg["task"]))
-    if hasattr(module, "changed"):
-        return module.changed(options, model, sets, encoding), encoding
+    if hasattr(module, "perturb_model"):
+        return module.perturb_model(options, model, sets, encoding), encoding
 
     def rewrite(name: str, text: str) -> str:
         return module.rewritten(options, text, stream(0, given["perturbation"], name))

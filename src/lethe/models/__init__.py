@@ -13,6 +13,7 @@ from lethe.models.loading import (
     located,
     mixed_with_uniform,
     save,
+    tokenizer,
     train_only,
     warn_of_gpus,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "located",
     "mixed_with_uniform",
     "save",
+    "tokenizer",
     "train_only",
     "warn_of_gpus",
 ]

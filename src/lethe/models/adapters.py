@@ -6,6 +6,8 @@ they are merged, so that what is saved is a model like any other.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from transformers.pytorch_utils import Conv1D
 
@@ -47,13 +49,15 @@ def add(model, lora: Lora, seed: int) -> None:
 
 
 def merge(model) -> None:
-    """Add what the adapters learnt to the weights beside them, and take them away."""
+    """Add what the adapters learnt to the weights beside them, which another model may share, and take them away."""
     from peft.tuners.lora import LoraLayer
 
     for name, layer in list(model.named_modules()):
         if isinstance(layer, LoraLayer):
+            plain: Any = layer.get_base_layer()  # type: ignore[attr-defined]
+            plain.weight.data = plain.weight.data.clone()
             layer.merge()  # type: ignore[attr-defined]
             parent, _, child = name.rpartition(".")
-            setattr(model.get_submodule(parent), child, layer.get_base_layer())  # type: ignore[attr-defined]
+            setattr(model.get_submodule(parent), child, plain)
     del model.peft_config  # others may follow
     model.requires_grad_(True)

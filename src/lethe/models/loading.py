@@ -272,6 +272,18 @@ def load(folder: str | Path, task: str, revision: str | None = None):
     return model.to(device()).eval(), tokenizer
 
 
+def tokenizer(folder: Path):
+    """The tokenizer of a folder that `save` wrote.
+
+    Raises:
+        InputError: the folder holds no readable tokenizer.
+    """
+    try:
+        return padded(pretrained.load_tokenizer(str(folder), {"local_files_only": True}))
+    except Exception as error:  # damaged files raise whatever their parser raises
+        raise InputError(f"{folder}: no readable tokenizer ({first_line(error)}); make it again") from None
+
+
 def load_ensemble(file: Path, task: str):
     """Classifiers that answer as one, and their tokenizer.
 

@@ -23,7 +23,6 @@ from lethe.system.streams import stream_seed
 
 TASKS = ("classification", "tagging")
 TERMS = {"forget": "forget", "retain": "retain"}
-FROZEN = "model"
 SPACE = {"retain": {"low": 0.1, "high": 10.0, "log": True}}
 
 
@@ -39,15 +38,15 @@ class Teachers(NamedTuple):
     incompetent: torch.nn.Module
 
 
-def fixed(hyper: Hyper, frozen, seed: int) -> Teachers:
+def teachers(original, seed: int) -> Teachers:
     """The original model, and the same under a head drawn from the seed."""
-    encoder = frozen.base_model
-    fresh = copy.deepcopy(frozen, {id(encoder): encoder})
+    encoder = original.base_model
+    fresh = copy.deepcopy(original, {id(encoder): encoder})
     torch.manual_seed(stream_seed(seed, "incompetent teacher"))
     for name, head in fresh.named_children():
         if name != fresh.base_model_prefix:
             head.apply(lambda module: getattr(module, "reset_parameters", lambda: None)())
-    return Teachers(frozen, fresh)
+    return Teachers(original, fresh)
 
 
 def loss(hyper: Hyper, model, frozen: Teachers, batch) -> dict[str, Tensor]:
@@ -59,3 +58,7 @@ def loss(hyper: Hyper, model, frozen: Teachers, batch) -> dict[str, Tensor]:
         "forget": losses.kl(ignorant, losses.forward(model, forget), forget),
         "retain": hyper.retain * losses.kl(before, losses.forward(model, retain), retain),
     }
+
+
+def unlearn(hyper: Hyper, run):
+    return run.minimise(loss, hyper, frozen=teachers(run.original(), run.seed))

@@ -29,9 +29,6 @@ from lethe.params.fields import NonNegative, Positive
 
 TASKS = ("classification", "tagging")
 TERMS = {"forget": "forget", "retain": "retain"}
-FROZEN = None
-WHOLE_BATCH = True  # the contrast is within the batch, so it cannot be cut into micro-batches
-counts = losses.skipped_anchors
 SPACE = {
     "forget": {"low": 0.1, "high": 10.0, "log": True},
     "temperature": {"low": 0.05, "high": 1.0, "log": True},
@@ -73,3 +70,8 @@ def loss(hyper: Hyper, model, frozen, batch) -> dict[str, Tensor]:
     z, z_retain = normalize(anchors, dim=1), normalize(embedding, dim=1)
     value, _ = contrast(z, forget.classes, z_retain, retain.classes, hyper.temperature)
     return {"forget": hyper.forget * value, "retain": hyper.retain * losses.nll(logits, retain)}
+
+
+def unlearn(hyper: Hyper, run):
+    """The contrast is within the batch, which cannot be cut into micro-batches."""
+    return run.minimise(loss, hyper, whole_batch=True, batch_counts=losses.skipped_anchors)

@@ -28,9 +28,6 @@ from lethe.params.fields import Count, NonNegative, Positive
 
 TASKS = ("classification", "tagging")
 TERMS = {"forget": "forget", "retain": "retain"}
-FROZEN = None
-WHOLE_BATCH = True  # the contrast is within the batch, so it cannot be cut into micro-batches
-counts = losses.skipped_anchors
 SPACE = {
     "gamma": {"low": 0.1, "high": 10.0, "log": True},
     "temperature": {"low": 0.05, "high": 1.0, "log": True},
@@ -81,3 +78,8 @@ def loss(hyper: Hyper, model, frozen, batch) -> dict[str, Tensor]:
         value, _ = contrast(z, y, z_retain, y_retain, hyper.temperature, hyper.attraction)
         terms["forget"] = hyper.gamma * value
     return terms
+
+
+def unlearn(hyper: Hyper, run):
+    """The contrast is within the batch, which cannot be cut into micro-batches."""
+    return run.minimise(loss, hyper, whole_batch=True, batch_counts=losses.skipped_anchors)

@@ -18,8 +18,6 @@ from dataclasses import dataclass
 from lethe.params.fields import Fraction
 
 TASKS = ("generation",)
-TERMS: dict[str, str] = {}
-FROZEN = None
 SPACE = {"share": {"low": 0.1, "high": 1.0}}
 
 
@@ -28,7 +26,8 @@ class Hyper:
     share: Fraction = 0.9  # lambda, of the model's own distribution; the paper varies it
 
 
-def changed(hyper: Hyper, model):
-    """The model, told how it is to be decoded."""
+def unlearn(hyper: Hyper, run):
+    """The original, told how it is to be decoded."""
+    model = run.original()
     model.config.uniform_share = 1 - hyper.share
     return model

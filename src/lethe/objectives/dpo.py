@@ -24,7 +24,6 @@ from lethe.params.fields import Fraction, NonNegative, Positive
 
 TASKS = ("generation",)
 TERMS = {"preference": "forget", "learn": "alternative"}
-FROZEN = "model"
 SPACE = {"beta": {"low": 0.01, "high": 1.0, "log": True}, "learn": [0.0, 0.5, 1.0]}
 
 
@@ -47,3 +46,7 @@ def loss(hyper: Hyper, model, frozen, batch) -> dict[str, Tensor]:
     if hyper.learn:
         terms["learn"] = hyper.learn * losses.nll(logits, preferred)
     return terms
+
+
+def unlearn(hyper: Hyper, run):
+    return run.minimise(loss, hyper, frozen=run.original(), prefix=hyper.prefix)

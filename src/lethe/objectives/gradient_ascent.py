@@ -16,7 +16,6 @@ from lethe import losses
 
 TASKS = ("classification", "tagging", "generation")
 TERMS = {"forget": "forget"}
-FROZEN = None
 
 
 @dataclass(frozen=True)

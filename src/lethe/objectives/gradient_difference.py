@@ -17,7 +17,6 @@ from lethe.params.fields import NonNegative
 
 TASKS = ("classification", "tagging", "generation")
 TERMS = {"forget": "forget", "retain": "retain"}
-FROZEN = None
 SPACE = {"retain": {"low": 0.1, "high": 10.0, "log": True}}
 
 

@@ -27,8 +27,6 @@ from lethe.params.fields import Count, Fraction, NonNegative, Probability
 
 TASKS = ("generation",)
 TERMS = {"forget": "forget", "learn": "analogue", "kl": "analogue"}
-FROZEN = "hidden"
-REFINES = True
 SPACE = {"learn": {"low": 0.1, "high": 10.0, "log": True}, "kl": {"low": 0.1, "high": 10.0, "log": True}}
 
 
@@ -62,3 +60,18 @@ def loss(hyper: Hyper, model, frozen, batch) -> dict[str, Tensor]:
     if hyper.kl:
         terms["kl"] = hyper.kl * frozen.kl(logits, analogue)
     return terms
+
+
+def unlearn(hyper: Hyper, run):
+    frozen = run.original_hidden()
+    return run.minimise(loss, hyper, frozen=frozen, pairs=hyper.pairs, check=epoch_check(hyper, run))
+
+
+def epoch_check(hyper, run):
+    """What is found out between epochs: memorisation, and, with refinement, which pairs are forgotten."""
+    if not hyper.refine:
+        return run.epoch_check()
+    return run.refinement(
+        prefix=hyper.prefix, window=hyper.window, beams=hyper.beams, similarity=hyper.similarity,
+        forgotten=hyper.forgotten, encoder=hyper.encoder, f1=hyper.f1,
+    )  # fmt: skip

@@ -29,13 +29,11 @@ from torch import Tensor
 
 from lethe import losses
 from lethe.losses import Rows
+from lethe.objectives.icu import epoch_check
 from lethe.params.fields import Count, Fraction, NonNegative, Probability
 
 TASKS = ("generation",)
 TERMS = {"forget": "forget", "learn": "analogue", "kl": "analogue"}
-FROZEN = "model"
-REFINES = True
-KEEPS_PLACES = True
 TINY = 1e-12  # added to probabilities
 
 
@@ -73,3 +71,8 @@ def loss(hyper: Hyper, model, frozen, batch) -> dict[str, Tensor]:
             before = losses.forward(frozen, analogue)
         terms["kl"] = hyper.kl * cross_entropy(before, logits, analogue)
     return terms
+
+
+def unlearn(hyper: Hyper, run):
+    check = epoch_check(hyper, run)
+    return run.minimise(loss, hyper, frozen=run.original(), check=check, fixed_batches=True)

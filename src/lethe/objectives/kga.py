@@ -15,7 +15,6 @@ training of the two models costs is part of the run's cost.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -28,9 +27,7 @@ from lethe.params.fields import NonNegative
 
 TASKS = ("classification", "tagging")
 TERMS = {"align": "forget", "retain": "retain"}
-FROZEN = "model"
-WHOLE_BATCH = True  # the difference is of means over the batch
-TRAINS = {"forgotten": "forget", "new": "validation"}  # models trained beforehand -> what they learn
+NEEDS = ("base",)
 SPACE = {"retain": {"low": 0.1, "high": 10.0, "log": True}}
 CHUNK = 64  # new examples in one pass
 
@@ -40,17 +37,12 @@ class Hyper:
     retain: NonNegative = 1.0  # weight of following the original model on retained examples
 
 
-class Fixed(NamedTuple):
+class Frozen(NamedTuple):
     """The original model, the one that knows the forget set alone, and the gap in nats."""
 
     original: torch.nn.Module
     forgotten: torch.nn.Module
     gap: float
-
-
-def fixed(hyper: Hyper, frozen, seed: int, trained: Mapping[str, tuple[torch.nn.Module, Rows]]) -> Fixed:
-    new, rows = trained["new"]
-    return Fixed(frozen, trained["forgotten"][0], knowledge_gap(frozen, new, rows))
 
 
 @torch.no_grad()
@@ -62,7 +54,7 @@ def knowledge_gap(original, new, rows: Rows) -> float:
     return torch.cat(values).mean().item()
 
 
-def loss(hyper: Hyper, model, frozen: Fixed, batch) -> dict[str, Tensor]:
+def loss(hyper: Hyper, model, frozen: Frozen, batch) -> dict[str, Tensor]:
     forget, retain = batch["forget"], batch["retain"]
     with torch.no_grad():
         known = losses.forward(frozen.forgotten, forget)
@@ -72,3 +64,12 @@ def loss(hyper: Hyper, model, frozen: Fixed, batch) -> dict[str, Tensor]:
         "align": (divergence - frozen.gap).abs(),
         "retain": hyper.retain * losses.kl(before, losses.forward(model, retain), retain),
     }
+
+
+def unlearn(hyper: Hyper, run):
+    """Train both models, take their gap, and align; the difference is of means over a batch, which is not cut."""
+    original, unseen = run.original(), run.rows("validation")
+    forgotten = run.fit("forgotten", run.base(), run.rows("forget"), run.finetune)
+    new = run.fit("new", run.base(), unseen, run.finetune)
+    frozen = Frozen(original, forgotten, knowledge_gap(original, new, unseen))
+    return run.minimise(loss, hyper, frozen=frozen, whole_batch=True)

@@ -18,7 +18,6 @@ from lethe.params.fields import NonNegative
 
 TASKS = ("generation",)
 TERMS = {"forget": "forget", "kl": "retain"}
-FROZEN = "model"
 SPACE = {"kl": {"low": 0.1, "high": 10.0, "log": True}}
 
 
@@ -35,3 +34,7 @@ def loss(hyper: Hyper, model, frozen, batch) -> dict[str, Tensor]:
         "forget": -losses.example_loss(model, batch["forget"]),
         "kl": hyper.kl * losses.kl(before, losses.forward(model, retain), retain),
     }
+
+
+def unlearn(hyper: Hyper, run):
+    return run.minimise(loss, hyper, frozen=run.original())

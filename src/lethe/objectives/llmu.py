@@ -22,7 +22,6 @@ from lethe.params.fields import Fraction, NonNegative
 
 TASKS = ("generation",)
 TERMS = {"forget": "forget", "mismatch": "alternative", "kl": "retain"}
-FROZEN = "model"
 SPACE = {"mismatch": {"low": 0.1, "high": 10.0, "log": True}, "kl": {"low": 0.1, "high": 10.0, "log": True}}
 
 
@@ -43,3 +42,7 @@ def loss(hyper: Hyper, model, frozen, batch) -> dict[str, Tensor]:
         "mismatch": hyper.mismatch * losses.example_loss(model, batch["alternative"]),
         "kl": hyper.kl * losses.kl(before, losses.forward(model, retain), retain),
     }
+
+
+def unlearn(hyper: Hyper, run):
+    return run.minimise(loss, hyper, frozen=run.original(), prefix=hyper.prefix)

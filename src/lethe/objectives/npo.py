@@ -19,7 +19,6 @@ from lethe.params.fields import NonNegative, Positive
 
 TASKS = ("generation",)
 TERMS = {"forget": "forget", "retain": "retain"}
-FROZEN = "model"
 SPACE = {"beta": {"low": 0.01, "high": 1.0, "log": True}, "retain": {"low": 0.1, "high": 10.0, "log": True}}
 
 
@@ -37,3 +36,7 @@ def loss(hyper: Hyper, model, frozen, batch) -> dict[str, Tensor]:
         "forget": 2 / hyper.beta * softplus(hyper.beta * change),
         "retain": hyper.retain * losses.example_loss(model, batch["retain"]),
     }
+
+
+def unlearn(hyper: Hyper, run):
+    return run.minimise(loss, hyper, frozen=run.original())

@@ -21,18 +21,12 @@ from lethe.system.streams import stream_seed
 
 TASKS = ("classification", "tagging")
 TERMS = {"forget": "forget", "retain": "retain"}
-FROZEN = None
 SPACE = {"retain": {"low": 0.1, "high": 10.0, "log": True}}
 
 
 @dataclass(frozen=True)
 class Hyper:
     retain: NonNegative = 1.0  # weight of the retain term
-
-
-def fixed(hyper: Hyper, frozen, seed: int) -> int:
-    """The seed of the wrong labels."""
-    return seed
 
 
 def other_labels(rows: Rows, classes: int, seed: int) -> Tensor:
@@ -50,9 +44,14 @@ def other_labels(rows: Rows, classes: int, seed: int) -> Tensor:
 
 
 def loss(hyper: Hyper, model, frozen: int, batch) -> dict[str, Tensor]:
+    """The terms; `frozen` is the seed of the wrong labels."""
     logits = losses.forward(model, batch["forget"])
     wrong = replace(batch["forget"], labels=other_labels(batch["forget"], logits.shape[-1], seed=frozen))
     return {
         "forget": losses.nll(logits, wrong),
         "retain": hyper.retain * losses.example_loss(model, batch["retain"]),
     }
+
+
+def unlearn(hyper: Hyper, run):
+    return run.minimise(loss, hyper, frozen=run.seed)

@@ -27,7 +27,6 @@ from lethe.system.streams import stream
 
 TASKS = ("generation",)
 TERMS = {"forget": "forget", "retain": "retain"}
-FROZEN = "model"
 SPACE = {
     "steering": {"low": 1.0, "high": 100.0, "log": True},
     "retain": {"low": 1.0, "high": 1000.0, "log": True},
@@ -42,16 +41,17 @@ class Hyper:
     depth: Fraction = 0.25  # of block l, as a share of the model's number of blocks
 
 
-class Fixed(NamedTuple):
-    """The frozen model, and (H,) the unit vector u."""
+class Frozen(NamedTuple):
+    """The original model, and (H,) the unit vector u."""
 
     model: torch.nn.Module
     direction: Tensor
 
 
-def fixed(hyper: Hyper, frozen, seed: int) -> Fixed:
-    direction = torch.tensor(stream(seed, "steering direction").random(frozen.config.hidden_size))
-    return Fixed(frozen, (direction / direction.norm()).to(frozen.device, torch.float32))
+def with_direction(original, seed: int) -> Frozen:
+    """The original model and a direction drawn from the seed."""
+    direction = torch.tensor(stream(seed, "steering direction").random(original.config.hidden_size))
+    return Frozen(original, (direction / direction.norm()).to(original.device, torch.float32))
 
 
 def steered_block(hyper: Hyper, model) -> int:
@@ -59,7 +59,7 @@ def steered_block(hyper: Hyper, model) -> int:
     return max(1, round(hyper.depth * model.config.num_hidden_layers))
 
 
-def trainable(hyper: Hyper, model) -> list[str]:
+def steered_parameters(hyper: Hyper, model) -> list[str]:
     """Beginnings of the names of the parameters of blocks l-2…l."""
     count = model.config.num_hidden_layers
     lists = (n for n, m in model.named_modules() if isinstance(m, torch.nn.ModuleList) and len(m) == count)
@@ -83,10 +83,16 @@ def mean_square(difference: Tensor, rows: Rows) -> Tensor:
     return losses.pooled(difference.square(), rows, "mean").mean(1)
 
 
-def loss(hyper: Hyper, model, frozen: Fixed, batch) -> dict[str, Tensor]:
+def loss(hyper: Hyper, model, frozen: Frozen, batch) -> dict[str, Tensor]:
     forget, retain, block = batch["forget"], batch["retain"], steered_block(hyper, model)
     with torch.no_grad():
         before = hidden(frozen.model, retain, block)
     steered = hidden(model, forget, block) - hyper.steering * frozen.direction
     kept = hidden(model, retain, block) - before
     return {"forget": mean_square(steered, forget), "retain": hyper.retain * mean_square(kept, retain)}
+
+
+def unlearn(hyper: Hyper, run):
+    original = run.original()
+    frozen = with_direction(original, run.seed)
+    return run.minimise(loss, hyper, frozen=frozen, only=steered_parameters(hyper, original))

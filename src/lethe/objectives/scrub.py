@@ -14,6 +14,7 @@ epoch by the error on unseen data, optional in the paper, is left out.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -24,7 +25,6 @@ from lethe.params.fields import NonNegative, Positive, Size
 
 TASKS = ("classification", "tagging")
 TERMS = {"forget": "forget", "kl": "retain", "retain": "retain"}
-FROZEN = "model"
 SPACE = {"ascents": [1, 2, 3], "kl": {"low": 0.001, "high": 1.0, "log": True}}
 
 
@@ -36,7 +36,7 @@ class Hyper:
     temperature: Positive = 4.0  # of both divergences
 
 
-def roles(hyper: Hyper, epoch: int) -> tuple[str, ...]:
+def roles_of(hyper: Hyper, epoch: int) -> tuple[str, ...]:
     """What is trained on in an epoch, counted from 0."""
     return ("forget",) if epoch % 2 == 0 and epoch // 2 < hyper.ascents else ("retain",)
 
@@ -57,3 +57,7 @@ def loss(hyper: Hyper, model, frozen, batch) -> dict[str, Tensor]:
         terms["kl"] = hyper.kl * divergence(frozen, logits["retain"], batch["retain"], hyper.temperature)
         terms["retain"] = hyper.retain * losses.nll(logits["retain"], batch["retain"])
     return terms
+
+
+def unlearn(hyper: Hyper, run):
+    return run.minimise(loss, hyper, frozen=run.original(), roles=partial(roles_of, hyper))

@@ -19,7 +19,6 @@ from lethe.params.fields import NonNegative, Positive
 
 TASKS = ("generation",)
 TERMS = {"forget": "forget", "retain": "retain"}
-FROZEN = None
 SPACE = {
     "beta": {"low": 0.5, "high": 10.0, "log": True},
     "delta": [0.0, 1.0, 2.0],

@@ -19,7 +19,6 @@ from lethe.params.fields import NonNegative
 
 TASKS = ("generation",)
 TERMS = {"forget": "forget"}
-FROZEN = "model"
 SPACE = {"beta": {"low": 1.0, "high": 30.0, "log": True}}
 
 
@@ -33,3 +32,7 @@ def loss(hyper: Hyper, model, frozen, batch) -> dict[str, Tensor]:
     with torch.no_grad():
         target = losses.lowered(losses.forward(frozen, forget), forget, hyper.beta)
     return {"forget": losses.soft_nll(target, losses.forward(model, forget), forget)}
+
+
+def unlearn(hyper: Hyper, run):
+    return run.minimise(loss, hyper, frozen=run.original())

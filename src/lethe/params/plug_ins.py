@@ -14,9 +14,14 @@ from lethe.system.errors import InputError
 
 
 def from_base(objective: Any) -> bool:
-    """Does the objective train models of its own in place of the original?"""
+    """Does the objective train models of its own in place of the original, by its recipe?"""
     known = objective in plugins.names_in("objectives")
-    return known and "FROM_BASE" in plugins.constants_in("objectives", objective)
+    return known and plugins.constants_in("objectives", objective).get("RECIPE") == "finetune"
+
+
+def needs_base(objective: str) -> bool:
+    """Does the objective train models from the base?"""
+    return "base" in plugins.constants_in("objectives", objective).get("NEEDS", ())
 
 
 def check_hyper(where: str, method: Method, task: str) -> dict[str, Any]:

@@ -85,7 +85,7 @@ def check_batches(study: Study) -> None:
     """An epoch is a pass over the first role of an objective, in batches of a size that must be given."""
     firsts: dict[str, str | None] = dict.fromkeys(study.train.recipes, "retain")
     for name, method in study.methods.items():
-        roles = plugins.constants_in("objectives", method.objective)["TERMS"].values()
+        roles = plugins.constants_in("objectives", method.objective).get("TERMS", {}).values()
         firsts[f"methods.{name}.training"] = next(iter(roles), None)
     for where, recipe in study.recipes.items():
         first = firsts[where]

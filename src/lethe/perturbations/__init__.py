@@ -9,7 +9,7 @@ It holds
 
 and one of
 
-    def changed(options, model, sets, encoding) -> sets
+    def perturb_model(options, model, sets, encoding) -> sets
         # changes the model in place and returns the examples to be scored; `sets` are frames by the name of the set,
         # `encoding(frame)` their rows of tokens
 

@@ -27,7 +27,7 @@ class Options:
 
 
 @torch.no_grad()
-def changed(options: Options, model, sets, encoding):
+def perturb_model(options: Options, model, sets, encoding):
     """Round the weights of the model and, with 8 bits, what its linear layers are given."""
     head = model.get_output_embeddings()
     layers = [m for m in model.modules() if isinstance(m, torch.nn.Linear | Conv1D) and m is not head]

@@ -11,14 +11,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
 
-from lethe.objectives import finetune
 from lethe.params.fields import Count, Positive
 from lethe.params.training import Training
 from lethe.system.errors import InputError
 from lethe.system.streams import stream
-from lethe.training.batches import Batches, Material
-from lethe.training.engine import Engine
-from lethe.training.run import no_review
+from lethe.training.training import FINE_TUNING, fine_tuning, train_model
 
 TASKS = ("classification", "tagging", "generation")
 
@@ -33,7 +30,7 @@ class Options:
     learning_rate: Positive = 1e-4
 
 
-def changed(options: Options, model, sets, encoding):
+def perturb_model(options: Options, model, sets, encoding):
     """Train the model on the chosen examples; they are no longer in the sets."""
     if options.on not in sets:
         raise InputError(f"robustness: relearn: on: {options.on}: the study has no such text")
@@ -46,8 +43,7 @@ def changed(options: Options, model, sets, encoding):
     chosen = stream(0, "relearn", len(pool)).permutation(len(pool))[: options.examples]
     rows = encoding(pool.iloc[chosen]).rows
     recipe = Training(epochs=options.level, learning_rate=options.learning_rate, batch={"retain": len(rows)})
-    batches = Batches(Material({"retain": rows}), recipe, finetune.TERMS, seed=0)
     with TemporaryDirectory() as folder:
         state = Path(folder) / "state.safetensors"
-        Engine(model, None, finetune, finetune.Hyper(), batches, "relearn", state).run(no_review)
+        train_model(model, FINE_TUNING, fine_tuning(rows, recipe, seed=0), "relearn", state)
     return sets | {options.on: pool.drop(pool.index[chosen])}

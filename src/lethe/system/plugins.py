@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import sys
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -23,6 +24,16 @@ LIGHT = {"__future__", "dataclasses", "typing", "lethe.params.fields"}
 def names_in(folder: str) -> list[str]:
     """Names of the modules in a folder of the package, such as `objectives`."""
     return sorted(f.stem for f in (PACKAGE / folder).glob("*.py") if not f.stem.startswith("_"))
+
+
+def imported(folder: str, name: str) -> ModuleType:
+    """The module of `folder/name.py`, with all that it imports."""
+    return import_module(f"lethe.{folder}.{name}")
+
+
+def source_files() -> list[Path]:
+    """All Python files of the package."""
+    return sorted(PACKAGE.rglob("*.py"))
 
 
 def is_light(node: ast.stmt) -> bool:

@@ -16,7 +16,7 @@ PAIRED = ("analogue", "alternative")  # roles whose rows belong to those of the 
 
 
 @dataclass(frozen=True)
-class Material:
+class TrainingRows:
     """Rows by role; `pairs` (N_forget, K) are the indices of each forget row's analogues, nearest first.
 
     For an objective that reads alternatives, they are the indices of those. Without pairs, analogues are drawn like
@@ -45,12 +45,12 @@ def epoch_order(seed: int, epoch: int, active: np.ndarray) -> np.ndarray:
 class Batches:
     """Batches of one run."""
 
-    material: Material
+    rows: TrainingRows
     recipe: Training
     terms: dict[str, str]  # term -> role it is a mean over; the first role is passed over once an epoch
     seed: int
-    phase: Callable[[int], Iterable[str]] | None = None  # roles that are trained on in an epoch; None: all
-    places: bool = False  # batches are made of all rows, and a row that rests leaves its batch smaller
+    roles_of: Callable[[int], Iterable[str]] | None = None  # an epoch -> the roles it trains on; None: all
+    fixed: bool = False  # batches are made of all rows; those of rows that are skipped stay smaller
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -63,7 +63,7 @@ class Batches:
     def order(self, epoch: int, active: np.ndarray) -> list[np.ndarray]:
         """Rows of the first role in each batch of an epoch; a batch without any is left out."""
         size = self.sizes[self.first_role]
-        order = epoch_order(self.seed, epoch, np.ones_like(active) if self.places else active)
+        order = epoch_order(self.seed, epoch, np.ones_like(active) if self.fixed else active)
         batches = [order[begin : begin + size] for begin in range(0, len(order), size)]
         return [batch[active[batch]] for batch in batches if active[batch].any()]
 
@@ -74,32 +74,32 @@ class Batches:
     def batch(self, epoch: int, position: int, step: int, active: np.ndarray) -> dict[str, Rows]:
         """Rows by role at a position of an epoch; `step` counts from the start of the run."""
         chosen = self.order(epoch, active)[position]
-        rows = {self.first_role: self.material.roles[self.first_role][chosen]}
+        rows = {self.first_role: self.rows.roles[self.first_role][chosen]}
         for role in dict.fromkeys(self.terms.values()):
             if role == self.first_role:
                 continue
-            paired = role in PAIRED and self.material.pairs is not None
+            paired = role in PAIRED and self.rows.pairs is not None
             rows[role] = self.paired(role, epoch, chosen) if paired else self.drawn(role, step)
         kept = next((role for role in ("analogue", "retain") if role in rows), None)
-        if kept and self.material.general is not None and "general" in self.recipe.batch:
+        if kept and self.rows.general is not None and "general" in self.recipe.batch:
             extra = self.drawn("general", step)
             rows[kept] = joined([rows[kept], extra])
-        return {role: rows[role] for role in self.phase(epoch)} if self.phase else rows
+        return {role: rows[role] for role in self.roles_of(epoch)} if self.roles_of else rows
 
     def paired(self, role: str, epoch: int, chosen: np.ndarray) -> Rows:
         """Analogues of each chosen forget row, as many as `batch.analogue` holds, or an alternative of it.
 
         Other ones every epoch.
         """
-        pairs = self.material.pairs
+        pairs = self.rows.pairs
         assert pairs is not None
         each = max(1, self.sizes.get(role, 1) // self.sizes["forget"])
         ranks = np.arange(epoch * each, (epoch + 1) * each) % pairs.shape[1]
-        return self.material.roles[role][pairs[chosen][:, ranks].ravel()]
+        return self.rows.roles[role][pairs[chosen][:, ranks].ravel()]
 
     def drawn(self, role: str, step: int) -> Rows:
-        general = self.material.general
-        pool = general if role == "general" and general is not None else self.material.roles[role]
+        general = self.rows.general
+        pool = general if role == "general" and general is not None else self.rows.roles[role]
         count = self.sizes.get(role, self.sizes[self.first_role])
         return pool[deck(self.seed, role, len(pool), step * count, count)]
 

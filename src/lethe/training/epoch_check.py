@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -15,37 +16,56 @@ from lethe.losses import Rows
 from lethe.metrics.memorization_accuracy import memorization_accuracy
 from lethe.params.training import Stop
 from lethe.system.errors import InputError
-from lethe.training.engine import Review
+from lethe.training.engine import Findings
 from lethe.training.thresholds import unseen_threshold
 
 WATCHED = 32  # retained examples whose memorisation is followed, the first of the set
 THRESHOLD = "threshold_"  # begins the names of their columns
 
 
-class Reviewer:
-    """Memorisation of the forget set after an epoch, against thresholds from unseen text; forgotten pairs rest.
+@dataclass(frozen=True)
+class Refinement:
+    """When a text counts as forgotten, so that training skips it until it reappears.
+
+    It is continued from its prefix, and the continuation compared with the true suffix.
+    """
+
+    prefix: float  # share of the text given as the prompt
+    window: int | None  # only so many tokens at the end of a text are read; None: all
+    beams: int  # beam width of the continuation
+    similarity: Literal["tokens", "words"]  # BLEU of tokens, smoothed; of words, not smoothed
+    forgotten: (
+        float | Literal["unseen"]
+    )  # BLEU at or below which a text is forgotten; unseen: that of unseen text
+    encoder: str | None  # of BERTScore, a second similarity; None: none
+    f1: float  # BERTScore at or below which a text is forgotten, too
+
+
+class EpochCheck:
+    """Memorisation of the forget set after an epoch, against thresholds from unseen text; forgotten texts are skipped.
 
     Thresholds `unseen` are means over the validation set by the same model before its first step: text that it
     never saw, at the same length and under the same tokenizer.
 
     Args:
         stop: ends the run once the forget set is at or below both thresholds; None: it is only followed.
-        refine: hyperparameters of an objective that drops forgotten pairs, as those of `icu`, or None.
+        refinement: skips texts that are forgotten; None: all are trained on.
         encoded: rows of forget, retain and validation.
         tokenizer: of the rows; only needed where words are compared.
     """
 
-    def __init__(self, stop: Stop | None, refine: Any, encoded: dict[str, Encoded], tokenizer=None):
-        self.stop, self.encoded = stop, encoded
-        self.refine: Any = refine if refine is not None and refine.refine else None
+    def __init__(
+        self, stop: Stop | None, refinement: Refinement | None, encoded: dict[str, Encoded], tokenizer=None
+    ):
+        self.stop, self.refinement, self.encoded = stop, refinement, encoded
         rule = stop or Stop()
         self.order, self.start, self.most = rule.n, rule.start, rule.most
         self.thresholds: dict[str, float] = {}
-        self.similarities = similarities(self.refine, tokenizer) if self.refine else []
+        self.similarities = similarities(refinement, tokenizer) if refinement else []
         for name in ("forget", "validation"):
             check_lengths(encoded[name], name, self.order, self.start)
 
-    def __call__(self, model, epoch: int, history: list[dict]) -> Review:
+    def __call__(self, model, epoch: int, history: list[dict]) -> Findings:
         if not self.thresholds:
             self.thresholds = noted(history[0]) if history else self.unseen(model)
         accuracy, extracted = self.measured(model, self.encoded["forget"].rows)
@@ -59,12 +79,12 @@ class Reviewer:
         }
         below = all(columns[name] <= self.thresholds[name] for name in ("memorization_accuracy", likelihood))
         active = None
-        if self.refine:
-            similarity, gone = self.check(model, self.encoded["forget"].rows)
+        if self.refinement:
+            similarity, gone = self.check(model, self.encoded["forget"].rows, self.refinement)
             active = ~gone
             columns |= {"active": float(active.sum()), "similarity": float(similarity.mean())}
         columns |= {f"{THRESHOLD}{name}": value for name, value in self.thresholds.items()}
-        return Review(columns, active, done=self.stop is not None and below)
+        return Findings(columns, active, done=self.stop is not None and below)
 
     def measured(self, model, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
         """Memorization accuracy of every text, and extraction likelihood of the first `most`."""
@@ -75,13 +95,12 @@ class Reviewer:
             accuracy = np.concatenate([accuracy, memorized(model, others)])
         return accuracy, found.extraction_likelihood[self.order]
 
-    def check(self, model, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
+    def check(self, model, rows: Rows, by: Refinement) -> tuple[np.ndarray, np.ndarray]:
         """Similarity of each text's continuation to its true suffix, and whether it counts as forgotten."""
-        limits = [self.thresholds.get("similarity", 0.0), self.refine.f1]
+        limits = [self.thresholds.get("similarity", 0.0), by.f1]
         rules = list(zip(self.similarities, limits, strict=False))
-        settings = {"prefix": self.refine.prefix, "beams": self.refine.beams}
-        rows = endings(rows, self.refine.window)
-        return forgotten(model, rows.input_ids, rules, rows.lengths, **settings)
+        rows = endings(rows, by.window)
+        return forgotten(model, rows.input_ids, rules, rows.lengths, prefix=by.prefix, beams=by.beams)
 
     def unseen(self, model) -> dict[str, float]:
         """Thresholds by column; `slack` standard errors are added to those taken from unseen text."""
@@ -92,8 +111,8 @@ class Reviewer:
             "memorization_accuracy": (stop.memorization_accuracy, accuracy),
             f"extraction_likelihood_{self.order}": (stop.extraction_likelihood, extracted),
         }
-        if self.refine:
-            values["similarity"] = (self.refine.forgotten, self.check(model, rows)[0])
+        if by := self.refinement:
+            values["similarity"] = (by.forgotten, self.check(model, rows, by)[0])
         return {
             name: float(unseen_threshold(unseen).with_slack(stop.slack) if given == "unseen" else given)
             for name, (given, unseen) in values.items()
@@ -107,15 +126,15 @@ def memorized(model, rows: Rows) -> np.ndarray:
 
 
 def noted(columns: dict[str, float]) -> dict[str, float]:
-    """The thresholds among the columns of a review, from which a resumed run takes them: its model has changed."""
+    """The thresholds among the columns of a check, from which a resumed run takes them: its model has changed."""
     return {name.removeprefix(THRESHOLD): v for name, v in columns.items() if name.startswith(THRESHOLD)}
 
 
-def similarities(refine, tokenizer) -> list[Compare]:
+def similarities(by: Refinement, tokenizer) -> list[Compare]:
     """How continuations are compared with the truth: by BLEU, and by BERTScore where an encoder is given."""
-    found = [token_bleu if refine.similarity == "tokens" else word_bleu(tokenizer)]
-    if refine.encoder is not None:
-        found.append(word_bert_score(tokenizer, *models.encoder(refine.encoder)))
+    found = [token_bleu if by.similarity == "tokens" else word_bleu(tokenizer)]
+    if by.encoder is not None:
+        found.append(word_bert_score(tokenizer, *models.encoder(by.encoder)))
     return found
 
 

@@ -1,4 +1,4 @@
-"""The model before unlearning, for a KL to it: its last hidden states, kept, and its head, applied anew.
+"""The model before unlearning, as a loss reads it: whole, or its last hidden states, kept, under its head.
 
 The full distributions of N texts are N*T*V numbers (5.1 GB for 128 x 200 x 50257 in float32), the hidden states N*T*H
 (79 MB for H = 768), and the frozen model runs once per text instead of once per step.
@@ -6,20 +6,42 @@ The full distributions of N texts are N*T*V numbers (5.1 GB for 128 x 200 x 5025
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import Tensor
-from torch.nn import Module
+from torch.nn import Module, Parameter
 
 from lethe.losses import Rows, scored_tokens
+from lethe.models.fused import fuse
 from lethe.system.errors import InputError
 
 CHUNK = 1024  # positions whose distributions are held at once
 
 
+def as_frozen(model):
+    """The model, in evaluation mode and never trained; of weights equal to those of one that trains come its logits."""
+    if next(model.parameters()).device.type != "cpu":
+        fuse(model)
+    return model.eval().requires_grad_(False)
+
+
+def sharing_copy(model):
+    """A frozen copy that has the model's own weights but for a head, where adapters will train beside the body."""
+    same = {id(p): Parameter(p.detach(), requires_grad=False) for p in model.base_model.parameters()}
+    return as_frozen(copy.deepcopy(model, same))
+
+
+def own_weights(model) -> None:
+    """Let the model share its weights with no other."""
+    for parameter in model.parameters():
+        parameter.data = parameter.data.clone()
+
+
 class FrozenHidden:
     """Hidden states (T, H) of every text that was ever asked for, in the memory of the host.
 
-    In an objective, with `frozen = FrozenHidden(model_before)` made once per run,
+    In a loss whose method says `frozen=run.original_hidden()`,
 
         terms["kl"] = hyper.kl * frozen.kl(logits, rows)
 

@@ -17,7 +17,7 @@ def curves(results: Results) -> Figure | None:
         return None
     figure, axes = panels(len(traces), height=2.5, columns=4)
     for axis, (run, series) in zip(axes, traces.items(), strict=True):
-        known = plugins.constants_in("objectives", results.study.methods[run].objective)["TERMS"]
+        known = plugins.constants_in("objectives", results.study.methods[run].objective).get("TERMS", {})
         terms = [name for name in series if name in known]
         for name, colour in zip(terms, METHOD_COLOURS * len(terms), strict=False):
             axis.plot(series["step"], series[name], label=name, color=colour, linewidth=1)

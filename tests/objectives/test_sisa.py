@@ -23,9 +23,10 @@ from lethe.params.model import Model
 from lethe.params.training import Training
 from lethe.score import score
 from lethe.system.errors import InputError
+from lethe.system.streams import stream_seed
 from lethe.train import train
 from lethe.training.engine import Engine
-from lethe.training.run import train_part
+from lethe.training.training import FINE_TUNING, fine_tuning, train_model
 from lethe.unlearn import unlearn
 
 HYPER = Hyper(shards=3, slices=2)
@@ -49,7 +50,7 @@ class Study:
 
     def places(self, seed: int) -> np.ndarray:
         """How many examples each slice has; of a seed, which is then that of the study."""
-        self.shard, self.part = sisa.places(HYPER, self.pool, seed)
+        self.shard, self.part = sisa.shard_and_slice(HYPER, self.pool, seed)
         return np.bincount(2 * self.shard + self.part, minlength=6)
 
     def inside(self, shard: int, part: int) -> np.ndarray:
@@ -80,7 +81,7 @@ class Study:
         """Weights of the shards, trained slice by slice on a table that never held the forgotten examples."""
         examples = pd.read_parquet(self.folder / "prepared" / "examples.parquet")
         examples = examples[examples["id"].isin(self.pool[~self.forget])]
-        shard, part = sisa.places(HYPER, examples["id"], self.seed)
+        shard, part = sisa.shard_and_slice(HYPER, examples["id"], self.seed)
         recipe = Training.model_validate(RECIPE | training | {"epochs": 2})
         found = {}
         for s in range(3):
@@ -91,8 +92,8 @@ class Study:
                     continue
                 rows = encode(examples[inside], tokenizer, 24, CLASSES).rows
                 models.freeze(model, ["bert.embeddings"])
-                job = study.job(self.folder, self.cfg, "scratch", self.seed, f"scratch{len(training)}")
-                train_part(job, f"shard{s}-slice{j}", model, rows, recipe, [])
+                batches = fine_tuning(rows, recipe, stream_seed(self.seed, f"shard{s}-slice{j}"))
+                train_model(model, FINE_TUNING, batches, "scratch", self.folder / "never written")
             found[f"shard{s}"] = model.state_dict()
         return found
 
@@ -175,8 +176,8 @@ def test_only_slices_from_the_first_that_was_touched_are_trained_again(made, don
 def test_a_killed_run_goes_on_with_its_slices(made, done, monkeypatch):
     steps, original = [], Engine.step
 
-    def step_and_signal(self, position, active, live):
-        original(self, position, active, live)
+    def step_and_signal(self, position, active):
+        original(self, position, active)
         steps.append(1)
         if len(steps) in (3, done[1] - 2):
             os.kill(os.getpid(), signal.SIGTERM)
@@ -199,12 +200,12 @@ def test_a_shard_that_loses_all_its_examples_has_no_say(made):
 
 def test_a_place_depends_on_seed_and_id_alone():
     ids = [f"r{k}" for k in range(400)]
-    shard, part = sisa.places(Hyper(4, 2), ids, 1)
-    again = sisa.places(Hyper(4, 2), ids[::-1][:50], 1)
+    shard, part = sisa.shard_and_slice(Hyper(4, 2), ids, 1)
+    again = sisa.shard_and_slice(Hyper(4, 2), ids[::-1][:50], 1)
     assert np.array_equal(shard[::-1][:50], again[0]) and np.array_equal(part[::-1][:50], again[1])
     counts = np.bincount(2 * shard + part, minlength=8)  # 50 expected, standard deviation 6.6
     assert len(counts) == 8 and counts.min() > 25 and counts.max() < 75
-    assert not np.array_equal(shard, sisa.places(Hyper(4, 2), ids, 2)[0])
+    assert not np.array_equal(shard, sisa.shard_and_slice(Hyper(4, 2), ids, 2)[0])
 
 
 @pytest.mark.parametrize(
