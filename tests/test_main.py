@@ -90,6 +90,23 @@ def test_parameters_that_are_none(text, parts, tmp_path, capsys):
     assert [part for part in parts if part not in line] == []
 
 
+def test_parameters_are_read_from_a_file_too(small, tmp_path, capsys):
+    file = tmp_path / "job.json"
+    file.write_text(json.dumps(small))
+    assert main(["prepare", "--cfg", str(file), "--out", str(tmp_path / "out")]) == 0
+    assert (tmp_path / "out/prepared.json").exists()
+    for text, parts in (
+        ("{task: generation}", ["is not JSON", "column 2"]),
+        ("[1]", ["is a list", "task, dataset, seed"]),
+        ('{"task": "generation", "seed": 0}', ["dataset is missing"]),
+    ):
+        file.write_text(text)
+        line = failure(capsys, "prepare", "--cfg", file, "--out", tmp_path / "other")
+        assert [part for part in [f"--cfg: {file}: ", *parts] if part not in line] == []
+    line = failure(capsys, "prepare", "--cfg", tmp_path / "none", "--out", tmp_path / "other")
+    assert f"--cfg: {tmp_path / 'none'}: no such file" in line
+
+
 def test_data_that_cannot_be_used(small, tmp_path, capsys):
     dataset = small["dataset"]
     for changes, parts in (

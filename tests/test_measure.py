@@ -8,7 +8,7 @@ import pyarrow.parquet
 import pytest
 from synthetic import classification_scores, generation_scores
 
-from lethe.measure import ARRAYS, load, measure, measure_texts
+from lethe.measure import ARRAYS, load, measure, measure_texts, shadow_files
 from lethe.system.errors import InputError
 
 CFG = {"measure": {"bootstrap": 100}}
@@ -175,3 +175,13 @@ def test_the_blind_control_is_judged_on_the_examples_that_attacks_are_judged_on(
         measure_texts(cfg, 0, tmp_path, tmp_path, tmp_path / task)
         found = pd.read_parquet(tmp_path / task / "metrics.parquet").set_index("id")["blind"].dropna()
         assert found.index.tolist() == ["f0", "f1", *chosen]
+
+
+def test_a_folder_of_shadow_models_stands_for_those_of_the_seeds(tmp_path):
+    """In their order, which is not that of the names; without seeds nobody knows which are meant."""
+    few = {"models": 4, "first_seed": 998}
+    expected = [tmp_path / f"seed{seed}/scores.npz" for seed in (998, 999, 1000, 1001)]
+    assert shadow_files([tmp_path], few) == expected
+    assert shadow_files(expected[:1], None) == expected[:1]
+    with pytest.raises(InputError, match=f"--shadow: {tmp_path}: a folder; needed in --cfg is shadow"):
+        shadow_files([tmp_path], None)

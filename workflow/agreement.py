@@ -91,6 +91,7 @@ class Agreement:
         OPEN.touch()
         self.began = OPEN.stat().st_mtime
         Path(plan.RUN).write_text(self.parameters.model_dump_json())
+        plan.write_jobs(self.plan)
         answer_in_a_thread(signal.SIGTERM)
         # Jobs hold the lock too: those that outlive a killed run keep the next one waiting.
         shell._process_args["pass_fds"] = (self.lock,)

@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
 from dependencies import SOURCES, Digests, source_files
 
+from lethe.params.addresses import ROOTS, beside, trains_shared
 from lethe.params.compare import Compare
 from lethe.params.file import Params, load_params
 from lethe.params.names import BLIND, SHADOW, VARIANT
@@ -31,18 +32,10 @@ from lethe.system.errors import InputError
 from lethe.system.plugins import names_in
 
 FILE = "params.yaml"
-FOLDERS = {  # stage -> the folder that holds its outputs and nothing else
-    "prepare": "data/prepared",
-    "forget": "data/forget",
-    "train": "results/train",
-    "unlearn": "results/unlearn",
-    "score": "results/score",
-    "measure": "results/measure",
-    "compare": "results/compare",
-    "report": "results/report",
-}
 PLAN = Path("results/plan")
 RUN = ".snakemake/run.params"  # the parameters of the run at work, of which its jobs on a cluster are made
+# stage -> pattern of the file with the parameters of a job of the run at work
+JOB_FILES = {stage: beside(".snakemake/run.jobs", stage, ".json") for stage in ROOTS}
 TASKS = SOURCES / "lethe/tasks"
 RULES = Path(__file__).parent / "rules"
 DECISIVE = {"input", "output", "params", "shell"}  # parts of a rule that decide what a job makes
@@ -77,8 +70,8 @@ def jobs(parameters: Params, digests: Digests) -> Plan:
     Raises:
         InputError: a data file named in the parameters does not exist.
     """
-    plan: Plan = {stage: {} for stage in FOLDERS}
-    code = {stage: Code(stage, digests) for stage in FOLDERS}
+    plan: Plan = {stage: {} for stage in ROOTS}
+    code = {stage: Code(stage, digests) for stage in ROOTS}
 
     def add(stage: str, cfg: dict[str, Any], *modules: str, **where: Any) -> None:
         place = {key: str(value) for key, value in where.items()}
@@ -120,15 +113,15 @@ def jobs(parameters: Params, digests: Digests) -> Plan:
 def steps(study: Study) -> Iterator[tuple[str, str | None, int | None, list[str], list[str]]]:
     """stage, run, seed, keys of the study, and modules that are imported by name, of every job of a study."""
     first, *_ = study.seeds
-    goes_on = (study.forget.request or 1) > 1  # with the models of the request before
+    shared = trains_shared(study)
     data = [f"lethe.datasets.{s.source}" for s in sources_of(study) if kind(s.source) == "built-in"]
     metrics = [f"lethe.metrics.{name}" for name in names_in("metrics")]
     yield "prepare", None, None, ["dataset"], data
-    if not goes_on:
+    if shared:
         yield "train", "base", first, ["model"], []
     for seed in study.seeds:
         yield "forget", None, seed, ["forget"], []
-        for run in (*(["original"] * (not goes_on)), "retrain", *study.train.more):
+        for run in (*(["original"] * shared), "retrain", *study.train.more):
             yield "train", run, seed, ["model"], []
         for run, method in study.methods.items():
             yield "unlearn", run, seed, ["model"], [f"lethe.objectives.{method.objective}"]
@@ -241,6 +234,18 @@ def write(plan: Plan) -> None:
     for stage in plan:
         if not is_written(plan, stage):
             (PLAN / f"{stage}.json").write_text(text_of(plan[stage]))
+
+
+def write_jobs(plan: Plan) -> None:
+    """Write the parameters of every job to the file it reads, if they are not there."""
+    for stage, stage_jobs in plan.items():
+        for job in stage_jobs.values():
+            file = Path(JOB_FILES[stage].format(**job.where))
+            if not file.exists() or file.read_text() != job.cfg:
+                file.parent.mkdir(parents=True, exist_ok=True)
+                temporary = file.with_suffix(".part")
+                temporary.write_text(job.cfg)
+                os.replace(temporary, file)
 
 
 def load(digests: Digests, file: str = FILE) -> tuple[Params, Plan]:

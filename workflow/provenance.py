@@ -21,9 +21,11 @@ from pathlib import Path
 from typing import Any
 
 from dependencies import SOURCES, STAMP, Digests, files_in
-from plan import FOLDERS, Plan
+from plan import Plan
 from snakemake.persistence import RECORD_FORMAT_VERSION, MetadataRecord
 from snakemake.persistence.file import FilePersistence
+
+from lethe.params.addresses import ROOTS
 
 SEALS = Path("results/provenance")
 ORPHANS = Path(".snakemake/orphans")
@@ -258,7 +260,7 @@ class Provenance:
         """Move what is no output of the plan out of a stage's folder, such as the runs of a removed method."""
         expected = {Path(p) for paths in self.outputs[stage].values() for p in paths}
         moved: list[str] = []
-        for folder, _, names in os.walk(FOLDERS[stage], topdown=False):
+        for folder, _, names in os.walk(ROOTS[stage], topdown=False):
             here = Path(folder)
             if any(parent in expected for parent in (here, *here.parents)):
                 continue
@@ -268,7 +270,7 @@ class Provenance:
                 path.replace(ORPHANS / path)
                 self.records._unmark_incomplete(str(path))
             moved += map(str, strangers)
-            if here != Path(FOLDERS[stage]) and not any(here.iterdir()):
+            if here != Path(ROOTS[stage]) and not any(here.iterdir()):
                 here.rmdir()
         if moved:
             say(f"{len(moved)} files are no outputs of {stage} any more; moved to {ORPHANS}: {some(moved)}")

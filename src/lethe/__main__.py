@@ -39,7 +39,9 @@ def parser() -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=text)
         if KEYS.get(name):
             keys = ", ".join(KEYS[name])
-            sub.add_argument("--cfg", required=True, help=f"parameters of this step: a JSON object of {keys}")
+            sub.add_argument(
+                "--cfg", required=True, help=f"parameters of this step: a JSON object of {keys}, or its file"
+            )
         return sub
 
     check = command("check", "check a parameter file and list its runs")
@@ -111,7 +113,11 @@ def parser() -> argparse.ArgumentParser:
         help="scores of a model that reference_loss compares with",
     )
     measure.add_argument(
-        "--shadow", nargs="*", type=Path, default=[], help="scores of shadow models, for LiRA and RMIA"
+        "--shadow",
+        nargs="*",
+        type=Path,
+        default=[],
+        help="scores of shadow models, for LiRA and RMIA; or their folder, with seedN/scores.npz of every seed",
     )
     blind = command(
         "blind", "the control of membership inference: an attack that sees the texts and no model"
@@ -164,32 +170,38 @@ def add_judge(judge: argparse.ArgumentParser) -> None:
     judge.add_argument("--subject", help="column of the person a record is about")
     judge.add_argument("--max-length", type=int, default=512, help="tokens; longer texts are cut")
     judge.add_argument("--seed", type=int, default=0, help="of the bootstrap")
-    judge.add_argument("--cfg", default="{}", help="JSON object of score, measure: settings as in a study")
+    judge.add_argument(
+        "--cfg", default="{}", help="JSON object of score, measure, or its file: settings as in a study"
+    )
     judge.add_argument(
         "--out", type=Path, help="folder for scores.npz, metrics.json, metrics.parquet, table.json"
     )
 
 
-def parameters(text: str, command: str) -> dict[str, Any]:
-    """The parameters of a step.
+def parameters(given: str, command: str) -> dict[str, Any]:
+    """The parameters of a step: a JSON object, or the name of a file that holds one.
 
     Raises:
-        InputError: the text is not JSON, not an object, or lacks a key.
+        InputError: there is no such file, it is not JSON, not an object, or lacks a key.
     """
+    is_json = given.strip()[:1] in ("", "{", "[", '"')
+    where = "--cfg" if is_json else f"--cfg: {given}"
     try:
-        cfg = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise InputError(f"--cfg: is not JSON: {error}") from None
+        cfg = json.loads(given if is_json else Path(given).read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise InputError(f"{where}: no such file; needed is a JSON object or the file of one") from None
+    except ValueError as error:  # of the text or of its encoding
+        raise InputError(f"{where}: is not JSON: {error}") from None
     needed = ", ".join(KEYS[command])
     if not isinstance(cfg, dict):
-        raise InputError(f"--cfg: is a {type(cfg).__name__}; needed is a JSON object of {needed}")
+        raise InputError(f"{where}: is a {type(cfg).__name__}; needed is a JSON object of {needed}")
     for key in KEYS[command]:
         if key not in cfg:
-            raise InputError(f"--cfg: {key} is missing; needed: {needed}")
+            raise InputError(f"{where}: {key} is missing; needed: {needed}")
     if cfg.get("task", "generation") not in TASKS:
-        raise InputError(f"--cfg: task: {cfg['task']}; allowed are {', '.join(TASKS)}")
+        raise InputError(f"{where}: task: {cfg['task']}; allowed are {', '.join(TASKS)}")
     if type(cfg.get("seed", 0)) is not int:
-        raise InputError(f"--cfg: seed: {json.dumps(cfg['seed'])[:80]}; allowed are whole numbers")
+        raise InputError(f"{where}: seed: {json.dumps(cfg['seed'])[:80]}; allowed are whole numbers")
     return cfg
 
 

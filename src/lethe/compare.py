@@ -50,6 +50,7 @@ from lethe.evaluation.shadows import gathered
 from lethe.evaluation.surviving import survival
 from lethe.measure import load, modules, with_match
 from lethe.metrics.common.statistics import half_width
+from lethe.params.addresses import in_study
 from lethe.params.compare import Compare
 from lethe.params.names import BLIND, SHADOW, VARIANT
 from lethe.system.errors import InputError
@@ -105,7 +106,7 @@ def comparison(settings: Compare, measured: Path, scores: Path) -> dict[str, Any
 
 def numbers_of(measured: Path, run: str, seeds: Iterable[int]) -> dict[int, dict[str, float]]:
     """seed -> metric -> number of a run."""
-    files = {seed: existing(measured / run / f"seed{seed}/metrics.json") for seed in seeds}
+    files = {seed: existing(measured / in_study(run, seed) / "metrics.json") for seed in seeds}
     return {seed: json.loads(file.read_text()) for seed, file in files.items()}
 
 
@@ -113,7 +114,7 @@ def values_of(measured: Path, run: str, seed: int) -> dict[str, np.ndarray]:
     """Columns of metrics.parquet, one value per example; `sets` holds the names of their sets."""
     from pyarrow import parquet
 
-    table = parquet.read_table(existing(measured / run / f"seed{seed}/metrics.parquet"))
+    table = parquet.read_table(existing(measured / in_study(run, seed) / "metrics.parquet"))
     values = {name: table[name].to_numpy() for name in table.column_names}
     return values | {"sets": values["set"]}
 
@@ -147,12 +148,12 @@ def with_retrain(numbers: Numbers, settings: Compare, measured: Path) -> Numbers
 def over_examples(found: Summaries, keys: set[str], settings: Compare, scores: Path) -> Summaries:
     """The entries of a single seed, the gaps of `keys` with their intervals over examples."""
     seed = settings.seeds[0]
-    shadows = [existing(scores / SHADOW / f"seed{number}/scores.npz") for number in settings.shadow_seeds]
+    shadows = [existing(scores / in_study(SHADOW, number) / "scores.npz") for number in settings.shadow_seeds]
     of = settings.measure.model_copy(update={"bootstrap": FEW_DRAWS, "confidence": settings.confidence})
     bare = of.model_copy(update={"bootstrap": 0})
 
     def model(run: str):
-        arrays = with_match(load(existing(scores / run / f"seed{seed}/scores.npz")), of)
+        arrays = with_match(load(existing(scores / in_study(run, seed) / "scores.npz")), of)
         if shadows:
             arrays |= gathered(shadows, arrays["ids"])
         values = {metric: metric.values(arrays, of) for metric in modules(settings.task)}

@@ -14,6 +14,7 @@ from lethe.evaluation.matching import matched
 from lethe.evaluation.shadows import gathered
 from lethe.metrics.blind import blind
 from lethe.params.measure import Measure
+from lethe.params.shadow import Shadow
 from lethe.system import plugins
 from lethe.system.errors import InputError
 from lethe.system.files import replacing, write_json
@@ -42,12 +43,12 @@ def measure(
     """Write metrics.json and metrics.parquet of a run.
 
     Args:
-        cfg: {"measure": settings}.
+        cfg: {"measure": settings}, and with a folder of shadow models {"shadow": settings}.
         seed: of the random streams (bootstrap).
         scores: file scores.npz of the run.
         out: folder of the two files.
         reference: file scores.npz of a model of the same examples, for `reference_loss`.
-        shadows: files scores.npz of shadow models, for LiRA and RMIA.
+        shadows: files scores.npz of shadow models, for LiRA and RMIA; or the one folder in which they lie.
     Raises:
         InputError: an array or a set is missing, shapes disagree, or a value is not finite.
     """
@@ -56,9 +57,18 @@ def measure(
     if reference is not None:
         arrays["reference_logprob"] = aligned_logprob(arrays, load(reference), reference)
     if shadows:
-        arrays |= gathered(shadows, arrays["ids"])
+        arrays |= gathered(shadow_files(shadows, cfg.get("shadow")), arrays["ids"])
     columns, numbers = metrics(arrays, settings, seed)
     write(out, arrays, columns, numbers)
+
+
+def shadow_files(given: Sequence[Path], shadow: dict | None) -> Sequence[Path]:
+    """Files of scores in the order of the seeds, where a folder stands for them: SHADOW/seedN/scores.npz."""
+    if len(given) > 1 or not given[0].is_dir():
+        return given
+    if shadow is None:
+        raise InputError(f"--shadow: {given[0]}: a folder; needed in --cfg is shadow, which tells the seeds")
+    return [given[0] / f"seed{seed}" / "scores.npz" for seed in Shadow.model_validate(shadow).seeds]
 
 
 def measure_texts(cfg: dict, seed: int, prepared: Path, forget: Path, out: Path) -> None:

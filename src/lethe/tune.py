@@ -21,6 +21,7 @@ import numpy as np
 import yaml
 from pydantic import TypeAdapter
 
+from lethe.params.addresses import beside, folder_of, in_study, is_reference
 from lethe.params.file import Params, check_params, load_params
 from lethe.params.sources import local_names
 from lethe.params.study import Study
@@ -155,12 +156,15 @@ class Search:
 
     def outcome(self, run: str, seed: int) -> Entry:
         """Metrics and cost of a run, or the line with which its last job ended."""
-        place = f"{self.name}/{run}/seed{seed}"
-        if (self.folder / f"results/measure/{place}/metrics.json").exists():
-            metrics = read(self.folder / f"results/measure/{place}/metrics.json")
-            stage = "train" if run == "retrain" else "unlearn"
-            return {"metrics": metrics, "cost": read(self.folder / f"results/{stage}/{place}/cost.json")}
-        return {"failed": failure(self.folder / "logs", place)}
+        where: dict[str, Any] = {"study": self.name, "run": run, "seed": seed}
+        metrics = self.folder / folder_of("measure", **where) / "metrics.json"
+        if metrics.exists():
+            stage = "train" if is_reference(run) else "unlearn"
+            return {
+                "metrics": read(metrics),
+                "cost": read(self.folder / folder_of(stage, **where) / "cost.json"),
+            }
+        return {"failed": failure(self.folder, where)}
 
     def judged(self, outcome: Entry, seed: int) -> tuple[dict[str, float], float]:
         """Distance to retrain of the same seed in every metric of the rule, and tokens read as a share of retrain's.
@@ -215,18 +219,18 @@ def run_trials(folder: Path, arguments: list[str]) -> None:
         raise InputError("snakemake: not found; activate the environment") from None
 
 
-def failure(logs: Path, place: str) -> str:
+def failure(top: Path, where: dict[str, Any]) -> str:
     """The line with which the last job of a run ended.
 
     Raises:
         InputError: it did not end by itself.
     """
     for stage in ("measure", "score", "unlearn", "train"):
-        log = logs / stage / f"{place}.log"
+        log = top / beside("logs", stage, ".log").format(**where)
         lines = log.read_text().splitlines() if log.exists() else []
         if lines and lines[-1].startswith(f"lethe {stage}: "):
             return lines[-1]
-    raise InputError(f"{place}: has not ended; {AGAIN}")
+    raise InputError(f"{where['study']}/{in_study(where['run'], where['seed'])}: has not ended; {AGAIN}")
 
 
 def read(path: Path) -> dict[str, Any]:

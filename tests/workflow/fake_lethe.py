@@ -88,7 +88,7 @@ def place(path, text):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("command")
-    parser.add_argument("--cfg", type=json.loads)
+    parser.add_argument("--cfg", type=lambda file: json.loads(Path(file).read_text()))
     for name in ("seed", "run", "live"):
         parser.add_argument(f"--{name}")
     for name in ("prepared", "forget", "base", "model", "scores", "measured", "out", "readme"):

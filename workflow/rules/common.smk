@@ -18,8 +18,15 @@ from dependencies import Digests
 from slurm import ask_the_queue_only, record_in_job
 from snakemake.io import strip_wildcard_constraints
 
+from lethe.params import addresses
+from lethe.params.addresses import beside, of_study
+from lethe.params.names import SHADOW, VARIANT
+
 DIGESTS = Digests(Path(".snakemake/digests.json"))
 PARAMS, PLAN = plan.read(DIGESTS, plan.FILE if workflow.is_main_process else plan.RUN)
+PREPARE, FORGET, TRAIN, UNLEARN, SCORE, MEASURE, COMPARE, REPORT = (
+    addresses.FOLDERS.values()
+)
 RULE = {  # stage -> a rule with its outputs
     "prepare": "prepare_data",
     "forget": "draw_forget_set",
@@ -41,8 +48,18 @@ wildcard_constraints:
 
 
 def cfg(stage):
-    """Parameters of a stage's job."""
+    """Parameters of a stage's job, which Snakemake compares with those of before; the job reads them from its file."""
     return lambda wildcards: PLAN[stage]["/".join(wildcards)].cfg
+
+
+def file(stage):
+    """The file that holds the parameters of a stage's job: on a command line they might be more than Linux allows."""
+    return filled(plan.JOB_FILES[stage])
+
+
+def filled(pattern):
+    """An address with the job's own wildcards."""
+    return lambda wildcards: pattern.format(**dict(wildcards.items()))
 
 
 def sources(stage):
@@ -66,36 +83,18 @@ def processes(stage):
 
 
 def model(name, run=None):
-    """A file beside the model of a run, in every study and seed; of the job's own run if none is named.
-
-    A variant of a run, RUN+VARIANT, is made from the model of the run. All seeds of a study share one base, under
-    the first seed; all requests of a sequence share base and original.
-    """
+    """A file beside the model of a run, in every study and seed; of the job's own run if none is named."""
 
     def path(wildcards):
-        of = run or wildcards.run.split("+")[0]
-        study, seed = wildcards.study, wildcards.seed
-        stage = "unlearn" if of in PARAMS.studies[study].methods else "train"
-        if of in ("base", "original"):
-            study = PARAMS.at_request(study, 1)
-        if of == "base":
-            seed = PARAMS.studies[study].seeds[0]
-        return f"results/{stage}/{study}/{of}/seed{seed}/{name}"
+        study, own, seed = wildcards
+        return f"{addresses.model_folder(PARAMS, study, run or own, seed)}/{name}"
 
     return path
 
 
 def start(name):
-    """A file beside the model that must forget: the original one, or what the run made of it in the request before."""
-
-    def path(wildcards):
-        before = (PARAMS.studies[wildcards.study].forget.request or 1) - 1
-        if before == 0:
-            return model(name, run="original")(wildcards)
-        study = PARAMS.at_request(wildcards.study, before)
-        return f"results/unlearn/{study}/{wildcards.run}/seed{wildcards.seed}/{name}"
-
-    return path
+    """A file beside the model that must forget."""
+    return lambda wildcards: f"{addresses.start_folder(PARAMS, *wildcards)}/{name}"
 
 
 def scores_of_reference(wildcards):
@@ -104,20 +103,26 @@ def scores_of_reference(wildcards):
     Nor for a variant, whose texts or prompts may be others.
     """
     run = PARAMS.studies[wildcards.study].measure.reference
-    if run in (None, wildcards.run) or "+" in wildcards.run:
+    if run in (None, wildcards.run) or VARIANT in wildcards.run:
         return []
-    return f"results/score/{wildcards.study}/{run}/seed{wildcards.seed}/scores.npz"
+    return scores(wildcards.study, run, wildcards.seed)
 
 
 def scores_of_shadows(wildcards):
     """Scores of all shadow models of the study, in the order of their seeds; none for a variant of a run."""
-    shadow = (
-        PARAMS.studies[wildcards.study].shadow if "+" not in wildcards.run else None
-    )
-    folder = f"results/score/{wildcards.study}/shadow"
-    return (
-        [f"{folder}/seed{seed}/scores.npz" for seed in shadow.seeds] if shadow else []
-    )
+    shadow = PARAMS.studies[wildcards.study].shadow
+    if shadow is None or VARIANT in wildcards.run:
+        return []
+    return [scores(wildcards.study, SHADOW, seed) for seed in shadow.seeds]
+
+
+def scores(study, run, seed):
+    return f"{addresses.folder_of('score', study, run, seed)}/scores.npz"
+
+
+def folder_of_shadows(wildcards, input):
+    """The folder of these scores, if any: the names of so many files might be more than Linux allows."""
+    return str(Path(input.shadow[0]).parents[1]) if input.shadow else []
 
 
 def outputs_of_study(stage):

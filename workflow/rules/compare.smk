@@ -3,11 +3,11 @@ rule compare_runs:
         outputs_of_study("measure"),
         scores_of_single_seed,
     output:
-        "results/compare/{study}/comparison.json",
+        f"{COMPARE}/comparison.json",
     log:
-        "logs/compare/{study}.log",
+        beside("logs", "compare", ".log"),
     benchmark:
-        "benchmarks/jobs/compare/{study}.tsv"
+        beside("benchmarks/jobs", "compare", ".tsv")
     localrule: True
     conda:
         "../envs/lethe.yaml"
@@ -15,6 +15,10 @@ rule compare_runs:
     params:
         cfg=cfg("compare"),
         sources=sources("compare"),
+        file=file("compare"),
+        measured=filled(of_study("measure")),
+        scores=filled(of_study("score")),
+        out=filled(COMPARE),
     shell:
-        "lethe compare --cfg {params.cfg:q} --measured results/measure/{wildcards.study}"
-        " --scores results/score/{wildcards.study} --out results/compare/{wildcards.study} 2> {log}"
+        "lethe compare --cfg {params.file} --measured {params.measured} --scores {params.scores}"
+        " --out {params.out} 2> {log}"

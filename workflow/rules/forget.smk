@@ -1,22 +1,24 @@
 rule draw_forget_set:
     input:
-        "data/prepared/{study}/examples.parquet",
-        "data/prepared/{study}/prepared.json",
+        f"{PREPARE}/examples.parquet",
+        f"{PREPARE}/prepared.json",
     output:
-        "data/forget/{study}/seed{seed}/sets.parquet",
-        "data/forget/{study}/seed{seed}/pairs.parquet",
-        "data/forget/{study}/seed{seed}/forget.json",
+        f"{FORGET}/sets.parquet",
+        f"{FORGET}/pairs.parquet",
+        f"{FORGET}/forget.json",
     log:
-        "logs/forget/{study}/seed{seed}.log",
+        beside("logs", "forget", ".log"),
     benchmark:
-        "benchmarks/jobs/forget/{study}/seed{seed}.tsv"
+        beside("benchmarks/jobs", "forget", ".tsv")
     conda:
         "../envs/lethe.yaml"
     threads: 1
     params:
         cfg=cfg("forget"),
         sources=sources("forget"),
+        file=file("forget"),
+        prepared=filled(PREPARE),
+        out=filled(FORGET),
     shell:
-        "lethe forget --cfg {params.cfg:q} --seed {wildcards.seed}"
-        " --prepared data/prepared/{wildcards.study}"
-        " --out data/forget/{wildcards.study}/seed{wildcards.seed} 2> {log}"
+        "lethe forget --cfg {params.file} --seed {wildcards.seed}"
+        " --prepared {params.prepared} --out {params.out} 2> {log}"

@@ -1,15 +1,15 @@
 rule measure_scores:
     input:
-        scores="results/score/{study}/{run}/seed{seed}/scores.npz",
+        scores=f"{SCORE}/scores.npz",
         reference=scores_of_reference,
         shadow=scores_of_shadows,
     output:
-        "results/measure/{study}/{run}/seed{seed}/metrics.json",
-        "results/measure/{study}/{run}/seed{seed}/metrics.parquet",
+        f"{MEASURE}/metrics.json",
+        f"{MEASURE}/metrics.parquet",
     log:
-        "logs/measure/{study}/{run}/seed{seed}.log",
+        beside("logs", "measure", ".log"),
     benchmark:
-        "benchmarks/jobs/measure/{study}/{run}/seed{seed}.tsv"
+        beside("benchmarks/jobs", "measure", ".tsv")
     wildcard_constraints:
         run=r"(?!blind/)[a-z0-9][a-z0-9_-]*(\+[a-z0-9_-]+)?",
     localrule: True  # seconds of one core, less than a job on a cluster costs
@@ -19,24 +19,26 @@ rule measure_scores:
     params:
         cfg=cfg("measure"),
         sources=sources("measure"),
+        file=file("measure"),
+        shadow=folder_of_shadows,
+        out=filled(MEASURE),
     shell:
-        "lethe measure --cfg {params.cfg:q} --seed {wildcards.seed} --scores {input.scores}"
-        " --reference {input.reference} --shadow {input.shadow}"
-        " --out results/measure/{wildcards.study}/{wildcards.run}/seed{wildcards.seed} 2> {log}"
+        "lethe measure --cfg {params.file} --seed {wildcards.seed} --scores {input.scores}"
+        " --reference {input.reference} --shadow {params.shadow} --out {params.out} 2> {log}"
 
 
 # The control of membership inference: an attack that sees the texts and no model.
 rule measure_texts:
     input:
-        "data/prepared/{study}/examples.parquet",
-        "data/forget/{study}/seed{seed}/sets.parquet",
+        f"{PREPARE}/examples.parquet",
+        f"{FORGET}/sets.parquet",
     output:
-        "results/measure/{study}/{run}/seed{seed}/metrics.json",
-        "results/measure/{study}/{run}/seed{seed}/metrics.parquet",
+        f"{MEASURE}/metrics.json",
+        f"{MEASURE}/metrics.parquet",
     log:
-        "logs/measure/{study}/{run}/seed{seed}.log",
+        beside("logs", "measure", ".log"),
     benchmark:
-        "benchmarks/jobs/measure/{study}/{run}/seed{seed}.tsv"
+        beside("benchmarks/jobs", "measure", ".tsv")
     wildcard_constraints:
         run="blind",
     localrule: True
@@ -46,8 +48,10 @@ rule measure_texts:
     params:
         cfg=cfg("measure"),
         sources=sources("measure"),
+        file=file("measure"),
+        prepared=filled(PREPARE),
+        forget=filled(FORGET),
+        out=filled(MEASURE),
     shell:
-        "lethe blind --cfg {params.cfg:q} --seed {wildcards.seed}"
-        " --prepared data/prepared/{wildcards.study}"
-        " --forget data/forget/{wildcards.study}/seed{wildcards.seed}"
-        " --out results/measure/{wildcards.study}/{wildcards.run}/seed{wildcards.seed} 2> {log}"
+        "lethe blind --cfg {params.file} --seed {wildcards.seed}"
+        " --prepared {params.prepared} --forget {params.forget} --out {params.out} 2> {log}"

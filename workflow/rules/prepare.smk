@@ -1,16 +1,18 @@
 rule prepare_data:
     output:
-        "data/prepared/{study}/examples.parquet",
-        "data/prepared/{study}/prepared.json",
+        f"{PREPARE}/examples.parquet",
+        f"{PREPARE}/prepared.json",
     log:
-        "logs/prepare/{study}.log",
+        beside("logs", "prepare", ".log"),
     benchmark:
-        "benchmarks/jobs/prepare/{study}.tsv"
+        beside("benchmarks/jobs", "prepare", ".tsv")
     conda:
         "../envs/lethe.yaml"
     threads: 1
     params:
         cfg=cfg("prepare"),
         sources=sources("prepare"),
+        file=file("prepare"),
+        out=filled(PREPARE),
     shell:
-        "lethe prepare --cfg {params.cfg:q} --out data/prepared/{wildcards.study} 2> {log}"
+        "lethe prepare --cfg {params.file} --out {params.out} 2> {log}"

@@ -9,19 +9,19 @@ rule write_report:
         outputs("compare"),
     output:
         report(
-            "results/report/report.html",
+            f"{REPORT}/report.html",
             category="Report",
             caption="../report/report.rst",
         ),
-        "results/report/metrics.json",
-        "results/report/summary.md",
-        "results/report/cost.json",
-        directory("results/report/tables"),
-        directory("results/report/figures"),
+        f"{REPORT}/metrics.json",
+        f"{REPORT}/summary.md",
+        f"{REPORT}/cost.json",
+        directory(f"{REPORT}/tables"),
+        directory(f"{REPORT}/figures"),
     log:
-        "logs/report.log",
+        beside("logs", "report", ".log"),
     benchmark:
-        "benchmarks/jobs/report.tsv"
+        beside("benchmarks/jobs", "report", ".tsv")
     localrule: True
     conda:
         "../envs/lethe.yaml"
@@ -29,5 +29,7 @@ rule write_report:
     params:
         cfg=cfg("report"),
         sources=sources("report"),
+        file=file("report"),
+        out=filled(REPORT),
     shell:
-        "lethe report --cfg {params.cfg:q} --out results/report --readme README.md 2> {log}"
+        "lethe report --cfg {params.file} --out {params.out} --readme README.md 2> {log}"

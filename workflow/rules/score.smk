@@ -1,16 +1,16 @@
 rule score_model:
     input:
-        "data/prepared/{study}/examples.parquet",
-        "data/prepared/{study}/prepared.json",
-        "data/forget/{study}/seed{seed}/sets.parquet",
+        f"{PREPARE}/examples.parquet",
+        f"{PREPARE}/prepared.json",
+        f"{FORGET}/sets.parquet",
         pin=model("model.sha256"),
         model=ancient(model("model")),
     output:
-        "results/score/{study}/{run}/seed{seed}/scores.npz",
+        f"{SCORE}/scores.npz",
     log:
-        "logs/score/{study}/{run}/seed{seed}.log",
+        beside("logs", "score", ".log"),
     benchmark:
-        "benchmarks/jobs/score/{study}/{run}/seed{seed}.tsv"
+        beside("benchmarks/jobs", "score", ".tsv")
     conda:
         "../envs/lethe.yaml"
     threads: 1
@@ -19,7 +19,9 @@ rule score_model:
     params:
         cfg=cfg("score"),
         sources=sources("score"),
+        file=file("score"),
+        prepared=filled(PREPARE),
+        forget=filled(FORGET),
     shell:
-        "lethe score --cfg {params.cfg:q} --prepared data/prepared/{wildcards.study}"
-        " --forget data/forget/{wildcards.study}/seed{wildcards.seed}"
-        " --model {input.model} --out {output} 2> {log}"
+        "lethe score --cfg {params.file} --prepared {params.prepared}"
+        " --forget {params.forget} --model {input.model} --out {output} 2> {log}"

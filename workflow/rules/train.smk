@@ -1,19 +1,19 @@
 # A model is a folder, of which Snakemake keeps no checksum: others depend on its digest, model.sha256.
 rule train_base:
     input:
-        "data/prepared/{study}/examples.parquet",
-        "data/prepared/{study}/prepared.json",
+        f"{PREPARE}/examples.parquet",
+        f"{PREPARE}/prepared.json",
     output:
-        directory("results/train/{study}/{run}/seed{seed}/model"),
-        "results/train/{study}/{run}/seed{seed}/model.sha256",
-        "results/train/{study}/{run}/seed{seed}/trace.csv",
-        "results/train/{study}/{run}/seed{seed}/epochs.csv",
-        "results/train/{study}/{run}/seed{seed}/cost.json",
-        "results/train/{study}/{run}/seed{seed}/run.json",
+        directory(f"{TRAIN}/model"),
+        f"{TRAIN}/model.sha256",
+        f"{TRAIN}/trace.csv",
+        f"{TRAIN}/epochs.csv",
+        f"{TRAIN}/cost.json",
+        f"{TRAIN}/run.json",
     log:
-        "logs/train/{study}/{run}/seed{seed}.log",
+        beside("logs", "train", ".log"),
     benchmark:
-        "benchmarks/jobs/train/{study}/{run}/seed{seed}.tsv"
+        beside("benchmarks/jobs", "train", ".tsv")
     wildcard_constraints:
         run="base",
     conda:
@@ -24,31 +24,33 @@ rule train_base:
     params:
         cfg=cfg("train"),
         sources=sources("train"),
+        file=file("train"),
+        prepared=filled(PREPARE),
+        live=filled(beside("dvclive", "train")),
+        out=filled(TRAIN),
     shell:
-        "lethe train --cfg {params.cfg:q} --seed {wildcards.seed} --run {wildcards.run}"
-        " --prepared data/prepared/{wildcards.study}"
-        " --live dvclive/train/{wildcards.study}/{wildcards.run}/seed{wildcards.seed}"
-        " --out results/train/{wildcards.study}/{wildcards.run}/seed{wildcards.seed} 2> {log}"
+        "lethe train --cfg {params.file} --seed {wildcards.seed} --run {wildcards.run}"
+        " --prepared {params.prepared} --live {params.live} --out {params.out} 2> {log}"
 
 
 rule train_reference:
     input:
-        "data/prepared/{study}/examples.parquet",
-        "data/prepared/{study}/prepared.json",
-        "data/forget/{study}/seed{seed}/sets.parquet",
+        f"{PREPARE}/examples.parquet",
+        f"{PREPARE}/prepared.json",
+        f"{FORGET}/sets.parquet",
         pin=model("model.sha256", run="base"),
         base=ancient(model("model", run="base")),
     output:
-        directory("results/train/{study}/{run}/seed{seed}/model"),
-        "results/train/{study}/{run}/seed{seed}/model.sha256",
-        "results/train/{study}/{run}/seed{seed}/trace.csv",
-        "results/train/{study}/{run}/seed{seed}/epochs.csv",
-        "results/train/{study}/{run}/seed{seed}/cost.json",
-        "results/train/{study}/{run}/seed{seed}/run.json",
+        directory(f"{TRAIN}/model"),
+        f"{TRAIN}/model.sha256",
+        f"{TRAIN}/trace.csv",
+        f"{TRAIN}/epochs.csv",
+        f"{TRAIN}/cost.json",
+        f"{TRAIN}/run.json",
     log:
-        "logs/train/{study}/{run}/seed{seed}.log",
+        beside("logs", "train", ".log"),
     benchmark:
-        "benchmarks/jobs/train/{study}/{run}/seed{seed}.tsv"
+        beside("benchmarks/jobs", "train", ".tsv")
     wildcard_constraints:
         run=r"original|retrain(-\d+)?|shadow",
     conda:
@@ -59,9 +61,12 @@ rule train_reference:
     params:
         cfg=cfg("train"),
         sources=sources("train"),
+        file=file("train"),
+        prepared=filled(PREPARE),
+        forget=filled(FORGET),
+        live=filled(beside("dvclive", "train")),
+        out=filled(TRAIN),
     shell:
-        "lethe train --cfg {params.cfg:q} --seed {wildcards.seed} --run {wildcards.run}"
-        " --prepared data/prepared/{wildcards.study}"
-        " --forget data/forget/{wildcards.study}/seed{wildcards.seed} --base {input.base}"
-        " --live dvclive/train/{wildcards.study}/{wildcards.run}/seed{wildcards.seed}"
-        " --out results/train/{wildcards.study}/{wildcards.run}/seed{wildcards.seed} 2> {log}"
+        "lethe train --cfg {params.file} --seed {wildcards.seed} --run {wildcards.run}"
+        " --prepared {params.prepared} --forget {params.forget} --base {input.base}"
+        " --live {params.live} --out {params.out} 2> {log}"

@@ -1,24 +1,24 @@
 rule unlearn_examples:
     input:
-        "data/prepared/{study}/examples.parquet",
-        "data/prepared/{study}/prepared.json",
-        "data/forget/{study}/seed{seed}/sets.parquet",
-        "data/forget/{study}/seed{seed}/pairs.parquet",
+        f"{PREPARE}/examples.parquet",
+        f"{PREPARE}/prepared.json",
+        f"{FORGET}/sets.parquet",
+        f"{FORGET}/pairs.parquet",
         pin=start("model.sha256"),
         original=ancient(start("model")),
         base_pin=model("model.sha256", run="base"),
         base=ancient(model("model", run="base")),
     output:
-        directory("results/unlearn/{study}/{run}/seed{seed}/model"),
-        "results/unlearn/{study}/{run}/seed{seed}/model.sha256",
-        "results/unlearn/{study}/{run}/seed{seed}/trace.csv",
-        "results/unlearn/{study}/{run}/seed{seed}/epochs.csv",
-        "results/unlearn/{study}/{run}/seed{seed}/cost.json",
-        "results/unlearn/{study}/{run}/seed{seed}/run.json",
+        directory(f"{UNLEARN}/model"),
+        f"{UNLEARN}/model.sha256",
+        f"{UNLEARN}/trace.csv",
+        f"{UNLEARN}/epochs.csv",
+        f"{UNLEARN}/cost.json",
+        f"{UNLEARN}/run.json",
     log:
-        "logs/unlearn/{study}/{run}/seed{seed}.log",
+        beside("logs", "unlearn", ".log"),
     benchmark:
-        "benchmarks/jobs/unlearn/{study}/{run}/seed{seed}.tsv"
+        beside("benchmarks/jobs", "unlearn", ".tsv")
     conda:
         "../envs/lethe.yaml"
     threads: processes("unlearn")
@@ -27,10 +27,12 @@ rule unlearn_examples:
     params:
         cfg=cfg("unlearn"),
         sources=sources("unlearn"),
+        file=file("unlearn"),
+        prepared=filled(PREPARE),
+        forget=filled(FORGET),
+        live=filled(beside("dvclive", "unlearn")),
+        out=filled(UNLEARN),
     shell:
-        "lethe unlearn --cfg {params.cfg:q} --seed {wildcards.seed} --run {wildcards.run}"
-        " --prepared data/prepared/{wildcards.study}"
-        " --forget data/forget/{wildcards.study}/seed{wildcards.seed} --model {input.original}"
-        " --base {input.base}"
-        " --live dvclive/unlearn/{wildcards.study}/{wildcards.run}/seed{wildcards.seed}"
-        " --out results/unlearn/{wildcards.study}/{wildcards.run}/seed{wildcards.seed} 2> {log}"
+        "lethe unlearn --cfg {params.file} --seed {wildcards.seed} --run {wildcards.run}"
+        " --prepared {params.prepared} --forget {params.forget} --model {input.original}"
+        " --base {input.base} --live {params.live} --out {params.out} 2> {log}"

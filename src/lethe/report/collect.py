@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from lethe.evaluation.headline import Column
+from lethe.params.addresses import folder_of, model_folder
 from lethe.params.file import Params
-from lethe.params.names import BLIND, REFERENCES, VARIANT
+from lethe.params.names import BLIND, VARIANT
 from lethe.params.study import Study
 from lethe.system.errors import InputError
 
@@ -56,7 +57,7 @@ class Results:
         """Columns of metrics.parquet: id, set, and one value per example."""
         from pyarrow import parquet
 
-        path = self.root / f"results/measure/{self.name}/{run}/seed{seed}/metrics.parquet"
+        path = self.root / folder_of("measure", self.name, run, seed) / "metrics.parquet"
         table = parquet.read_table(existing(path))
         return {column: table[column].to_numpy() for column in table.column_names}
 
@@ -78,7 +79,7 @@ class Results:
 
     def scores(self, run: str, seed: int, *names: str) -> list[np.ndarray]:
         """Arrays of scores.npz; only those named are read."""
-        path = self.root / f"results/score/{self.name}/{run}/seed{seed}/scores.npz"
+        path = self.root / folder_of("score", self.name, run, seed) / "scores.npz"
         with np.load(existing(path), allow_pickle=False) as file:
             return [file[name] for name in names]
 
@@ -93,39 +94,32 @@ def collect(name: str, params: Params, root: Path) -> Results:
     everyone = list(dict.fromkeys(run for other in params.studies.values() for run in other.methods))
     seeds = {run: study.seeds[:1] if run == "base" else study.seeds for run in study.runs}
 
-    def home(run: str) -> str:
-        """The study that made the run: base and original are shared by all requests of a sequence."""
-        return params.at_request(name, 1) if run in ("base", "original") else name
-
     def read(stage_file: str, runs: list[str], reader) -> dict[str, dict[int, Any]]:
         return {
-            run: {seed: reader(root / address(home(run), run, seed) / stage_file) for seed in seeds[run]}
+            run: {
+                seed: reader(root / model_folder(params, name, run, seed) / stage_file) for seed in seeds[run]
+            }
             for run in runs
         }
 
     def measured(run: str) -> dict[int, dict[str, float]]:
-        folder = root / f"results/measure/{name}/{run}"
-        return {seed: read_json(folder / f"seed{seed}/metrics.json") for seed in study.seeds}
+        at = {seed: root / folder_of("measure", name, run, seed) for seed in study.seeds}
+        return {seed: read_json(at[seed] / "metrics.json") for seed in study.seeds}
 
     numbers = {run: measured(run) for run in study.runs}
     variants = {v: {run: measured(run + VARIANT + v) for run in study.compared} for v in study.variants}
     facts = {
-        "prepared": read_json(root / f"data/prepared/{name}/prepared.json"),
-        "forget": read_json(root / f"data/forget/{name}/seed{study.seeds[0]}/forget.json"),
+        "prepared": read_json(root / folder_of("prepare", name) / "prepared.json"),
+        "forget": read_json(root / folder_of("forget", name, seed=study.seeds[0]) / "forget.json"),
     }
     methods = list(study.methods)
     costs = read("cost.json", study.runs, read_json)
     epochs, traces = read("epochs.csv", methods, read_series), read("trace.csv", methods, read_series)
     control = measured(BLIND)
-    comparison = read_json(root / f"results/compare/{name}/comparison.json")
+    comparison = read_json(root / folder_of("compare", name) / "comparison.json")
     return Results(
         name, study, root, numbers, variants, costs, epochs, traces, facts, control, comparison, everyone
     )
-
-
-def address(study: str, run: str, seed: int) -> str:
-    """Folder of a run's training or unlearning."""
-    return f"results/{'train' if run in REFERENCES else 'unlearn'}/{study}/{run}/seed{seed}"
 
 
 def existing(path: Path) -> Path:
