@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn.functional import linear
 from torch.nn.utils.rnn import pad_sequence
 
+from lethe.decoding.head import passes, predictions
 from lethe.decoding.key_values import KeyValues
 from lethe.models.fused import exchange, fused, restore
 
@@ -47,7 +48,7 @@ def teacher_forced(
         model: causal language model of transformers; its state is left as it is.
         input_ids: (N, T) int, padded on the right with anything.
         lengths: (N,) int in [2, T]; None: all T.
-        batch_size: texts in one pass; its logits take batch_size * T * V floats.
+        batch_size: texts in one pass; many logits are computed in parts, see `lethe.decoding.head`.
         logprob: compute logprob, mu and sigma, too.
         float32_head: logits in float32 also where weights have less precision, and rounding would tie them.
     Raises:
@@ -107,20 +108,20 @@ def forced(
     shape = (len(ids), ids.shape[1] - 1)
     names = ("gap", "logprob", "mu", "sigma") if logprob else ("gap",)
     found = {"predicted": np.zeros(shape, np.int64), **{name: np.zeros(shape, np.float32) for name in names}}
-    for begin in range(0, len(ids), batch_size):
-        rows = slice(begin, begin + batch_size)
+    size, in_parts = passes(model, batch_size, ids.shape[1])
+    for begin in range(0, len(ids), size):
+        rows = slice(begin, begin + size)
         width = int(lengths[rows].max())
         tokens = torch.from_numpy(ids[rows, :width]).to(model.device)
         if cache is not None:
             cache.stand(0, first=begin)
-        logits = model(input_ids=tokens, past_key_values=cache, use_cache=cache is not None).logits
-        each = [  # pads are not looked at
-            statistics(logits[row, : length - 1].float(), tokens[row, 1:length], logprob)
-            for row, length in enumerate(lengths[rows].tolist())
-        ]
+        each: list[list[dict[str, Tensor]]] = [[] for _ in tokens]
+        for row, first, logits in predictions(model, tokens, lengths[rows].tolist(), cache, in_parts):
+            next_ones = tokens[row, first + 1 : first + 1 + len(logits)]
+            each[row].append(statistics(logits.float(), next_ones, logprob))
         for name, whole in found.items():
-            padded = pad_sequence([values[name] for values in each], batch_first=True)
-            whole[rows, : width - 1] = padded.cpu().numpy()
+            of_rows = [torch.cat([values[name] for values in parts]) for parts in each]
+            whole[rows, : width - 1] = pad_sequence(of_rows, batch_first=True).cpu().numpy()
     mask = np.arange(1, ids.shape[1]) < lengths[:, None]
     found = {name: np.where(mask, value, value.dtype.type(0)) for name, value in found.items()}
     return TeacherForced(**found, mask=mask, correct=mask & (found["predicted"] == ids[:, 1:]))

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from lethe.decoding.decoding import TeacherForced, greedy
+from lethe.decoding.head import rows_at_once
 from lethe.decoding.key_values import KeyValues
 from lethe.models.fused import windows
 
@@ -83,7 +84,7 @@ def decode(
     model, source: KeyValues, branches: Branches, going: np.ndarray, limit: np.ndarray, eos: np.ndarray, rows: int,
     report: Callable[[int], None], choose: Choose = most_likely,
 ) -> None:  # fmt: skip
-    """Complete the branches in place, at most `rows` at once.
+    """Complete the branches in place, at most `rows` at once, and fewer where their logits were too many.
 
     Args:
         model: as within `evaluating`.
@@ -96,6 +97,7 @@ def decode(
     """
     waiting = np.flatnonzero(going)
     waiting = waiting[np.argsort(branches.first[waiting], kind="stable")]
+    rows = min(rows, rows_at_once(model))
     slab = KeyValues(model, min(rows, len(waiting)), branches.text.shape[1], windows(model))
     while len(waiting):
         room = min(rows, len(waiting))

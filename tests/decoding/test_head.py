@@ -1,0 +1,107 @@
+"""Logits in parts: the same numbers as all at once, and never more than the bound."""
+
+import causal_models
+import numpy as np
+import pytest
+import torch
+import transformers
+
+from lethe.decoding import head
+from lethe.decoding.decoding import teacher_forced
+from lethe.decoding.extraction import extraction
+from lethe.decoding.sampling import sampled_continuations
+from lethe.models import mixed_with_uniform
+
+SMALL = {
+    "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "head_dim": 8,
+}  # fmt: skip
+OTHERS = {
+    "gemma2": SMALL | {"final_logit_softcapping": 2.0},  # caps its logits
+    "cohere": SMALL | {"logit_scale": 0.3},  # scales them
+    "mixtral": SMALL | {"num_local_experts": 2},  # its body returns more than hidden states
+    "opt": {
+        "hidden_size": 32,
+        "ffn_dim": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "word_embed_proj_dim": 32,
+    },
+}
+LENGTHS = [20, 13, 17, 2]
+
+
+def model_of(name: str):
+    if name in causal_models.OPTIONS:
+        return causal_models.untrained(name)
+    if name == "mixture":
+        model = causal_models.untrained("gpt2")
+        model.register_forward_hook(lambda module, inputs, output: mixed_with_uniform(output, 0.3))
+        return model
+    torch.manual_seed(0)
+    ends = {"bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
+    config = transformers.AutoConfig.for_model(
+        name,
+        vocab_size=causal_models.VOCABULARY,
+        initializer_range=0.1,
+        max_position_embeddings=24,
+        **ends,
+        **OTHERS[name],
+    )
+    return transformers.AutoModelForCausalLM.from_config(config).eval()
+
+
+def watched(model) -> list[int]:
+    """Numbers of rows of logits that the model's head makes, one entry for each time."""
+    made: list[int] = []
+    model.get_output_embeddings().register_forward_hook(
+        lambda module, inputs, output: made.append(output[..., 0].numel())
+    )
+    return made
+
+
+NAMES = ["gpt_neo", "gpt2", "llama", "mistral", "mixture", *OTHERS]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_parts_are_equal_to_the_whole_and_within_the_bound(name, monkeypatch):
+    model, tokens = model_of(name), causal_models.texts(4)
+    whole = vars(teacher_forced(model, tokens, LENGTHS, batch_size=4, logprob=True))
+    monkeypatch.setattr(head, "LOGITS", 21 * causal_models.VOCABULARY)  # a text has 20 at most
+    made = watched(model)
+    assert head.asks_for_its_body(model) == (name != "opt")
+    parts = vars(teacher_forced(model, tokens, LENGTHS, batch_size=4, logprob=True))
+    assert max(made) <= 21 and sum(made) < 4 * 21
+    for key, value in whole.items():
+        np.testing.assert_allclose(parts[key], value, rtol=0, atol=2e-6, err_msg=key)
+
+
+def test_parts_of_a_text_that_is_itself_too_long(monkeypatch):
+    model, tokens = model_of("gpt2"), causal_models.texts(4)
+    whole = vars(teacher_forced(model, tokens, LENGTHS, logprob=True))
+    monkeypatch.setattr(head, "LOGITS", 3 * causal_models.VOCABULARY)
+    made = watched(model)
+    parts = vars(teacher_forced(model, tokens, LENGTHS, logprob=True))
+    assert made == [3] * 6 + [1] + [3] * 5 + [1] + [3] * 4 + [1]  # 19, 16, 12 and 1 positions, longest first
+    for key, value in whole.items():
+        np.testing.assert_allclose(parts[key], value, rtol=0, atol=2e-6, err_msg=key)
+
+
+@pytest.mark.parametrize("name", ["gpt_neo", "mistral", "opt"])
+def test_decoding_is_within_the_bound_and_finds_the_same(name, monkeypatch):
+    model, tokens = model_of(name), causal_models.texts(4)
+    prompts, draws = np.array([3, 3, 3, 1]), np.random.default_rng(0).random((4, 5, 19))
+
+    def found():
+        drawn = sampled_continuations(model, tokens, prompts, draws, LENGTHS, eos=())
+        return extraction(model, tokens, n=(1, 2), lengths=LENGTHS, eos=(), allow_short=True), drawn
+
+    whole, drawn = found()
+    monkeypatch.setattr(head, "LOGITS", 19 * causal_models.VOCABULARY)
+    made = watched(model)
+    parts, again = found()
+    assert max(made) <= 20  # one text of a model without a body takes as many as it has tokens
+    assert np.array_equal(drawn, again)
+    for n in (1, 2):
+        np.testing.assert_array_equal(parts.extraction_likelihood[n], whole.extraction_likelihood[n])
+    np.testing.assert_allclose(parts.margin, whole.margin, atol=2e-6)
