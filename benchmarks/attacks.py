@@ -105,6 +105,7 @@ def from_files(ids, sets, labels, logits: np.ndarray, shadows: list[tuple[np.nda
     rng = np.random.default_rng(1)
     common = {"ids": ids, "labels": labels, "classes": np.arange(CLASSES).astype(str)}
     common |= {"characters": np.full(len(ids), 100), "embeddings": rng.normal(size=(len(ids), HIDDEN))}
+    common |= {"checksum": np.arange(len(ids)), "settings": np.array("{}")}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         np.savez(folder / "run.npz", sets=sets, logits=logits, **common)

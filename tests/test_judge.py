@@ -158,15 +158,143 @@ def test_a_number_that_the_retrained_model_lacks_is_shown_without_a_gap():
     assert table["min_k_auc"] == intervals([judged[0]], settings, 0)["min_k_auc"]
 
 
+def rewritten(world, name, folder, change):
+    """A file of texts as that of the set, each row changed."""
+    rows = [json.loads(line) for line in (world / f"{name}.jsonl").read_text().splitlines()]
+    file = folder / f"{name}.jsonl"
+    file.write_text("".join(json.dumps(change(k, row)) + "\n" for k, row in enumerate(rows)))
+    return file
+
+
+def refused(arguments, capsys, *parts):
+    assert main(arguments) == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("lethe judge: ")]
+    assert len(lines) == 1 and [part for part in parts if part not in lines[0]] == [], lines
+
+
 def test_scores_of_other_texts_are_no_retrained_model(world, tmp_path, capsys):
     """Row numbers are the default ids, so that those of another file agree."""
-    changed = tmp_path / "forget.jsonl"
-    rows = [json.loads(line) for line in (world / "forget.jsonl").read_text().splitlines()]
-    rows[2]["body"] += " more"
-    changed.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    changed = rewritten(world, "forget", tmp_path, lambda k, row: row | {"body": row["body"][k == 2 :]})
     assert main(argv(world, "generation", tmp_path / "a", "--forget", changed)) == 0
-    assert main(argv(world, "generation", tmp_path / "b", "--retrain", tmp_path / "a/scores.npz")) == 2
-    assert "1 texts of another length, first forget/forget2" in capsys.readouterr().err
+    again = argv(world, "generation", tmp_path / "b", "--retrain", tmp_path / "a/scores.npz")
+    refused(again, capsys, "--retrain", "other tokens are scored in 1 texts, first forget/forget2")
+
+
+@pytest.mark.parametrize(
+    ("task", "before", "part"),
+    [
+        ("generation", ["--max-length", "12"], "other tokens are scored"),
+        ("classification", ["--max-length", "6"], "other tokens are scored"),
+        ("generation", ["--cfg", '{"score": {"n": [3]}}'], "score.n was [3], here it is [2]"),
+        ("generation", ["--cfg", '{"score": {"n": [2], "tries": 3}}'], "score.tries was 3, here it is 8"),
+    ],
+)
+def test_what_was_scored_otherwise_is_not_compared(task, before, part, world, tmp_path, capsys):
+    assert main(argv(world, task, tmp_path / "a", *before)) == 0
+    refused(
+        argv(world, task, tmp_path / "b", "--retrain", tmp_path / "a/scores.npz"), capsys, "--retrain", part
+    )
+
+
+def stranger(world, folder, task, classes=CLASSES, seed=7, words=("zz zz zzz",)):
+    """The folder of a model with other weights, classes or words."""
+    small = study.SMALL[task]
+    cfg = Model(source=small["source"], options=small["options"] | {"vocab_size": 270}, max_length=24)
+    model, tokenizer = models.base(cfg, task, list(classes) * (task == "classification"), [*words], seed)
+    models.save(model, tokenizer, folder)
+    return folder
+
+
+@pytest.mark.parametrize("task", ["generation", "classification"])
+def test_a_retrained_model_that_reads_other_tokens_is_refused(task, world, tmp_path, capsys):
+    other = stranger(world, tmp_path / "other", task)
+    refused(
+        argv(world, task, tmp_path / "b", "--retrain", other), capsys, "--retrain", "other tokens are scored"
+    )
+
+
+def same_words(world, folder, classes, seed=7):
+    """A classifier that reads the tokens of the one that is judged."""
+    model, tokenizer = models.load(world / "classification", "classification")
+    small = study.SMALL["classification"]
+    options = small["options"] | {"vocab_size": 300}
+    cfg = Model(source=small["source"], options=options, max_length=24)
+    other, _ = models.base(cfg, "classification", classes, [study.text(k) for k in range(100, 110)], seed)
+    models.save(other, tokenizer, folder)
+    return folder
+
+
+def test_classes_in_another_order_are_one_mapping_where_labels_are_names(world, tmp_path, capsys):
+    other = same_words(world, tmp_path / "other", CLASSES[::-1])
+    refused(
+        argv(world, "classification", tmp_path / "a", "--retrain", other),
+        capsys,
+        "another order",
+        "give names",
+    )
+    named = [rewritten(world, n, tmp_path, lambda k, row: row | {"kind": CLASSES[k % 2]}) for n in SIZES]
+    files = [part for file in named[:3] for part in (f"--{file.stem}", file)]
+    assert main(argv(world, "classification", tmp_path / "b", *files, "--retrain", other)) == 0
+    assert main(argv(world, "classification", tmp_path / "c", *files, model=other)) == 0
+    beside, alone = table_of(tmp_path / "b"), table_of(tmp_path / "c")
+    for name in ("accuracy_forget", "loss_auc", "macro_f1_test"):
+        assert beside[name]["retrain"] == pytest.approx(alone[name]["value"]), name
+    scores = tmp_path / "c/scores.npz"  # the same from a file
+    assert main(argv(world, "classification", tmp_path / "d", *files, "--retrain", scores)) == 0
+    assert table_of(tmp_path / "d") == beside
+
+
+def test_classes_of_other_names_are_refused(world, tmp_path, capsys):
+    other = same_words(world, tmp_path / "other", ["class 0", "class 2"])
+    refused(argv(world, "classification", tmp_path / "a", "--retrain", other), capsys, "--retrain", "class 2")
+    model, tokenizer = models.load(other, "classification")
+    model.config.id2label = {0: "same", 1: "same"}
+    models.save(model, tokenizer, other)
+    refused(argv(world, "classification", tmp_path / "b", model=other), capsys, "--model", "the name same")
+
+
+def test_labels_are_read_one_way_in_all_sets(world, tmp_path, capsys):
+    """Classes are named 1 and 2: the forget set, all of 1, would be names, and the others, with 0, are indices."""
+    other = same_words(world, tmp_path / "other", ["1", "2"])
+    one = rewritten(world, "forget", tmp_path, lambda k, row: row | {"kind": "1"})
+    assert main(argv(world, "classification", tmp_path / "a", "--forget", one, model=other)) == 0
+    with np.load(tmp_path / "a/scores.npz") as scores:
+        assert scores["labels"][scores["sets"] == "forget"].tolist() == [1] * 4
+    mixed = rewritten(world, "forget", tmp_path, lambda k, row: row | {"kind": "2"})
+    wrong = argv(world, "classification", tmp_path / "b", "--forget", mixed, model=other)
+    refused(wrong, capsys, "--forget: 4 labels", "forget/forget0", "their indices in all sets")
+
+
+def test_scores_with_numbers_of_downstream_tasks_are_read(world, tmp_path):
+    assert main(argv(world, "generation", tmp_path / "a")) == 0
+    with np.load(tmp_path / "a/scores.npz") as file:
+        arrays = dict(file)
+    arrays |= {"downstream_names": np.array(["cloze_acc"]), "downstream_values": np.array([0.5])}
+    np.savez(tmp_path / "more.npz", **arrays)
+    assert main(argv(world, "generation", tmp_path / "b", "--retrain", tmp_path / "more.npz")) == 0
+    assert table_of(tmp_path / "b")["loss_auc"]["gap"] == 0
+
+
+@pytest.mark.parametrize("change", ["same", "case"])
+def test_texts_in_two_sets_are_said(change, world, tmp_path, caplog):
+    files = ["--holdout", world / "forget.jsonl"]
+    if change == "case":
+        files[1] = rewritten(
+            world, "forget", tmp_path, lambda k, row: row | {"body": row["body"].upper() + "."}
+        )
+    assert main(argv(world, "generation", tmp_path / "out", *files)) == 0
+    said = [record.message for record in caplog.records if "share texts" in record.message]
+    assert len(said) == 1 and "4 of 4 of holdout in forget" in said[0] and "test" not in said[0]
+    assert json.loads((tmp_path / "out/metrics.json").read_text())["near_duplicates_holdout_forget"] == 4
+
+
+def test_scores_of_a_judgement_hold_no_text_unless_asked_to(world, tmp_path):
+    kept = CFG | {"score": CFG["score"] | {"keep_text": True}}
+    assert main(argv(world, "generation", tmp_path / "a")) == 0
+    assert main(argv(world, "generation", tmp_path / "b", "--cfg", json.dumps(kept))) == 0
+    with np.load(tmp_path / "a/scores.npz") as plain, np.load(tmp_path / "b/scores.npz") as whole:
+        assert {*whole.files} - {*plain.files} == {"suffix", "completion", "tries", "holds_text"}
+    assert table_of(tmp_path / "a") == table_of(tmp_path / "b")
 
 
 @pytest.mark.parametrize("forgotten", ["0", "1"])
@@ -234,6 +362,8 @@ def test_texts_about_one_person_are_judged_without_the_blind_control(world, tmp_
         (["--cfg", '{"measure": {"bootstrap": 1}}'], ["--cfg: measure.bootstrap: 1"]),
         (["--cfg", '{"score": {"tasks": ["hellaswag"]}}'], ["--cfg: score.tasks", "lm_eval run"]),
         (["--retrain", "none.npz"], ["none.npz: no such file"]),
+        (["--max-length", "-5"], ["--max-length: -5", "2 tokens or more"]),
+        (["--max-length", "1"], ["--max-length: 1", "2 tokens or more"]),
         (
             ["--task", "classification", "--label", "body"],  # the column of the text by mistake
             [

@@ -8,7 +8,8 @@ import pyarrow.parquet
 import pytest
 from synthetic import classification_scores, generation_scores
 
-from lethe.measure import ARRAYS, load, measure, measure_texts, shadow_files
+from lethe.evaluation.scores import ARRAYS, NOT_PER_EXAMPLE, load
+from lethe.measure import measure, measure_texts, shadow_files
 from lethe.system.errors import InputError
 
 CFG = {"measure": {"bootstrap": 100}}
@@ -86,7 +87,7 @@ def test_a_rerun_writes_the_same_bytes(tmp_path, make):
 def test_the_order_of_examples_changes_no_mean(tmp_path, make):
     scores = make(0, 0.5)
     order = np.random.default_rng(0).permutation(len(scores["ids"]))
-    shuffled = {k: v if k in ("classes", "n") else v[order] for k, v in scores.items()}
+    shuffled = {k: v if k in NOT_PER_EXAMPLE else v[order] for k, v in scores.items()}
     first, _ = measured(tmp_path, scores)
     second, _ = measured(tmp_path, shuffled)
     steady = [k for k in first if not k.endswith(("auc_low", "auc_high"))]  # those depend on the draws
@@ -105,13 +106,13 @@ def test_reference_scores_are_matched_by_id(tmp_path):
     scores, other = generation_scores(0, 1.0), generation_scores(1, 0.0)
     other |= {"mask": scores["mask"], "logprob": np.where(scores["mask"], -2.0, np.nan)}
     order = np.random.default_rng(0).permutation(len(other["ids"]))
-    shuffled = {k: v if k == "n" else v[order] for k, v in other.items()}
+    shuffled = {k: v if k in NOT_PER_EXAMPLE else v[order] for k, v in other.items()}
     numbers, columns = measured(tmp_path, scores, reference=save(tmp_path / "reference.npz", shuffled))
     assert columns["reference_loss"] == pytest.approx(np.array(columns["loss"]) - 2.0)
     assert numbers["reference_loss_auc"] > 0.6
     shuffled["ids"] = shuffled["ids"].astype("U20")
     shuffled["ids"][0] = "somebody else"
-    with pytest.raises(InputError, match=r"reference.npz: lacks 1 of the run's examples"):
+    with pytest.raises(InputError, match=r"reference.npz: lacks 1 of the examples"):
         measured(tmp_path, scores, reference=save(tmp_path / "reference.npz", shuffled))
 
 
@@ -151,6 +152,13 @@ def test_missing_file_and_pickle_are_refused(tmp_path):
     np.savez(tmp_path / "pickled.npz", ids=np.array([{}], dtype=object))
     with pytest.raises(InputError, match="plain arrays"):
         load(tmp_path / "pickled.npz")
+    torn = save(tmp_path / "torn.npz", generation_scores(0, 1.0))
+    torn.write_bytes(torn.read_bytes()[:3000])
+    np.save(tmp_path / "one.npy", np.arange(3))
+    (tmp_path / "one.npy").rename(tmp_path / "one.npz")
+    for path in (torn, tmp_path / "one.npz"):
+        with pytest.raises(InputError, match="plain arrays"):
+            load(path)
 
 
 def test_the_arrays_of_the_contract_are_the_arrays_asked_for():

@@ -3,6 +3,7 @@
 import json
 import logging
 import zlib
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -11,15 +12,19 @@ import slow_extraction
 import torch
 
 from lethe import models
+from lethe.data.encoding import encode
+from lethe.metrics.verbatim_completion import rouge_l, tokens_of
 from lethe.params.model import Model
 from lethe.params.score import Score
 from lethe.score import precision, score, stacked
+from lethe.score import scored as score_arrays
+from lethe.system.errors import InputError
 
 SETS = {"forget": 3, "forgotten": 2, "retain": 7, "validation": 2, "holdout": 3, "test": 4}
 SETS |= {"general": 2, "general_test": 2}
 SYLLABLES = ("ba", "ce", "di", "fo", "gu", "ha", "je")
 LONGEST = 14
-SETTINGS = {"n": [1, 2], "extract": ["forget", "holdout"], "batch_size": 64}
+SETTINGS = {"n": [1, 2], "extract": ["forget", "holdout"], "batch_size": 64, "keep_text": True}
 
 
 def text(number: int) -> str:
@@ -126,7 +131,8 @@ def sequences(folder, frame, scores):
 
 def test_tokens_one_text_at_a_time(generator):
     folder, frame, scores = generator
-    model, _, tokens, texts = sequences(folder, frame, scores)
+    model, end, tokens, texts = sequences(folder, frame, scores)
+    tokenizer = models.load(folder / "model", "generation")[1]
     assert scores["mask"].shape[1] == max(map(len, tokens)) == LONGEST
     assert min(map(len, tokens)) < LONGEST
     assert not scores["mask"][:, 0].any()
@@ -148,7 +154,10 @@ def test_tokens_one_text_at_a_time(generator):
         for name, values in expected.items():
             assert scores[name][row, 1 : len(ids)] == pytest.approx(values.numpy(), abs=2e-4), name
             assert not scores[name][row, ~scored_at].any()
-        assert scores["zlib_bytes"][row] == len(zlib.compress(texts[row].encode()))
+        read = tokenizer.decode([token for token in ids if token != end])
+        assert texts[row].startswith(read) and (read == texts[row] or ids[-1] != end)
+        assert scores["zlib_bytes"][row] == len(zlib.compress(read.encode()))
+        assert scores["characters"][row] == len(read)
 
 
 def test_extraction_by_its_definition(generator):
@@ -227,13 +236,14 @@ def test_the_size_of_batches_changes_nothing_but_the_last_bits(kind, request):
         elif name == "margin":
             assert again[name] == pytest.approx(values, abs=1e-4)
         else:
-            assert (again[name] == values).all(), name
+            np.testing.assert_array_equal(again[name], values, name)
 
 
 def test_equal_runs_are_equal_to_the_bit(generator):
     folder, _, scores = generator
     again = scored(folder, "generation")
-    assert all(np.array_equal(again[name], values) for name, values in scores.items())
+    for name, values in scores.items():
+        np.testing.assert_array_equal(again[name], values, name)
 
 
 def test_at_most_so_many_of_a_set_and_always_the_same(generator, caplog):
@@ -272,3 +282,52 @@ def test_parts_are_padded_to_the_widest():
     assert stacked(tries, -1).tolist() == [[[1, -1], [1, -1]], [[1, 1], [1, 1]]]
     assert stacked(parts).tolist() == [[True, True, False], [True] * 3, [True] * 3]
     assert stacked([np.array([1]), np.array([2, 3])]).tolist() == [1, 2, 3]
+
+
+def test_scores_hold_no_text_unless_asked_to(generator):
+    """What is kept in its place are the values that metrics find in the texts; both files say so."""
+    folder, _, kept = generator
+    plain = scored(folder, "generation", keep_text=False)
+    assert {*kept} - {*plain} == {"suffix", "completion", "tries", "holds_text"}
+    assert kept["holds_text"].tolist() == ["suffix", "completion", "tries"]
+    asked = np.isin(plain["sets"], ["forget", "holdout"])
+    assert (np.isfinite(plain["completion_rouge_l"]) == asked).all()
+    for row in np.flatnonzero(asked):
+        ours, true = (tokens_of(kept[name][row]) for name in ("completion", "suffix"))
+        assert plain["completion_rouge_l"][row] == rouge_l(ours, true)
+        assert plain["completion_verbatim"][row] == (ours == true)
+        assert plain["completion_distinct_1"][row] == len({*ours}) / len(ours)
+    tokens = {name: values for name, values in plain.items() if values.dtype.kind in "iu" and values.ndim > 1}
+    assert not tokens  # no row of numbers that could be tokens
+
+
+@pytest.mark.parametrize("kind", ["generator", "classifier"])
+def test_two_texts_with_one_beginning_read_the_same(kind, request, tmp_path):
+    """What is cut off is no part of anything: not of bytes, nor of characters, nor of the checksum."""
+    folder, _, _ = request.getfixturevalue(kind)
+    task = {"generator": "generation", "classifier": "classification"}[kind]
+    model, tokenizer = models.load(folder / "model", task)
+    begin = " ".join(text(k) for k in (1, 2, 3))
+    rows = {
+        "id": ["a", "b"],
+        "text": [begin, begin + " " + text(9) * 5],
+        "split": "train",
+        "label": "class 0",
+    }
+    frame = pd.DataFrame(rows)
+    labels = [] if task == "generation" else ["class 0", "class 1", "class 2"]
+    encoding = partial(encode, tokenizer=tokenizer, max_length=LONGEST, labels=labels)
+    arrays = score_arrays(model, tokenizer, {"forget": frame}, labels, encoding, Score(**SETTINGS))
+    for name in {"checksum", "characters", "zlib_bytes"} & {*arrays}:
+        assert arrays[name][0] == arrays[name][1], name
+    assert 1 < arrays["characters"][0] < len(begin)
+
+
+def test_a_token_unknown_to_the_model_is_one_line(generator):
+    folder, _, _ = generator
+    model, tokenizer = models.load(folder / "model", "generation")
+    tokenizer.add_tokens(["[NAME]"])
+    frame = pd.DataFrame({"id": ["a", "b"], "text": [text(1), "see [NAME] here"], "split": "train"})
+    encoding = partial(encode, tokenizer=tokenizer, max_length=LONGEST, labels=[])
+    with pytest.raises(InputError, match=r"record b: token \d+ of its text is unknown to the model"):
+        score_arrays(model, tokenizer, {"forget": frame}, [], encoding, Score(**SETTINGS))

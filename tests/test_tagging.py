@@ -11,8 +11,9 @@ from lethe import models
 from lethe.__main__ import main
 from lethe.data.encoding import classes, encode, examples_by_set
 from lethe.evaluation.headline import ATTACK, columns, memory
+from lethe.evaluation.scores import ARRAYS
 from lethe.forget import forget
-from lethe.measure import ARRAYS, measure
+from lethe.measure import measure
 from lethe.params.names import Task
 from lethe.prepare import prepare
 from lethe.report.descriptions import GLOSSARY

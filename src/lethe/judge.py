@@ -17,7 +17,10 @@ from lethe.data.encoding import encode
 from lethe.data.texts import labels_of
 from lethe.data.texts import load as load_texts
 from lethe.evaluation.bootstrap import intervals
-from lethe.measure import aligned_logprob, check_finite, load, modules, numbers_of, task_of, with_match, write
+from lethe.evaluation.comparable import same_classes, same_settings, same_texts
+from lethe.evaluation.overlaps import overlaps
+from lethe.evaluation.scores import check_finite, load, task_of
+from lethe.measure import modules, numbers_of, with_match, write
 from lethe.metrics.blind import blind
 from lethe.params.data import Source
 from lethe.params.faults import one_line
@@ -73,19 +76,21 @@ def judge(wish: Judged, texts: Texts, seed: int, out: Path | None) -> str:
     wished = settings_of(wish)
     measure_settings: Measure = wished["measure"]
     frames = {name: frame_of(name, texts, wish.task) for name in SETS if name in texts.files}
+    shared = say_overlaps(frames)
     arrays = with_match(arrays_of(wish.model, "--model", wish, frames, wished["score"]), measure_settings)
     compared = [arrays]
     if wish.retrain is not None:
-        other = arrays_of(wish.retrain, "--retrain", wish, frames, wished["score"])
-        compared.append(with_match(same_examples(other, arrays, wish.retrain), measure_settings))
-    if wish.reference is not None and wish.task == "generation":
+        compared.append(with_match(beside(wish, frames, wished["score"], arrays), measure_settings))
+    if wish.reference is not None:
         reference = arrays_of(wish.reference, "--reference", wish, frames, Score(extract=[]))
         for found in compared:
-            found["reference_logprob"] = aligned_logprob(found, reference, Path(wish.reference))
+            found["reference_logprob"] = same_texts(reference, found, f"--reference: {wish.reference}")[
+                "logprob"
+            ]
     judged = [(found, values_of(found, measure_settings)) for found in compared]
     try:
         column, control = blind(*texts_and_groups(frames, arrays), arrays, measure_settings, seed)
-        numbers = numbers_of(*judged[0], measure_settings, seed) | control
+        numbers = numbers_of(*judged[0], measure_settings, seed) | control | shared
         table = intervals(judged, measure_settings, seed)
     except ValueError as error:
         raise InputError(f"{wish.model}: {error}") from None
@@ -104,6 +109,10 @@ def judge(wish: Judged, texts: Texts, seed: int, out: Path | None) -> str:
 
 def settings_of(wish: Judged) -> dict[str, Any]:
     """Settings of scoring and measuring; what `cfg` does not say is as in a study."""
+    if wish.max_length < 2:
+        raise InputError(f"--max-length: {wish.max_length}; allowed are 2 tokens or more")
+    if wish.reference is not None and wish.task != "generation":
+        raise InputError(f"--reference: {wish.reference}; allowed with --task generation only")
     kinds: dict[str, type[BaseModel]] = {"score": Score, "measure": Measure}
     if unknown := sorted(set(wish.cfg) - set(kinds)):
         raise InputError(f"--cfg: {unknown[0]}: unknown key; allowed are {', '.join(kinds)}")
@@ -130,60 +139,121 @@ def frame_of(name: str, texts: Texts, task: str) -> pd.DataFrame:
     return frame.assign(id=f"{name}/" + frame["id"], split=name)
 
 
-def arrays_of(source: str, key: str, wish: Judged, frames: dict[str, pd.DataFrame], settings: Score):
-    """Arrays of a model, or of an earlier judgement."""
+def say_overlaps(frames: dict[str, pd.DataFrame]) -> dict[str, float]:
+    """Numbers of texts that stand in two sets; one warning says so, as each spoils what is compared."""
+    found = overlaps(frames)
+    if found:
+        said = ", ".join(
+            f"{n} of {len(frames[one])} of {one} in {other}" for (one, other), n in found.items()
+        )
+        log.warning(
+            "sets share texts, word for word or nearly, so that they cannot be told apart by them: %s", said
+        )
+    return {f"near_duplicates_{one}_{other}": float(count) for (one, other), count in found.items()}
+
+
+def arrays_of(
+    source: str,
+    key: str,
+    wish: Judged,
+    frames: dict[str, pd.DataFrame],
+    settings: Score,
+    ours: list[str] | None = None,
+):
+    """Arrays of a model, or of an earlier judgement; `ours` are the classes of the model that it stands beside."""
     if source.endswith(".npz"):
         arrays = load(Path(source))
         if task_of(arrays) != wish.task:
             raise InputError(f"{key}: {source} is of a {task_of(arrays)} model, not of a {wish.task} one")
         return arrays
+    labels: list[str] = []
     try:
         model, tokenizer = models.load(models.located(source), wish.task, wish.revision)
+        if wish.task != "generation":
+            labels = classes(model)
+            frames = with_classes(frames, labels, ours or labels)
+        most = min(wish.max_length, models.context(model) or wish.max_length)
+        encoding = partial(encode, tokenizer=tokenizer, max_length=most, labels=labels)
+        arrays = score.scored(model, tokenizer, frames, labels, encoding, settings)
+        check_finite(arrays, Path(source))
     except InputError as error:
         raise InputError(f"{key}: {error}") from None
-    labels = [] if wish.task == "generation" else classes(model)
-    if labels:
-        frames = {name: with_classes(frame, labels, f"--{name}") for name, frame in frames.items()}
-    most = min(wish.max_length, models.context(model) or wish.max_length)
-    encoding = partial(encode, tokenizer=tokenizer, max_length=most, labels=labels)
-    arrays = score.scored(model, frames, labels, encoding, settings)
-    check_finite(arrays, Path(source))
     return arrays
 
 
+def beside(wish: Judged, frames: dict[str, pd.DataFrame], settings: Score, arrays):
+    """Arrays of the retrained model, of the same texts, tokens, settings and classes."""
+    assert wish.retrain is not None
+    ours = arrays["classes"].tolist() if "classes" in arrays else None
+    source = f"--retrain: {wish.retrain}"
+    other = same_texts(arrays_of(wish.retrain, "--retrain", wish, frames, settings, ours), arrays, source)
+    same_settings(other, arrays, source)
+    return other if ours is None else same_classes(other, arrays, source)
+
+
 def classes(model) -> list[str]:
-    """Names of a classifier's classes in the order of their indices."""
-    return [str(model.config.id2label[index]) for index in range(model.config.num_labels)]
+    """Names of a classifier's classes in the order of their indices.
 
-
-def with_classes(frame: pd.DataFrame, labels: list[str], key: str) -> pd.DataFrame:
-    """The frame with labels as the model names them; data may also give their indices, but of tags."""
-    by_name = {name: name for name in labels}
-    by_index = {str(index): name for index, name in enumerate(labels)}
-    given = labels_of(frame)
-    names = by_name if set(given) <= set(by_name) else by_index
-    unknown = ~given.isin(list(names))
-    if unknown.any():  # the record is named, not the label, which may be a text by mistake
-        allowed = ", ".join(labels[:20]) + (", …" if len(labels) > 20 else "")
+    Raises:
+        InputError: an index has no name, or two have one: labels would not say which.
+    """
+    names = {int(index): str(name) for index, name in model.config.id2label.items()}
+    if sorted(names) != list(range(model.config.num_labels)):
         raise InputError(
-            f"{key}: {int(unknown.sum())} labels are no class of the model, first that of record"
-            f" {frame['id'][given.index[unknown][0]]}; allowed: {allowed}"
+            f"config.json: id2label names the classes {sorted(names)}; needed are 0 to {len(names) - 1}"
         )
-    return frame if "tags" in frame else frame.assign(label=given.map(names))
+    found = [names[index] for index in sorted(names)]
+    if twice := sorted({name for name in found if found.count(name) > 1}):
+        raise InputError(
+            f"config.json: id2label gives several classes the name {twice[0]}; names must differ"
+        )
+    return found
 
 
-def same_examples(other, arrays, source: str):
-    """The other model's arrays in the order of these."""
-    place = {name: row for row, name in enumerate(other["ids"])}
-    absent = [name for name in arrays["ids"] if name not in place]
-    if absent:
-        raise InputError(f"--retrain: {source} lacks {len(absent)} of the examples, first {absent[0]}")
-    order = np.array([place[name] for name in arrays["ids"]])
-    differ = np.flatnonzero(other["characters"][order] != arrays["characters"])
-    if len(differ):
-        what = f"{len(differ)} texts of another length, first {arrays['ids'][differ[0]]}"
-        raise InputError(f"--retrain: {source} is of other texts: {what}; score it on the same files")
-    return {name: a if name in ("classes", "n") else a[order] for name, a in other.items()}
+def with_classes(
+    frames: dict[str, pd.DataFrame], theirs: list[str], ours: list[str]
+) -> dict[str, pd.DataFrame]:
+    """The frames with labels as the judged model names them (`ours`), for a model whose classes are `theirs`.
+
+    Data give names or indices, all sets the same; where both readings fit, it is names.
+
+    Raises:
+        InputError: a label is neither, or the models' classes differ, or their order does where data give indices.
+    """
+    given = {name: labels_of(frame).astype(str) for name, frame in frames.items()}
+    by_name = {name: name for name in ours}
+    by_index = {str(index): name for index, name in enumerate(ours)}
+    unknown = {
+        kind: {k: ~v.isin([*names]) for k, v in given.items()}
+        for kind, names in enumerate((by_name, by_index))
+    }
+    fits = [not any(u.any() for u in of.values()) for of in unknown.values()]
+    if all(fits) and by_name != {name: by_index.get(name) for name in by_name}:
+        log.warning("labels are read as names of classes; as indices they would mean other classes")
+    kind = min(unknown, key=lambda kind: sum(int(u.sum()) for u in unknown[kind].values()))
+    for key, wrong in unknown[kind].items():
+        if wrong.any():  # the record is named, not the label, which may be a text by mistake
+            allowed = ", ".join(ours[:20]) + (", …" if len(ours) > 20 else "")
+            raise InputError(
+                f"--{key}: {int(wrong.sum())} labels are no class of the model, first that of record"
+                f" {frames[key]['id'][given[key].index[wrong][0]]}; allowed: {allowed}, or their indices in all sets"
+            )
+    if sorted(theirs) != sorted(ours):
+        raise InputError(f"its classes are {', '.join(theirs[:20])}, those of --model {', '.join(ours[:20])}")
+    if kind == 1 and theirs != ours:
+        raise InputError(
+            f"its classes have another order than those of --model ({', '.join(theirs[:20])}): labels given as indices"
+            " would mean other classes; give names"
+        )
+    names = (by_name, by_index)[kind]
+    return {name: renamed(frame, names) for name, frame in frames.items()}
+
+
+def renamed(frame: pd.DataFrame, names: dict[str, str]) -> pd.DataFrame:
+    """The examples with the names of their classes, or those of their tags."""
+    if "tags" in frame:
+        return frame.assign(tags=[[names[str(tag)] for tag in tags] for tags in frame["tags"]])
+    return frame.assign(label=frame["label"].astype(str).map(names))
 
 
 def values_of(arrays, settings: Measure):
@@ -195,9 +265,10 @@ def values_of(arrays, settings: Measure):
 
 
 def texts_and_groups(frames: dict[str, pd.DataFrame], arrays) -> tuple[list[str], np.ndarray]:
-    """Texts of the scored examples, and whose they are: the subject, or each its own."""
+    """Texts of the scored examples, as far as the model reads them, and whose they are: the subject, or its own."""
     table = pd.concat(frames.values()).set_index("id").loc[arrays["ids"].tolist()]
-    return table["text"].tolist(), table["subject"].fillna(table.index.to_series()).to_numpy(str)
+    texts = [text[:count] for text, count in zip(table["text"], arrays["characters"], strict=True)]
+    return texts, table["subject"].fillna(table.index.to_series()).to_numpy(str)
 
 
 def shown(table: dict[str, dict[str, float]]) -> str:

@@ -10,7 +10,9 @@ from types import ModuleType
 
 import numpy as np
 
+from lethe.evaluation.comparable import same_texts
 from lethe.evaluation.matching import matched
+from lethe.evaluation.scores import load, task_of
 from lethe.evaluation.shadows import gathered
 from lethe.metrics.blind import blind
 from lethe.params.measure import Measure
@@ -20,16 +22,6 @@ from lethe.system.errors import InputError
 from lethe.system.files import replacing, write_json
 
 log = logging.getLogger("lethe.measure")
-REQUIRED_SETS = ("forget", "holdout", "test")
-ARRAYS = {
-    "classification": ("characters", "labels", "classes", "logits", "embeddings"),
-    "tagging": ("characters", "tags", "classes", "logits"),
-    "generation": (
-        "characters", "logprob", "mask", "correct", "mu", "sigma", "zlib_bytes", "n", "extraction_likelihood",
-        "extracted",
-    ),
-}  # fmt: skip
-NOT_PER_EXAMPLE = ("classes", "n", "downstream_names", "downstream_values")
 
 
 def measure(
@@ -55,7 +47,7 @@ def measure(
     settings = Measure.model_validate(cfg.get("measure", {}))
     arrays = load(scores)
     if reference is not None:
-        arrays["reference_logprob"] = aligned_logprob(arrays, load(reference), reference)
+        arrays["reference_logprob"] = same_texts(load(reference), arrays, reference)["logprob"]
     if shadows:
         arrays |= gathered(shadow_files(shadows, cfg.get("shadow")), arrays["ids"])
     columns, numbers = metrics(arrays, settings, seed)
@@ -143,84 +135,10 @@ def with_match(scores: dict[str, np.ndarray], settings: Measure) -> dict[str, np
     return scores | {"matched": chosen}
 
 
-def task_of(scores: dict[str, np.ndarray]) -> str:
-    if "tags" in scores:
-        return "tagging"
-    return "classification" if "logits" in scores else "generation"
-
-
 def modules(task: str) -> list[ModuleType]:
     """The metrics of a task, by file name."""
     names = [n for n in plugins.names_in("metrics") if task in plugins.constants_in("metrics", n)["TASKS"]]
     return [import_module(f"lethe.metrics.{name}") for name in names]
-
-
-def load(path: Path) -> dict[str, np.ndarray]:
-    """Arrays of a scores.npz, checked: what a metric receives is there, of one length, and finite.
-
-    Raises:
-        InputError: names the file, the array and what is wrong with it.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            scores = {name: file[name] for name in file.files}
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; `lethe score` makes it") from None
-    except (ValueError, EOFError) as error:
-        raise InputError(f"{path}: is not an npz file of plain arrays: {error}") from None
-    check_arrays(scores, path)
-    check_sets(scores["sets"], path)
-    check_finite(scores, path)
-    return scores
-
-
-def check_arrays(scores: dict[str, np.ndarray], path: Path) -> None:
-    task = task_of(scores)
-    missing = [name for name in ("ids", "sets", *ARRAYS[task]) if name not in scores]
-    if missing:
-        raise InputError(f"{path}: lacks the arrays {', '.join(missing)} of a {task} model")
-    examples = len(scores["ids"])
-    for name in ("sets", *ARRAYS[task]):
-        if name not in NOT_PER_EXAMPLE and len(scores[name]) != examples:
-            raise InputError(f"{path}: {name} has {len(scores[name])} rows, ids {examples}; they must agree")
-
-
-def check_sets(sets: np.ndarray, path: Path) -> None:
-    missing = [name for name in REQUIRED_SETS if not (sets == name).any()]
-    if missing:
-        raise InputError(
-            f"{path}: no example of {', '.join(missing)}; needed are examples of {', '.join(REQUIRED_SETS)}"
-        )
-
-
-def check_finite(scores: dict[str, np.ndarray], path: Path) -> None:
-    mask = scores.get("mask")
-    for name in ("logits", "embeddings", "logprob", "mu", "sigma", "extraction_likelihood"):
-        if name not in scores:
-            continue
-        bad = ~np.isfinite(scores[name])
-        if name in ("logprob", "mu", "sigma"):
-            bad &= mask
-        elif name == "extraction_likelihood":
-            bad &= scores["extracted"][:, None]
-        if bad.any():
-            examples = scores["ids"][bad.reshape(len(bad), -1).any(axis=1)]
-            raise InputError(f"{path}: {name} of {len(examples)} examples is not finite, first {examples[0]}")
-
-
-def aligned_logprob(scores: dict[str, np.ndarray], other: dict[str, np.ndarray], path: Path) -> np.ndarray:
-    """Log-probabilities (N, T) of a reference model in the order of `scores`; InputError if examples differ."""
-    place = {name: row for row, name in enumerate(other["ids"])}
-    absent = [name for name in scores["ids"] if name not in place]
-    if absent:
-        raise InputError(f"{path}: lacks {len(absent)} of the run's examples, first {absent[0]}")
-    order = [place[name] for name in scores["ids"]]
-    same = np.array_equal(other["mask"][order], scores["mask"])
-    if {"checksum"} <= {*scores} & {*other}:  # scores of earlier versions have none
-        same = same and np.array_equal(other["checksum"][order], scores["checksum"])
-    if not same:
-        raise InputError(f"{path}: other tokens are scored; the reference model needs the same tokenizer")
-    return other["logprob"][order]
 
 
 def write_parquet(path: Path, scores: dict[str, np.ndarray], columns: dict[str, np.ndarray]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import zlib
 from functools import partial
@@ -20,8 +21,10 @@ from lethe.decoding.extraction import extraction
 from lethe.decoding.recall import prompt_lengths
 from lethe.decoding.sampling import NONE, sampled_continuations
 from lethe.evaluation.downstream import downstream
+from lethe.evaluation.texts_read import checksums, texts_read
 from lethe.evaluation.variants import Encoding, perturbed
 from lethe.losses import NO_TAG
+from lethe.measure import modules
 from lethe.params.model import Model
 from lethe.params.score import Score
 from lethe.system.files import replacing
@@ -29,6 +32,11 @@ from lethe.system.streams import stream
 
 log = logging.getLogger("lethe.score")
 SCORED = ("forget", "forgotten", "retain", "holdout", "test", "general_test")
+TEXTS = ("suffix", "completion", "tries")  # arrays that hold text
+COMPARED = {  # settings without which two models are not compared
+    "generation": ("n", "start", "extract", "most", "test", "prefix", "tries", "sampled", "temperature"),
+    "classification": ("most", "test"),
+}
 FILL = {"suffix": NONE, "completion": NONE, "tries": NONE, "tags": NO_TAG}  # beyond a row's end, where not 0
 
 
@@ -46,14 +54,14 @@ def score(cfg: dict, prepared: Path, forget: Path, model_folder: Path, out: Path
     if settings.test == "validation":  # what is reported stays unread
         frames["test"] = frames.pop("validation")
         frames.pop("general_test", None)
-    arrays = scored(model, frames, labels, encoding, settings)
+    arrays = scored(model, tokenizer, frames, labels, encoding, settings)
     if settings.test == "test":
         arrays |= downstream(model, tokenizer, settings.tasks, settings.batch_size)
     write(out, arrays)
 
 
 def scored(
-    model, frames: dict[str, pd.DataFrame], labels: list[str], encoding: Encoding, settings: Score
+    model, tokenizer, frames: dict[str, pd.DataFrame], labels: list[str], encoding: Encoding, settings: Score
 ) -> dict[str, np.ndarray]:
     """Arrays of every set of SCORED: not of what is chosen by, the validation set, nor of general training text.
 
@@ -62,32 +70,39 @@ def scored(
         labels: names of the classes in the order of their indices; empty for a generator.
         encoding: examples -> their rows of tokens.
     Returns:
-        ids, sets, characters, and of a classifier labels, classes, logits, embeddings; of a tagger tags, classes,
-        logits; of a generator logprob, mask, correct, mu, sigma, zlib_bytes, checksum, n, extraction_likelihood,
-        margin, extracted, prompt, suffix, completion, tries.
+        ids, sets, checksum, characters (of what the model read of a text), settings, and of a classifier labels,
+        classes, logits, embeddings; of a tagger tags, classes, logits; of a generator logprob, mask, correct, mu,
+        sigma, zlib_bytes, n, and what `read` says.
+    Raises:
+        InputError: a text holds a token that the model does not know; its record is named.
     """
     model.to(precision(settings, models.device()))
     parts = []
     for name in [name for name in SCORED if name in frames]:
-        frame = sampled(frames[name], settings.most)
-        encoded = encoding(frame)
+        encoded = encoding(sampled(frames[name], settings.most))
+        models.check_tokens(model, encoded)
+        texts = texts_read(encoded, tokenizer)
         if labels:
             part = (tagged if encoded.rows.tagged else classified)(model, encoded, settings)
         else:
             part = read(model, encoded, settings, name in settings.extract)
-            part["zlib_bytes"] = np.array([len(zlib.compress(text.encode())) for text in frame["text"]])
-            part["checksum"] = checksums(encoded)
-        part["characters"] = frame["text"].str.len().to_numpy()
-        parts.append(part | {"ids": encoded.ids, "sets": np.full(len(encoded), name)})
+            part["zlib_bytes"] = np.array([len(zlib.compress(text.encode())) for text in texts])
+        part["characters"] = np.array([max(1, len(text)) for text in texts])
+        part |= {"ids": encoded.ids, "sets": np.full(len(encoded), name), "checksum": checksums(encoded)}
+        parts.append(part)
         log.info("scored %d examples of %s", len(encoded), name)
     arrays = {key: stacked([part[key] for part in parts], FILL.get(key, 0)) for key in parts[0]}
-    return arrays | ({"classes": np.array(labels)} if labels else {"n": np.array(settings.n)})
+    arrays |= {"classes": np.array(labels)} if labels else {"n": np.array(settings.n)}
+    if not labels and settings.keep_text:
+        log.warning("the scores hold text: %s (score.keep_text)", ", ".join(TEXTS))
+        arrays["holds_text"] = np.array(TEXTS)
+    return arrays | {"settings": np.array(compared_settings(settings, bool(labels)))}
 
 
-def checksums(encoded: Encoded) -> np.ndarray:
-    """(N,) int64 checksum of the tokens of each text: what two models read can be compared by it."""
-    rows = zip(encoded.rows.input_ids.numpy(), encoded.rows.lengths.tolist(), strict=True)
-    return np.array([zlib.crc32(ids[:length].tobytes()) for ids, length in rows], np.int64)
+def compared_settings(settings: Score, labelled: bool) -> str:
+    """JSON of the settings that decide what the arrays of a model mean."""
+    names = COMPARED["classification" if labelled else "generation"]
+    return json.dumps({name: getattr(settings, name) for name in names})
 
 
 def write(out: Path, arrays: dict[str, np.ndarray]) -> None:
@@ -165,7 +180,8 @@ def read(model, encoded: Encoded, settings: Score, extract: bool) -> dict[str, n
     """Per-token arrays (N, T), column 0 never scored, and, where asked for, what can be extracted.
 
     extraction_likelihood (N, K), margin, extracted (N,): a text too short for the longest n-gram counts as not
-    extracted. prompt (N,), 0 where nothing is completed, suffix, completion (N, W), tries (N, K, W): see `completed`.
+    extracted. prompt (N,), 0 where nothing is completed, and what metrics say of the completions, (N,) each, NaN where
+    there is none. With `keep_text` the texts, too: see `completed`.
     """
     rows = encoded.rows
     ids, lengths = rows.input_ids.numpy(), rows.lengths.numpy()
@@ -192,7 +208,11 @@ def read(model, encoded: Encoded, settings: Score, extract: bool) -> dict[str, n
     shifted["mask"] = np.pad(rows.scored.numpy(), ((0, 0), (1, 0)))
     likelihood = np.where(extracted[:, None], likelihood, 0.0)
     found_out = {"extraction_likelihood": likelihood, "margin": margin, "extracted": extracted}
-    return shifted | found_out | texts
+    for metric in modules("generation"):
+        if hasattr(metric, "of_texts"):
+            found_out |= metric.of_texts(texts)
+    kept = texts if settings.keep_text else {"prompt": texts["prompt"]}
+    return shifted | found_out | kept
 
 
 def nothing(count: int, tries: int) -> dict[str, np.ndarray]:

@@ -11,7 +11,7 @@ from test_score import scored, study
 
 from lethe import models
 from lethe.evaluation.downstream import TASKS, downstream, numbers_of
-from lethe.measure import load
+from lethe.evaluation.scores import load
 from lethe.metrics import downstream_accuracy
 from lethe.params.model import Model
 from lethe.system.errors import InputError
@@ -131,7 +131,8 @@ def test_scores_hold_the_numbers_and_tuning_does_not_see_them(tmp_path):
         )
     )
     assert set(asked) - set(plain) == {"downstream_names", "downstream_values"} and set(tuned) == set(plain)
-    assert all(np.array_equal(asked[name], plain[name]) for name in plain)
+    for name in plain:
+        np.testing.assert_array_equal(asked[name], plain[name], name)
     scored(tmp_path, "generation", tasks=["documentation_cloze"])
     arrays = load(tmp_path / "scores.npz")
     numbers = downstream_accuracy.aggregate(arrays, {}, None, 0)

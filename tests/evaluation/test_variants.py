@@ -97,7 +97,8 @@ def test_relearning_is_scored_the_same_again(generator):
         )
     )
     assert len(first["ids"]) == len(plain["ids"]) - 1
-    assert all(np.array_equal(again[name], values) for name, values in first.items())
+    for name, values in first.items():
+        np.testing.assert_array_equal(again[name], values, name)
     same = np.isin(plain["ids"], first["ids"])
     assert np.abs(first["logprob"] - plain["logprob"][same]).max() > 1e-3
 

@@ -70,14 +70,18 @@ def test_probability_of_the_suffix_by_hand():
 
 
 def scores():
+    texts = {
+        "suffix": rows([5, 6], [7, 8], [], [9]),
+        "completion": rows([5, 6], [7], [], [1]),
+        "tries": np.stack([rows([5, 6], [5, 6]), rows([7, 8], [7]), rows([], []), rows([], [])]),
+    }
     return {
         "sets": np.array(["forget", "forget", "test", "holdout"]),
         "logprob": np.log(np.full((4, 4), 0.5)),
         "mask": np.array([[False, True, True, True]] * 4),
         "prompt": np.array([2, 2, 0, 3]),
-        "suffix": rows([5, 6], [7, 8], [], [9]),
-        "completion": rows([5, 6], [7], [], [1]),
-        "tries": np.stack([rows([5, 6], [5, 6]), rows([7, 8], [7]), rows([], []), rows([], [])]),
+        **verbatim_completion.of_texts(texts),
+        **sampled_extraction.of_texts(texts),
     }
 
 

@@ -22,10 +22,8 @@ def test_by_hand(tokens, distinct_of, repeated, bits):
 
 
 def test_texts_without_an_n_gram_take_no_part():
-    scores = {
-        "completion": np.array([[3, 3, 3, 3, 3], [1, 2, -1, -1, -1], [-1] * 5], np.int32),
-        "sets": np.array(["forget", "forget", "test"]),
-    }
+    texts = {"completion": np.array([[3, 3, 3, 3, 3], [1, 2, -1, -1, -1], [-1] * 5], np.int32)}
+    scores = degeneration.of_texts(texts) | {"sets": np.array(["forget", "forget", "test"])}
     found = degeneration.aggregate(scores, degeneration.values(scores, None), None, 0)
     assert found == {
         "completion_distinct_1_forget": pytest.approx((1 / 5 + 1) / 2),

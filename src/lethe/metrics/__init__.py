@@ -7,6 +7,11 @@ A file of this folder is a metric and is found by its name (names that start wit
 
     def NAME(array, ...) -> array                 # well-named public pure functions, tested by hand-worked cases
 
+    def of_texts(texts) -> {array: (N,) float}
+        # optional: what `values` needs of completions of texts, computed while they are at hand, since scores.npz does
+        # not keep them; NaN where there is nothing to say. `texts` holds suffix, completion, tries and prompt, as
+        # `lethe.score.completed` gives them. The arrays become part of `scores`.
+
     def values(scores, settings) -> {column: (N,) array}
         # one value per example, written to metrics.parquet; {} when an optional array is not there
 

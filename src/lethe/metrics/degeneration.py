@@ -45,16 +45,20 @@ def unigram_entropy(tokens: Tokens) -> float:
     return float(entropy([*ngrams(tokens, 1).values()], base=2)) if tokens else float("nan")
 
 
-def values(scores, settings):
-    if "completion" not in scores:  # optional
-        return {}
-    rows = [tokens_of(row) for row in scores["completion"]]
+def of_texts(texts):
+    rows = [tokens_of(row) for row in texts["completion"]]
     columns = {f"distinct_{n}": [distinct(row, n) for row in rows] for n in DISTINCT}
     columns |= {
         f"repetition_{REPEATED}": [repetition(row, REPEATED) for row in rows],
         "unigram_entropy": [unigram_entropy(row) for row in rows],
     }
-    return {f"completion_{name}": np.ma.masked_invalid(column) for name, column in columns.items()}
+    return {f"completion_{name}": np.array(column) for name, column in columns.items()}
+
+
+def values(scores, settings):
+    kinds = [*(f"distinct_{n}" for n in DISTINCT), f"repetition_{REPEATED}", "unigram_entropy"]
+    names = [f"completion_{kind}" for kind in kinds]
+    return {name: np.ma.masked_invalid(scores[name]) for name in names if name in scores}  # optional
 
 
 def aggregate(scores, values, settings, seed):

@@ -56,17 +56,26 @@ def log_probability(logprob: np.ndarray, mask: np.ndarray, prompt: np.ndarray) -
     return np.where(suffix, logprob.astype(np.float64), 0.0).sum(axis=1)
 
 
+def of_texts(texts):
+    tries, suffix = texts["tries"], texts["suffix"]
+    sampled = (tries >= 0).any(axis=(1, 2))
+    found = {"verbatim": share_verbatim, "rouge_l_best": best_of_tries}
+    columns = {
+        name: masked_elsewhere(sampled, function(tries[sampled], suffix[sampled]))
+        for name, function in found.items()
+    }
+    return {f"sampled_{name}": column.filled(np.nan) for name, column in columns.items()}
+
+
 def values(scores, settings):
-    if "tries" not in scores:  # optional
+    if "prompt" not in scores:  # optional
         return {}
     asked = scores["prompt"] > 0
     sure = log_probability(scores["logprob"], scores["mask"], scores["prompt"])
     columns = {"verbatim_log_probability": np.ma.array(sure, mask=~asked)}
-    sampled = (scores["tries"] >= 0).any(axis=(1, 2))
-    if sampled.any():
-        pair = scores["tries"][sampled], scores["suffix"][sampled]
-        for name, found in (("verbatim", share_verbatim(*pair)), ("rouge_l_best", best_of_tries(*pair))):
-            columns[f"sampled_{name}"] = masked_elsewhere(sampled, found)
+    for name in ("sampled_verbatim", "sampled_rouge_l_best"):
+        if np.isfinite(scores[name]).any():
+            columns[name] = np.ma.masked_invalid(scores[name])
     return columns
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from lethe.metrics.common.aggregates import set_means
 
 TASKS = ("generation",)
+KINDS = ("rouge_l", "bleu", "longest_substring", "verbatim")
 Tokens = list[int]
 
 
@@ -74,14 +75,17 @@ def compared(similarity: Callable, completion: np.ndarray, suffix: np.ndarray) -
     return values
 
 
+def of_texts(texts):
+    functions = dict(zip(KINDS, (rouge_l, bleu, longest_common_substring, verbatim), strict=True))
+    pair = texts["completion"], texts["suffix"]
+    return {
+        f"completion_{kind}": compared(function, *pair).filled(np.nan) for kind, function in functions.items()
+    }
+
+
 def values(scores, settings):
-    if "completion" not in scores:  # optional
-        return {}
-    kinds = {
-        "rouge_l": rouge_l, "bleu": bleu, "longest_substring": longest_common_substring, "verbatim": verbatim,
-    }  # fmt: skip
-    pair = scores["completion"], scores["suffix"]
-    return {f"completion_{name}": compared(similarity, *pair) for name, similarity in kinds.items()}
+    names = [f"completion_{kind}" for kind in KINDS]
+    return {name: np.ma.masked_invalid(scores[name]) for name in names if name in scores}  # optional
 
 
 def aggregate(scores, values, settings, seed):

@@ -234,6 +234,10 @@ class Ensemble(torch.nn.Module):
     def get_output_embeddings(self) -> None:
         """None, as of every classifier."""
 
+    def get_input_embeddings(self) -> torch.nn.Module:
+        """Those of the first; all read the same tokens."""
+        return self.members[0].get_input_embeddings()  # type: ignore[operator]
+
     def save_pretrained(self, folder: Path) -> None:
         names = [f"shard{number}" for number in range(len(self.members))]
         members: list[Any] = list(self.members)

@@ -31,6 +31,8 @@ class Score(StrictModel):
     """Texts of a set that are sampled at most."""
     temperature: Positive = 1.0
     """Of the sampled completions."""
+    keep_text: bool = False
+    """Keep the true ends of texts and their completions, as tokens, in scores.npz: for metrics to come; private."""
     tasks: list[str] = []
     """Generation: tasks of the evaluation harness: its names, those of tasks/, or YAML files."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"

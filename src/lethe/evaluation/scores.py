@@ -1,0 +1,85 @@
+"""The arrays of a model, scores.npz: which there are, and how they are read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+
+from lethe.system.errors import InputError
+
+REQUIRED_SETS = ("forget", "holdout", "test")
+COMMON = ("ids", "sets", "checksum", "characters", "settings")
+ARRAYS = {
+    "classification": (*COMMON, "labels", "classes", "logits", "embeddings"),
+    "tagging": (*COMMON, "tags", "classes", "logits"),
+    "generation": (
+        *COMMON, "logprob", "mask", "correct", "mu", "sigma", "zlib_bytes", "n", "extraction_likelihood", "extracted",
+    ),
+}  # fmt: skip
+NOT_PER_EXAMPLE = ("classes", "n", "settings", "holds_text", "downstream_names", "downstream_values")
+
+
+def task_of(scores: dict[str, np.ndarray]) -> str:
+    if "tags" in scores:
+        return "tagging"
+    return "classification" if "logits" in scores else "generation"
+
+
+def load(path: Path) -> dict[str, np.ndarray]:
+    """Arrays of a scores.npz, checked: what a metric receives is there, of one length, and finite.
+
+    Raises:
+        InputError: names the file, the array and what is wrong with it.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            scores = {name: file[name] for name in file.files}
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; `lethe score` makes it") from None
+    except (ValueError, EOFError, TypeError, BadZipFile) as error:
+        raise InputError(f"{path}: is not an npz file of plain arrays: {error}") from None
+    check_arrays(scores, path)
+    check_sets(scores["sets"], path)
+    check_finite(scores, path)
+    return scores
+
+
+def check_arrays(scores: dict[str, np.ndarray], path: Path) -> None:
+    task = task_of(scores)
+    missing = [name for name in ARRAYS[task] if name not in scores]
+    if missing:
+        raise InputError(f"{path}: lacks the arrays {', '.join(missing)} of a {task} model")
+    examples = len(scores["ids"])
+    for name in ARRAYS[task]:
+        if name not in NOT_PER_EXAMPLE and len(scores[name]) != examples:
+            raise InputError(f"{path}: {name} has {len(scores[name])} rows, ids {examples}; they must agree")
+    try:
+        json.loads(str(scores["settings"]))
+    except ValueError:
+        raise InputError(f"{path}: settings is not the JSON of score's settings") from None
+
+
+def check_sets(sets: np.ndarray, path: Path) -> None:
+    missing = [name for name in REQUIRED_SETS if not (sets == name).any()]
+    if missing:
+        raise InputError(
+            f"{path}: no example of {', '.join(missing)}; needed are examples of {', '.join(REQUIRED_SETS)}"
+        )
+
+
+def check_finite(scores: dict[str, np.ndarray], path: Path) -> None:
+    mask = scores.get("mask")
+    for name in ("logits", "embeddings", "logprob", "mu", "sigma", "extraction_likelihood"):
+        if name not in scores:
+            continue
+        bad = ~np.isfinite(scores[name])
+        if name in ("logprob", "mu", "sigma"):
+            bad &= mask
+        elif name == "extraction_likelihood":
+            bad &= scores["extracted"][:, None]
+        if bad.any():
+            examples = scores["ids"][bad.reshape(len(bad), -1).any(axis=1)]
+            raise InputError(f"{path}: {name} of {len(examples)} examples is not finite, first {examples[0]}")
