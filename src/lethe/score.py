@@ -86,7 +86,8 @@ def scored(
             part = (tagged if encoded.rows.tagged else classified)(model, encoded, settings)
         else:
             part = read(model, encoded, settings, name in settings.extract)
-            part["zlib_bytes"] = np.array([len(zlib.compress(text.encode())) for text in texts])
+            scored_texts = texts_read(encoded, tokenizer, scored=True)
+            part["zlib_bytes"] = np.array([len(zlib.compress(text.encode())) for text in scored_texts])
         part["characters"] = np.array([max(1, len(text)) for text in texts])
         part |= {"ids": encoded.ids, "sets": np.full(len(encoded), name), "checksum": checksums(encoded)}
         parts.append(part)

@@ -9,17 +9,26 @@ import numpy as np
 from lethe.data.encoding import Encoded
 
 
-def texts_read(encoded: Encoded, tokenizer) -> list[str]:
-    """The tokens of each row decoded, without those that frame it; the text itself, if the tokenizer loses nothing."""
-    labelled = encoded.rows.labels is not None
-    rows = zip(encoded.rows.input_ids.tolist(), encoded.rows.lengths.tolist(), strict=True)
-    tokens = [ids[:length] if labelled else unframed(ids[:length], tokenizer) for ids, length in rows]
+def texts_read(encoded: Encoded, tokenizer, scored: bool = False) -> list[str]:
+    """The tokens of each row decoded, without those that frame it; the text itself, if the tokenizer loses nothing.
+
+    Args:
+        scored: leave out a prompt, whose tokens are not scored.
+    """
+    rows = encoded.rows
+    labelled = rows.labels is not None
+    starts = rows.starts.tolist() if scored and rows.starts is not None else [0] * len(rows)
+    tokens = [
+        ids[:length] for ids, length in zip(rows.input_ids.tolist(), rows.lengths.tolist(), strict=True)
+    ]
+    if not labelled:
+        tokens = [unframed(ids, tokenizer, start) for ids, start in zip(tokens, starts, strict=True)]
     return tokenizer.batch_decode(tokens, skip_special_tokens=labelled, clean_up_tokenization_spaces=False)
 
 
-def unframed(ids: list[int], tokenizer) -> list[int]:
-    """Tokens without one beginning and one end of text."""
-    begin = int(ids[:1] == [tokenizer.bos_token_id])
+def unframed(ids: list[int], tokenizer, start: int) -> list[int]:
+    """Tokens from `start` on, without one beginning and one end of text."""
+    begin = max(start, int(ids[:1] == [tokenizer.bos_token_id]))
     end = len(ids) - int(len(ids) > begin and ids[-1] == tokenizer.eos_token_id)
     return ids[begin:end]
 
