@@ -4,11 +4,14 @@ BIN := .venv/bin
 PIP := $(BIN)/pip install --disable-pip-version-check --quiet
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: results test lint benchmark
+.PHONY: results readme test lint benchmark
 
 results: $(BIN)/.ready  ## all results, ends with a table and results/report/report.html
 	snakemake
 	@cat results/report/summary.md
+
+readme: $(BIN)/.ready  ## the result table of README.md, from the results that are there
+	lethe readme
 
 test: $(BIN)/.ready-dev  ## the test suite
 	pytest -n 2

@@ -20,7 +20,8 @@ from lethe.system.errors import InputError
 from lethe.train import train
 
 COMMANDS = (
-    "check", "prepare", "forget", "train", "unlearn", "score", "measure", "report", "tune", "blind", "judge"
+    "check", "prepare", "forget", "train", "unlearn", "score", "measure", "compare", "report", "readme", "tune",
+    "blind", "judge",
 )  # fmt: skip
 
 

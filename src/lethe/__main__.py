@@ -145,7 +145,12 @@ def parser() -> argparse.ArgumentParser:
     report.add_argument(
         "--out", required=True, type=Path, help="folder for metrics.json, tables, figures, report.html"
     )
-    report.add_argument("--readme", type=Path, help="file whose result table is renewed")
+
+    readme = command("readme", "renew the result table of a README, between its two markers")
+    readme.add_argument("file", nargs="?", default=Path("README.md"), type=Path)
+    readme.add_argument(
+        "--summary", default=Path("results/report/summary.md"), type=Path, help="table of `lethe report`"
+    )
     return top
 
 
@@ -293,7 +298,11 @@ def execute(args: argparse.Namespace) -> None:
         case "report":
             from lethe.report.report import report
 
-            report(args.cfg, args.out, args.readme)
+            report(args.cfg, args.out)
+        case "readme":
+            from lethe.report.readme import readme
+
+            readme(args.file, args.summary)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from lethe.__main__ import main
 from lethe.report.readme import insert
 from lethe.system.errors import InputError
 
@@ -50,3 +51,13 @@ def test_a_file_without_a_place_for_the_table_is_refused_and_left_alone(tmp_path
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(InputError, match="no such file"):
         insert(tmp_path / "README.md", "table")
+
+
+def test_the_command_takes_the_table_of_a_report(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "README.md").write_bytes(BEFORE)
+    assert main(["readme"]) == 2
+    assert capsys.readouterr().err.endswith("results/report/summary.md: no such file; `snakemake` makes it\n")
+    (tmp_path / "other.md").write_text("| 1 |\n")
+    assert main(["readme", "README.md", "--summary", "other.md"]) == 0
+    assert b"<!-- results -->\n| 1 |\n<!-- /results -->" in (tmp_path / "README.md").read_bytes()

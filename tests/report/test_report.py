@@ -16,6 +16,7 @@ from synthetic import MAKE, METHODS, generation_scores, parameters, write_result
 from lethe.params.file import check_params
 from lethe.report.remarks import over_unlearned, text_only_control
 from lethe.report.report import report
+from lethe.report.settings import made_with
 from lethe.system.errors import InputError
 
 VARIANTS = ["", "+relearn-2", "+relearn-5", "+quantise-8"]
@@ -26,8 +27,7 @@ VOID = {"meta", "br", "link", "img", "input"}
 def made(tmp_path_factory):
     root = tmp_path_factory.mktemp("results")
     write_results(root, parameters())
-    (root / "README.md").write_text("before\n<!-- results -->\n<!-- /results -->\nafter\n")
-    report(parameters(), root / "results/report", root / "README.md", root)
+    report(parameters(), root / "results/report", root)
     return root
 
 
@@ -151,16 +151,90 @@ def test_every_study_has_its_figures_and_tables(made):
         for e in ("svg", "png")
     }
     tables = {f.name for f in (made / "results/report/tables").iterdir()}
-    kinds = ["results.md", "gaps.md", "costs.md", "data.md", "metrics.md", "metrics.csv", "costs.csv"]
+    kinds = [
+        "results.md",
+        "gaps.md",
+        "costs.md",
+        "data.md",
+        "settings.md",
+        "metrics.md",
+        "metrics.csv",
+        "costs.csv",
+    ]
     assert tables == {f"{s}_{k}" for s in ("topics", "records") for k in [*kinds, "better.md"]}
 
 
-def test_the_readme_receives_the_summary(made):
+def test_the_summary_is_the_same_on_every_machine(made):
+    """Its last column counts tokens: 34 steps beside 320, of 500 tokens each; seconds are in the table of costs."""
     summary = (made / "results/report/summary.md").read_text()
-    readme = (made / "README.md").read_text()
-    assert readme == f"before\n<!-- results -->\n{summary.strip()}\n<!-- /results -->\nafter\n"
-    assert "| gradient_ascent |" in summary
     assert "**records** (generation, 2 seeds)" in summary
+    assert "| tokens ÷ retrain\N{NO-BREAK SPACE}↓ |" in summary
+    (row,) = [line for line in summary.splitlines() if line.startswith("| icu |")]
+    assert row.endswith("| 0.11 |")
+    assert "time" not in summary and "seconds" not in summary
+
+
+def test_what_is_not_marked_is_not_called_equal(made, html):
+    summary = (made / "results/report/summary.md").read_text()
+    assert (
+        "a value without a mark was not told apart from that of `retrain`, which does not make the two equal"
+        in summary
+    )
+    assert "that does not make the two equal" in html
+    assert "It does not show that a method equals retraining." in html
+
+
+def test_the_page_shows_the_settings_of_every_method(tmp_path):
+    params = parameters()
+    del params["studies"]["records"]
+    deepcut = {"training": {"epochs": 3, "dropout": True}, "hyper": {"gamma": 0.7}}
+    params["studies"]["topics"] |= {"methods": {"deepcut": deepcut, "finetune": {}}, "unlearn": {"epochs": 2}}
+    write_results(tmp_path, params)
+    report(params, tmp_path / "out", tmp_path)
+    rows = {
+        cells[1]: cells[2:4]
+        for cells in ([c.strip() for c in line.split("|")] for line in lines(tmp_path, "settings"))
+    }
+    assert rows["setting"] == ["deepcut", "finetune"] == rows["objective"]
+    assert rows["epochs"] == ["3 [2]", "2"]  # beside what the study says of all methods
+    assert rows["dropout"] == ["true [false]", "false"]
+    assert rows["hyper.gamma"] == ["0.7 [1.0]", "–"]
+    assert rows["batch.forget"] == ["8", "8"]
+    html = (tmp_path / "out/report.html").read_text()
+    shown, everything = re.findall(
+        r"<table.*?</table>", html[html.index('topics-settings">Settings of') :], re.DOTALL
+    )[:2]
+    assert "hyper.gamma" in shown and "batch.forget" not in shown
+    assert "batch.forget" in everything
+
+
+def lines(root, table: str) -> list[str]:
+    return (root / f"out/tables/topics_{table}.md").read_text().splitlines()
+
+
+def test_the_page_says_what_was_made_with_what(made, tmp_path):
+    html = (made / "results/report/report.html").read_text()
+    table = re.sub(r"<[^>]+>", " ", html[html.index("How it was made</h2>") :])
+    for word in ("1" * 40, "cpu, 1 threads", "torch", "2.0", "d" * 16, "from its sources"):
+        assert word in table
+    records = {
+        "npo": {0: record(commit="a"), 1: record(commit="b", modified=True)},
+        "icu": {0: record(commit="a")},
+    }
+    rows = dict(made_with([SimpleNamespace(name="s", records=records)]).rows)
+    assert rows["commit"] == "a (2 models), b, with changes since (1 models)"
+    assert rows["torch"] == "2.0"
+
+
+def record(**more) -> dict:
+    made = {
+        "commit": None,
+        "modified": None,
+        "code": "c",
+        "data": {"prepared": "d"},
+        "versions": {"torch": "2.0"},
+    }
+    return made | {"device": "cpu", "threads": 1} | more
 
 
 class Page(HTMLParser):
@@ -206,7 +280,7 @@ def test_the_page_says_how_weak_two_seeds_are(html):
 def test_a_rerun_writes_the_same_bytes(made):
     folder = made / "results/report"
     before = {f: f.read_bytes() for f in folder.rglob("*") if f.is_file()}
-    report(parameters(), folder, made / "README.md", made)
+    report(parameters(), folder, made)
     assert {f: f.read_bytes() for f in folder.rglob("*") if f.is_file()} == before
 
 
@@ -215,7 +289,7 @@ def test_one_seed_and_one_method_are_reported_without_spread(tmp_path, capsys):
     params["studies"]["topics"] |= {"methods": {"finetune": {}}, "shadow": {"models": 4}}
     params["studies"]["records"]["methods"] = {"npo": {}}
     write_results(tmp_path, params)
-    report(params, tmp_path / "out", None, tmp_path)
+    report(params, tmp_path / "out", tmp_path)
     metrics = json.loads((tmp_path / "out/metrics.json").read_text())
     entry = metrics["topics"]["finetune"]["accuracy_test"]
     assert set(entry) == {"mean", "n", "gap"}
@@ -247,7 +321,7 @@ def test_robustness_is_reported_where_it_was_tested(tmp_path):
     params["studies"]["records"]["forget"] = {"strategy": "ids", "file": "ids.txt"}
     params["studies"]["records"]["measure"]["matched"] = True
     write_results(tmp_path, params)
-    report(params, tmp_path / "out", None, tmp_path)
+    report(params, tmp_path / "out", tmp_path)
     metrics = json.loads((tmp_path / "out/metrics.json").read_text())["records"]
     tested = {f"{run}{v}" for run in ("original", "retrain", "npo") for v in VARIANTS}
     assert set(metrics) == tested | {"base", "blind"}
@@ -281,7 +355,7 @@ def test_one_seed_with_few_matched_test_examples_has_intervals(tmp_path, monkeyp
     params["studies"]["records"]["methods"] = {"npo": {}}
     params["studies"]["records"]["measure"]["matched"] = True
     write_results(tmp_path, params)
-    report(params, tmp_path / "out", None, tmp_path)
+    report(params, tmp_path / "out", tmp_path)
     gap = json.loads((tmp_path / "out/metrics.json").read_text())["records"]["npo"]["min_k_auc"]["gap"]
     assert gap["low"] <= gap["mean"] <= gap["high"]
 
@@ -296,7 +370,7 @@ def test_words_about_levels_and_seeds_hold_for_other_settings(tmp_path):
     write_results(tmp_path, {"studies": {"records-1": params["studies"]["records"]}})
     whole = check_params(params, "params.yaml")
     first = whole.model_copy(update={"studies": {"records-1": whole.studies["records-1"]}})
-    report(first, tmp_path / "out", None, tmp_path)
+    report(first, tmp_path / "out", tmp_path)
     html = (tmp_path / "out/report.html").read_text()
     assert "30 of 150 training examples are to be forgotten in the first seed" in html
     assert "each draws its own forget set" in html
@@ -310,7 +384,7 @@ def test_a_missing_output_is_named(tmp_path):
     write_results(tmp_path, params)
     (tmp_path / "results/unlearn/records/npo/seed3/cost.json").unlink()
     with pytest.raises(InputError, match=r"unlearn/records/npo/seed3/cost.json: no such file"):
-        report(params, tmp_path / "out", None, tmp_path)
+        report(params, tmp_path / "out", tmp_path)
     assert not (tmp_path / "out").exists()
 
 

@@ -91,7 +91,7 @@ def main():
     parser.add_argument("--cfg", type=lambda file: json.loads(Path(file).read_text()))
     for name in ("seed", "run", "live"):
         parser.add_argument(f"--{name}")
-    for name in ("prepared", "forget", "base", "model", "scores", "measured", "out", "readme"):
+    for name in ("prepared", "forget", "base", "model", "scores", "measured", "out"):
         parser.add_argument(f"--{name}", type=Path)
     for name in ("reference", "shadow"):
         parser.add_argument(f"--{name}", nargs="*", type=Path, default=[])

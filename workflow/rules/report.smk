@@ -32,4 +32,4 @@ rule write_report:
         file=file("report"),
         out=filled(REPORT),
     shell:
-        "lethe report --cfg {params.file} --out {params.out} --readme README.md 2> {log}"
+        "lethe report --cfg {params.file} --out {params.out} 2> {log}"

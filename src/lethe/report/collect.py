@@ -30,6 +30,7 @@ class Results:
     numbers: dict[str, dict[int, dict[str, float]]]  # run -> seed -> metric -> number
     variants: dict[str, dict[str, dict[int, dict[str, float]]]]  # variant -> the same, of every run but base
     costs: dict[str, dict[int, dict[str, Any]]]  # run -> seed -> cost.json; base has its one seed
+    records: dict[str, dict[int, dict[str, Any]]]  # run -> seed -> run.json; base has its one seed
     epochs: dict[str, dict[int, Series]]  # run -> seed -> column -> numbers; methods only
     traces: dict[str, dict[int, Series]]  # the same, a row per step
     facts: dict[str, Any]  # {"prepared": prepared.json, "forget": forget.json of the first seed}
@@ -114,11 +115,24 @@ def collect(name: str, params: Params, root: Path) -> Results:
     }
     methods = list(study.methods)
     costs = read("cost.json", study.runs, read_json)
+    records = read("run.json", study.runs, read_json)
     epochs, traces = read("epochs.csv", methods, read_series), read("trace.csv", methods, read_series)
     control = measured(BLIND)
     comparison = read_json(root / folder_of("compare", name) / "comparison.json")
     return Results(
-        name, study, root, numbers, variants, costs, epochs, traces, facts, control, comparison, everyone
+        name,
+        study,
+        root,
+        numbers,
+        variants,
+        costs,
+        records,
+        epochs,
+        traces,
+        facts,
+        control,
+        comparison,
+        everyone,
     )
 
 

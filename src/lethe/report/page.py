@@ -12,6 +12,7 @@ from lethe.params.file import Params
 from lethe.params.tune import depends_on_seed
 from lethe.report.collect import Results
 from lethe.report.descriptions import GLOSSARY
+from lethe.report.settings import made_with, settings_table
 from lethe.report.tables import Table
 
 CAPTIONS = {
@@ -42,7 +43,7 @@ class Section:
     results: Results
     tables: dict[
         str, Table
-    ]  # results, gaps, costs, data, metrics; better and robustness where there are some
+    ]  # results, gaps, costs, data, metrics, settings; better and robustness where there are some
     figures: dict[str, str]  # name -> SVG element
     remarks: list[str]
     verdicts: list[str]  # what the forgetting of each method survives
@@ -64,9 +65,15 @@ def page(params: Params, sections: list[Section]) -> str:
     )
     environment.filters["cell"] = cell
     environment.filters["drawn"] = depends_on_seed
+    results = [section.results for section in sections]
     tasks = list(dict.fromkeys(section.results.study.task for section in sections))
     return environment.get_template("page.html.jinja").render(
-        params=params, sections=sections, captions=CAPTIONS, glossary={task: GLOSSARY[task] for task in tasks}
+        params=params,
+        sections=sections,
+        captions=CAPTIONS,
+        glossary={task: GLOSSARY[task] for task in tasks},
+        differing={of.name: settings_table(of, differing=True) for of in results},
+        made_with=made_with(results),
     )
 
 

@@ -10,6 +10,22 @@ from lethe.system.files import replacing
 OPEN, CLOSE = b"<!-- results -->", b"<!-- /results -->"
 
 
+def readme(file: Path, summary: Path) -> None:
+    """Renew the result table of a README.
+
+    Args:
+        file: the README.
+        summary: summary.md of a report.
+    Raises:
+        InputError: a file is missing, or the README has no place for the table.
+    """
+    try:
+        text = summary.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise InputError(f"{summary}: no such file; `snakemake` makes it") from None
+    insert(file, text)
+
+
 def insert(path: Path, text: str) -> None:
     """Put `text` between the markers of a file. A file that already holds it is not touched.
 

@@ -1,4 +1,4 @@
-"""From what all runs left behind to tables, figures, the page, and the README's result table."""
+"""From what all runs left behind, and what the comparisons found, to tables, figures and the page."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from lethe.params.file import Params, check_params
-from lethe.report import readme as readme_file
 from lethe.report import tables
 from lethe.report.collect import Results, collect
 from lethe.report.costs import costs
@@ -25,24 +24,22 @@ from lethe.report.figures.trajectory import trajectory
 from lethe.report.page import Section, page
 from lethe.report.remarks import remarks
 from lethe.report.robustness import robustness_table, verdicts
+from lethe.report.settings import settings_table
 from lethe.report.tables import Table
 from lethe.system.files import replacing, write_json
 
 log = logging.getLogger("lethe.report")
 
 
-def report(
-    params: Params | dict[str, Any], out: Path, readme: Path | None = None, root: Path = Path()
-) -> None:
+def report(params: Params | dict[str, Any], out: Path, root: Path = Path()) -> None:
     """Write the report of all studies and print the result tables.
 
     Args:
         params: all parameters, as of params.yaml.
         out: folder for metrics.json, cost.json, summary.md, report.html, tables/ and figures/.
-        readme: file whose result table is renewed.
         root: folder that holds data/ and results/.
     Raises:
-        InputError: an output of a run is missing, or the README has no place for the table.
+        InputError: an output of a run is missing.
     """
     params = params if isinstance(params, Params) else check_params(params, "params.yaml")
     confidence = params.report.confidence
@@ -71,8 +68,6 @@ def report(
         write_folder(out / folder, content)
     write_text(out / "summary.md", summary)
     write_text(out / "report.html", page(params, sections))
-    if readme is not None:
-        readme_file.insert(readme, summary)
     for section in sections:
         print(f"\n{section.results.name}\n\n{tables.plain(section.tables['results'])}", end="")
     print(f"\n{out / 'report.html'}")
@@ -87,6 +82,7 @@ def tables_of(results: Results, spent: tables.Summaries) -> dict[str, Table]:
         "gaps": tables.gap_table(found, shown, others),
         "costs": tables.cost_table(spent, runs),
         "data": tables.data_table(results),
+        "settings": settings_table(results),
         "metrics": tables.all_metrics_table(found, runs),
     }
     leads = results.comparison.get("better")
@@ -135,7 +131,9 @@ def summary_text(sections: list[Section], confidence: float) -> str:
     legend = (
         "Mean ± standard deviation over seeds. ↑ higher is better, ↓ lower is better, ≈ the nearer to `retrain`, "
         f"the model that never saw the forget set, the better. \\* the {100 * confidence:g}% interval of the paired "
-        "difference to `retrain` excludes zero (of a single seed: the interval over examples).\n"
+        "difference to `retrain` excludes zero (of a single seed: the interval over examples); a value without a mark "
+        "was not told apart from that of `retrain`, which does not make the two equal. Tokens are those that training "
+        "read.\n"
     )
     return "\n".join([*parts, legend])
 

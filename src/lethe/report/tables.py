@@ -42,7 +42,10 @@ def spread(entry: dict[str, Any] | None, decimals: int) -> str:
 
 
 def results_table(found: Summaries, costs: Summaries, columns: list[Column], runs: list[str]) -> Table:
-    """The headline: every run's main metrics, marked where they differ from retrain, and its time."""
+    """The headline: every run's main metrics, marked where they differ from retrain, and the tokens it read.
+
+    Tokens are the same on every machine; the time, which is not, is in the table of costs.
+    """
     rows = []
     for run in runs:
         cells = []
@@ -50,13 +53,8 @@ def results_table(found: Summaries, costs: Summaries, columns: list[Column], run
             entry = found[run].get(column.key)
             differs = bool(entry and entry.get("gap", {}).get("excludes_zero"))
             cells.append(spread(entry, column.digits) + MARK * differs)
-        rows.append([run, *cells, relative_time(costs, run)])
-    return Table(["run", *map(title, columns), "time ÷ retrain\N{NO-BREAK SPACE}↓"], rows)
-
-
-def relative_time(costs: Summaries, run: str) -> str:
-    """Wall time in units of retraining, to two digits."""
-    return ratio_cell(costs[run]["wall_seconds"], run)
+        rows.append([run, *cells, ratio_cell(costs[run]["tokens"], run)])
+    return Table(["run", *map(title, columns), "tokens ÷ retrain\N{NO-BREAK SPACE}↓"], rows)
 
 
 def ratio_cell(entry: dict[str, Any], run: str) -> str:
