@@ -13,6 +13,7 @@ from typing import Any
 from pydantic_core import ValidationError
 
 from lethe.params.names import TASKS
+from lethe.params.tree import DEPTH, check_tree
 from lethe.system import gpus, workers
 from lethe.system.errors import InputError
 
@@ -195,8 +196,14 @@ def parameters(given: str, command: str) -> dict[str, Any]:
         cfg = json.loads(given if is_json else Path(given).read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise InputError(f"{where}: no such file; needed is a JSON object or the file of one") from None
+    except RecursionError:
+        raise InputError(f"{where}: more than {DEPTH} levels") from None
     except ValueError as error:  # of the text or of its encoding
         raise InputError(f"{where}: is not JSON: {error}") from None
+    try:
+        check_tree(cfg)
+    except ValueError as error:
+        raise InputError(f"{where}: {error}") from None
     needed = ", ".join(KEYS[command])
     if not isinstance(cfg, dict):
         raise InputError(f"{where}: is a {type(cfg).__name__}; needed is a JSON object of {needed}")

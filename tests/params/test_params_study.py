@@ -219,6 +219,123 @@ def test_the_studies_of_the_docs_hold_every_method_of_their_task(file):
         assert known == {method.objective for method in study.methods.values()}
 
 
+TOO_MUCH = [  # path to a key, a value beyond all sense, what the line must hold
+    ("studies.topics.forget.requests", 10**9, ["forget.requests: 1000000000", "less than or equal to 100"]),
+    ("studies.topics.forget", {"strategy": "random", "size": 3, "requests": 4}, ["requests: 4", "1 to 3"]),
+    ("studies.topics.train.finetune.epochs", 10**6, ["epochs", "1000000", "less than or equal to"]),
+    ("studies.topics.train.finetune.learning_rate", 1e6, ["learning_rate", "less than or equal to 100"]),
+    ("studies.topics.train.finetune.learning_rate", float("inf"), ["learning_rate", "not a finite number"]),
+    ("studies.topics.train.finetune.clip", float("nan"), ["clip", "not a finite number"]),
+    ("studies.topics.train.finetune.batch", {"retain": 10**7}, ["batch.retain", "10000000", "1000000"]),
+    ("studies.topics.train.finetune.processes", 10**5, ["processes", "100000", "1024"]),
+    ("studies.topics.train.retrains", 1000, ["retrains", "1000", "100"]),
+    ("studies.topics.dataset.sizes.train", 10**12, ["sizes.train", "less than or equal to 1000000000"]),
+    ("studies.topics.dataset.sizes.train", 10**30, ["sizes.train", "a whole number beyond"]),
+    ("studies.topics.dataset.ngram", 10**6, ["ngram", "10000"]),
+    ("studies.topics.model.max_length", 10**9, ["max_length", "1048576"]),
+    ("studies.topics.measure", {"bootstrap": 10**9}, ["bootstrap", "1000000"]),
+    ("studies.records.score.n", [10**6], ["score.n.0", "10000"]),
+    ("studies.records.score.n", [3, 3], ["score.n", "[3, 3]", "each may appear once"]),
+    ("studies.records.score.extract", ["forget", "forget"], ["score.extract", "each may appear once"]),
+    ("studies.records.score.tasks", ["a.yaml", "a.yaml"], ["score.tasks", "each may appear once"]),
+    ("studies.records.score.tasks", ["documentation_close"], ["score.tasks", "documentation_cloze"]),
+    ("studies.topics.seeds", [2**63], ["seeds", "beyond"]),
+    ("studies.topics.shadow", {"models": 10**6}, ["shadow.models", "1000"]),
+    ("studies.topics.seeds", list(range(1001)), ["topics.seeds", "at most 1000"]),
+    ("studies.topics.tune", None, ["records.seeds: 1000 seeds", "models to measure", "10000"]),
+    ("studies.topics.model.options", {"num_hidden_layers": -1}, ["options.num_hidden_layers: -1"]),
+    ("studies.topics.model.options", {"num_hiden_layers": 2}, ["num_hiden_layers", "num_hidden_layers"]),
+    ("studies.topics.model.options", {"num_layers": 2}, ["options.num_layers", "unknown key"]),
+    ("studies.records.model.options", {"hidden_size": 64.0}, ["options.hidden_size: 64.0", "integer"]),
+    ("studies.records.model", {"source": "a/b", "options": {"n_layer": 0}}, ["options.n_layer: 0", "from 1"]),
+    (
+        "studies.topics.tune",
+        TUNE | {"select": {"metrics": {"acuracy_forget": 1}}},
+        ["tune.select.metrics.acuracy_forget", "classification", "'acuracy'"],
+    ),
+    (
+        "studies.topics.tune",
+        TUNE | {"select": {"metrics": {"accuracy_forget": 1}, "within": {"min_k_auc": 1}}},
+        ["tune.select.within.min_k_auc", "no metric of classification writes"],
+    ),
+    ("report.title", "x" * 201, ["report.title", "at most 200 characters"]),
+    ("report.title", "a\ud800b", ["report.title", "lone surrogate"]),
+    ("report.title", "a\0b", ["report.title", "control character"]),
+    ("studies.topics.dataset.text", "x" * 5000, ["dataset.text", "5000 characters"]),
+    ("studies." + "s" * 240, {}, ["at most 100 characters"]),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "parts"), TOO_MUCH, ids=lambda x: str(x)[:40])
+def test_what_is_beyond_measure_is_found_at_the_check(path, value, parts):
+    tree = put(DEFAULT, path, value)
+    if value is None:  # many models, each allowed: together they are too many
+        tree = put(tree, "studies.records.seeds", list(range(20, 1020)))
+        tree["studies"]["records"]["robustness"] = {"shift": {"levels": [1, 2, 3, 4, 5]}}
+    with pytest.raises(InputError) as raised:
+        check_params(tree, "p")
+    assert [part for part in parts if part not in str(raised.value)] == []
+    assert "\n" not in str(raised.value)
+
+
+def test_the_longest_name_of_a_folder_fits_every_file_system():
+    """Of a study, a run, a variant and a seed, each of which is allowed: they are one folder of a cluster's logs."""
+    tree = put(DEFAULT, "studies", {"s" * 98: dict(DEFAULT["studies"]["topics"])})
+    methods = {"m" * 98: {"objective": "finetune"}}
+    tree["studies"]["s" * 98] |= {"methods": methods, "forget": {"strategy": "random", "size": 4}}
+    assert check_params(tree, "p")
+    robustness = {"r" * 39: {"perturbation": "quantise", "levels": [8]}}
+    tree["studies"]["s" * 98] |= {"robustness": robustness}
+    with pytest.raises(
+        InputError, match=r"studies.s{98}: names of study, run and variant make a name .* 241 "
+    ):
+        check_params(tree, "p")
+    tree["studies"]["s" * 98] |= {"robustness": {"r" * 38: robustness["r" * 39]}}
+    assert check_params(tree, "p")
+
+
+NO_YAML = {  # content of a file -> what the line must hold
+    "a: 2001-99-99": "line 1: '2001-99-99' looks like a date",
+    "a: 2001-01-01": "a: 2001-01-01: a date; allowed are texts",
+    "a:\n  b: " + "9" * 5000: "line 2: '9999999999999999999999999999999999999999' looks like",
+    "a: " + "[" * 9999 + "]" * 9999: "line 1: more than 30 levels",
+    "a:\n" + "\n".join("  " * level + "- -" for level in range(1, 300)): "more than 30 levels",
+    "a: &a [*a]": "more than 30 levels, or an anchor inside itself",
+    "a: &a {b: {c: *a}}": "more than 30 levels, or an anchor inside itself",
+    "a0: &a0 [1, 1]\n" + "".join(f"a{k + 1}: &a{k + 1} [*a{k}, *a{k}, *a{k}]\n" for k in range(25)): "1000000 values",
+    "a: !!binary aGk=": "a: b'hi': a bytes",
+    "a: {1: 2}": "a: 1 is a key; allowed are texts",
+    "a: .nan": "a: nan is not a finite number",
+    'a: "\\ud800"': "lone surrogate",
+    "a: 1\n---\nb: 1": "line 2: but found another document",
+    "a: !!python/object:os.system x": "could not determine a constructor",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "part"), NO_YAML.items(), ids=lambda x: x[:30])
+def test_yaml_that_no_parameters_can_be(tmp_path, text, part):
+    (tmp_path / "p.yaml").write_text(text)
+    with pytest.raises(InputError) as raised:
+        load_params(tmp_path / "p.yaml")
+    assert part in str(raised.value)
+    assert "\n" not in str(raised.value) and len(str(raised.value)) < 500
+
+
+def test_files_that_cannot_be_read(tmp_path):
+    with pytest.raises(InputError, match="cannot be read: Is a directory"):
+        load_params(tmp_path)
+    (tmp_path / "p.yaml").write_bytes(b"a: \xff")
+    with pytest.raises(InputError, match=r"is not YAML: .*0xff"):
+        load_params(tmp_path / "p.yaml")
+
+
+def test_what_windows_writes_is_read_as_it_is_meant(tmp_path):
+    """A byte-order mark and CRLF; anchors and merged keys."""
+    text = (ROOT / "params.yaml").read_text()
+    (tmp_path / "p.yaml").write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode())
+    assert load_params(tmp_path / "p.yaml") == check_params(DEFAULT, "p")
+
+
 NO_NUMBERS = [  # path to a whole number, a float or a truth value, and what must not be taken for it
     ("studies.topics.forget.requests", "2"),
     ("studies.topics.forget.requests", 2.0),

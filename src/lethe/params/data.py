@@ -6,7 +6,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, Strict, field_validator, model_validator
 
-from lethe.params.fields import Count
+from lethe.params.fields import Count, Order
 from lethe.params.plug_ins import read_fields
 from lethe.params.sources import TABLES, TOKENS, built_in, kind
 from lethe.params.strict_model import StrictModel
@@ -112,7 +112,7 @@ class General(Source):
 class Sizes(StrictModel):
     """Numbers of examples of the disjoint splits; examples beyond their sum are left out."""
 
-    train: Annotated[int, Field(ge=2)] = 1000
+    train: Annotated[int, Field(ge=2, le=10**9)] = 1000
     validation: Count = 100
     holdout: Count = 200
     test: Count = 400
@@ -125,7 +125,7 @@ class Dataset(Source):
     """Numbers of examples of the splits."""
     deduplicate: bool = True
     """Keep one example of each cluster of near-duplicates."""
-    ngram: Count = 5
+    ngram: Order = 5
     """Near-duplicates share word n-grams of this length; where there are no words, n-grams of characters."""
     similarity: Similarity = 0.5
     """From this Jaccard similarity of their n-grams on, texts are near-duplicates."""

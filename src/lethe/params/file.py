@@ -7,13 +7,17 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, ValidationError, model_validator
 from ruamel.yaml import YAML
+from ruamel.yaml.composer import Composer
+from ruamel.yaml.constructor import SafeConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from lethe.params.faults import UNKNOWN, allowed_keys, one_line
-from lethe.params.names import Name
+from lethe.params.forget import MOST_REQUESTS
+from lethe.params.names import FOLDER, VARIANT, Name
 from lethe.params.report import Report
 from lethe.params.strict_model import StrictModel
 from lethe.params.study import Study
+from lethe.params.tree import DEPTH, check_tree
 from lethe.system.errors import InputError
 
 
@@ -55,6 +59,19 @@ class Params(StrictModel):
                 )
         return self
 
+    @model_validator(mode="after")
+    def check_lengths(self) -> Self:
+        for name, study in self.studies.items():
+            ends = ["", *(f"{VARIANT}{variant}" for variant in study.variants)]
+            run, end = max(study.runs, key=len), max(ends, key=len)
+            longest = f"{name}_{run}{end}_{max(study.seeds)}"
+            if len(longest) > FOLDER:
+                raise ValueError(
+                    f"studies.{name}: names of study, run and variant make a name of a folder of {len(longest)}"
+                    f" characters, {longest[:40]}…; allowed are {FOLDER}"
+                )
+        return self
+
     def at_request(self, name: str, request: int) -> str:
         """Name of the study of another request of the same sequence; a study of one request is its own."""
         own = self.studies[name].forget.request
@@ -67,7 +84,7 @@ def in_sequence(name: str, study: Any) -> dict[str, Any]:
     if not isinstance(forget, dict) or forget.get("request") is not None:
         return {name: study}
     count = forget.get("requests", 1)
-    if not isinstance(count, int) or count <= 1:
+    if not isinstance(count, int) or not 1 < count <= MOST_REQUESTS:
         return {name: study}
     return {f"{name}-{k}": {**study, "forget": {**forget, "request": k}} for k in range(1, count + 1)}
 
@@ -78,6 +95,10 @@ def check_params(value: Any, file: str) -> Params:
     Raises:
         InputError: one line naming the file, the key, the value and what is allowed.
     """
+    try:
+        check_tree(value)
+    except ValueError as error:
+        raise InputError(f"{file}: {error}") from None
     try:
         return Params.model_validate(value)
     except ValidationError as error:
@@ -91,16 +112,58 @@ def load_params(path: str | Path) -> Params:
     """Read and check a parameter file, as DVC reads it: YAML 1.2, in which `on` is a word, and no key is given twice.
 
     Raises:
-        InputError: the file is missing, is not YAML, or holds a fault; one line names it.
+        InputError: the file cannot be read, is not YAML, or holds a fault; one line names it.
     """
     try:
-        value = YAML(typ="safe", pure=True).load(Path(path).read_text())
+        value = parsed(Path(path).read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; it holds the studies") from None
-    except (YAMLError, UnicodeDecodeError) as error:
-        mark = error.problem_mark if isinstance(error, MarkedYAMLError) else None
-        what = f"line {mark.line + 1}: {getattr(error, 'problem', error)}" if mark else str(error)
-        raise InputError(f"{path}: is not YAML: {' '.join(what.split())}") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise InputError(f"{path}: is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(value, dict):
         raise InputError(f"{path}: holds no keys; needed is `studies`")
     return check_params(value, str(path))
+
+
+class ShallowComposer(Composer):
+    """Refuses deep nesting where it begins, on which the scanner would spend seconds, and then the stack."""
+
+    depth = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        self.depth += 1
+        if self.depth > DEPTH:
+            mark = self.loader.parser.peek_event().start_mark
+            raise MarkedYAMLError(problem=f"more than {DEPTH} levels", problem_mark=mark)
+        try:
+            return super().compose_node(parent, index)
+        finally:
+            self.depth -= 1
+
+
+class NamingConstructor(SafeConstructor):
+    """Names the line and the value of what looks like a date or a number and is none, such as 2001-99-99."""
+
+    def construct_object(self, node: Any, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, OverflowError):
+            what = f"{str(node.value)[:40]!r} looks like a date or a number and is none; quote it, if it is a text"
+            raise MarkedYAMLError(problem=what, problem_mark=node.start_mark) from None
+
+
+def parsed(text: str) -> Any:
+    """Content of a YAML text; ValueError, which names the line where it is known, if it is none."""
+    yaml = YAML(typ="safe", pure=True)
+    yaml.Composer, yaml.Constructor = ShallowComposer, NamingConstructor
+    try:
+        return yaml.load(text)
+    except YAMLError as error:
+        mark = error.problem_mark if isinstance(error, MarkedYAMLError) else None
+        if mark is None:
+            raise ValueError(str(error)) from None
+        raise ValueError(f"line {mark.line + 1}: {getattr(error, 'problem', error)}") from None
+    except RecursionError:
+        raise ValueError("an anchor stands inside itself") from None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from lethe.params.fields import Count, Fraction
 from lethe.params.strict_model import StrictModel
+
+MOST_REQUESTS = 100  # each is a study of its own
 
 
 class Pairing(StrictModel):
@@ -21,7 +23,7 @@ class Pairing(StrictModel):
     """Of an embedding model on the Hub."""
     metric: Literal["cosine", "l2"] = "cosine"
     """Distance of two embeddings."""
-    analogues: Count = 1
+    analogues: Annotated[int, Field(ge=1, le=100_000)] = 1
     """Per forget example."""
     general: Fraction | None = None
     """Share of analogues from general text; null: wherever the nearest are."""
@@ -42,7 +44,7 @@ class Forget(StrictModel):
     """Strategy label: the class."""
     file: str | None = None
     """Strategy ids: file of ids; memorised: parquet of id, value (higher: better memorised)."""
-    requests: Count = 1
+    requests: Annotated[int, Field(ge=1, le=MOST_REQUESTS)] = 1
     """The examples are asked for in so many parts, one after the other."""
     request: Count | None = None
     """Which of these parts; not given by hand: it follows from `requests`."""

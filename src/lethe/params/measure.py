@@ -6,11 +6,11 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from lethe.params.fields import Count, Fraction, Positive, Probability
+from lethe.params.fields import Fraction, Positive, Probability
 from lethe.params.strict_model import StrictModel
 
 Share = Annotated[float, Field(gt=0, le=1)]
-Draws = Annotated[int, Field(ge=100)]
+Draws = Annotated[int, Field(ge=100, le=1_000_000)]
 
 
 class Measure(StrictModel):
@@ -20,11 +20,11 @@ class Measure(StrictModel):
     """Level of every interval within a run; 1 - confidence is the significance level."""
     bootstrap: Draws = 1000
     """Resamples behind an interval of an area under the curve."""
-    false_positive_rates: list[Probability] = [0.01, 0.001]
+    false_positive_rates: Annotated[list[Probability], Field(max_length=100)] = [0.01, 0.001]
     """Rates at which a true positive rate is reported."""
     min_k: Share = 0.2
     """Share of the least likely tokens that Min-K% and Min-K%++ average."""
-    calibration_bins: Count = 15
+    calibration_bins: Annotated[int, Field(ge=1, le=100_000)] = 15
     """Equal-width bins of the expected calibration error."""
     attack_penalty: Positive = 1.0
     """L2 penalty of the attack's logistic regression (1/C on standardised features)."""

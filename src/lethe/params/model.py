@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
+from lethe.params.architectures import check_settings
+from lethe.params.fields import Tokens
 from lethe.params.strict_model import StrictModel
 
 
@@ -16,7 +18,7 @@ class Model(StrictModel):
     """Hub id owner/name, folder, minilm (packaged), tiny-bert or tiny-gpt-neo (made on the spot)."""
     revision: str = "main"
     """Hub: branch, tag or commit."""
-    max_length: Annotated[int, Field(ge=2)] = 128
+    max_length: Tokens = 128
     """Tokens; longer texts are cut and counted."""
     tokenizer: str | None = None
     """Tiny models: folder of a tokenizer; null: one is trained on text that is never forgotten."""
@@ -30,3 +32,8 @@ class Model(StrictModel):
     def shorthand(cls, value: Any) -> Any:
         """`model: owner/name` stands for `model: {source: owner/name}`."""
         return {"source": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def check_options(self) -> Self:
+        check_settings(self.source, self.options)
+        return self

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import Field
+
 from lethe.params.fields import Probability
 from lethe.params.strict_model import StrictModel
 
@@ -9,7 +13,7 @@ from lethe.params.strict_model import StrictModel
 class Report(StrictModel):
     """Settings of the report over all studies."""
 
-    title: str = "Unlearning for language models"
+    title: Annotated[str, Field(min_length=1, max_length=200)] = "Unlearning for language models"
     """Heading of the page."""
     confidence: Probability = 0.95
     """Level of the intervals over seeds; a gap is real when its interval excludes 0."""

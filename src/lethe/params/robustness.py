@@ -15,7 +15,7 @@ class Perturbation(StrictModel):
 
     perturbation: str
     """A file of perturbations/; left out: the one of the test's name."""
-    levels: Annotated[list[Count], Field(min_length=1)]
+    levels: Annotated[list[Count], Field(min_length=1, max_length=100)]
     """Its strength: steps, bits, words or percent."""
     options: dict[str, Any] = {}
     """Fields of `Options` in that file, but the level."""

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from lethe.params.fields import Count, Positive, Probability, Size
+from lethe.params.fields import BatchSize, Count, Order, Positive, Probability
 from lethe.params.strict_model import StrictModel
 
 
 class Score(StrictModel):
     """What is computed once per model, from which every metric follows."""
 
-    n: Annotated[list[Count], Field(min_length=1)] = [3, 5, 10]
+    n: Annotated[list[Order], Field(min_length=1, max_length=100)] = [3, 5, 10]
     """Orders of the n-grams of the extraction likelihood."""
-    start: Count = 1
+    start: Order = 1
     """Shortest prefix of the extraction likelihood; 1 (KUMPR) or 150 (ICU)."""
     extract: list[Literal["forget", "retain", "holdout", "test"]] = ["forget", "holdout"]
     """Sets whose texts are completed by decoding."""
@@ -25,7 +25,7 @@ class Score(StrictModel):
     """Split that is scored as test; `lethe tune` never sees the other."""
     prefix: Probability = 0.5
     """Share of a text that is its prompt when the rest is completed."""
-    tries: Size = 8
+    tries: Annotated[int, Field(ge=0, le=100_000)] = 8
     """Sampled completions of a text; 0: none."""
     sampled: Count = 32
     """Texts of a set that are sampled at most."""
@@ -37,7 +37,14 @@ class Score(StrictModel):
     """Generation: tasks of the evaluation harness: its names, those of tasks/, or YAML files."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Of products; auto: bf16 on a GPU, fp32 on a CPU."""
-    batch_size: Count = 64
+    batch_size: BatchSize = 64
     """Texts in one forward pass."""
     decode_batch_tokens: Count = 65536
     """Bounds the memory of decoding."""
+
+    @field_validator("n", "extract", "tasks")
+    @classmethod
+    def once(cls, values: list) -> list:
+        if len(set(values)) < len(values):
+            raise ValueError(f"{values} names one twice; each may appear once")
+        return values

@@ -15,9 +15,9 @@ class Shadow(StrictModel):
     Each costs about one retrained model. Training, hold-out and test texts are divided.
     """
 
-    models: Annotated[int, Field(ge=4, multiple_of=2)]
+    models: Annotated[int, Field(ge=4, le=1000, multiple_of=2)]
     """Number of models; they come in complementary pairs."""
-    first_seed: Annotated[int, Field(ge=0, multiple_of=2)] = 1000
+    first_seed: Annotated[int, Field(ge=0, le=2**62, multiple_of=2)] = 1000
     """Seed of the first; those of the next ones follow it."""
 
     @property

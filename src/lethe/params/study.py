@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, model_validator
 
 from lethe.params.data import Dataset
-from lethe.params.fields import Size
+from lethe.params.fields import Seed
 from lethe.params.forget import Forget
 from lethe.params.measure import Measure
 from lethe.params.model import Model
@@ -27,7 +27,7 @@ class Study(StrictModel):
 
     task: Task
     """What the model does: it names the class of a text, tags its words, or writes it."""
-    seeds: Annotated[list[Size], Field(min_length=1)]
+    seeds: Annotated[list[Seed], Field(min_length=1, max_length=1000)]
     """Each chooses a forget set and feeds all random streams; all runs are made for each."""
     dataset: Dataset
     """The texts."""
@@ -45,7 +45,7 @@ class Study(StrictModel):
     """Settings of the metrics."""
     shadow: Shadow | None = None
     """Shadow models for LiRA and RMIA; null: none."""
-    split_seed: Size | None = None
+    split_seed: Seed | None = None
     """Seed of the splits; null: the first of `seeds`."""
     tune: Tune | None = None
     """Read by `lethe tune` alone."""
@@ -116,6 +116,13 @@ class Study(StrictModel):
     def compared(self) -> list[str]:
         """Names of the runs that were trained on this study's texts: all but base."""
         return [*REFERENCES[1:], *self.methods]
+
+    @property
+    def measured(self) -> int:
+        """Number of models that are scored and measured."""
+        variants = sum(len(given.levels) for given in self.robustness.values())
+        per_seed = len(self.runs) + self.train.retrains - 1 + variants * len(self.compared)
+        return len(self.seeds) * per_seed
 
     @property
     def variants(self) -> dict[str, dict[str, Any]]:

@@ -11,12 +11,16 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from lethe.params.faults import UNKNOWN, one_line
+from lethe.params.harness import is_task, own_tasks
+from lethe.params.metric_names import unmeasured
 from lethe.params.names import BLIND, REFERENCES, RETRAIN, SHADOW
 from lethe.params.plug_ins import check_hyper, check_perturbation, from_base
 from lethe.params.sources import built_in, kind
 from lethe.params.training import Training
 from lethe.params.tune import depends_on_seed, extremes
 from lethe.system import plugins
+
+MOST_MODELS = 10_000
 
 if TYPE_CHECKING:
     from lethe.params.study import Study
@@ -25,6 +29,18 @@ if TYPE_CHECKING:
 def check_seeds(study: Study) -> None:
     if len(set(study.seeds)) < len(study.seeds):
         raise ValueError(f"seeds: {study.seeds} names a seed twice; each may appear once")
+
+
+def check_numbers(study: Study) -> None:
+    """As many models as can be planned, and requests that can be filled."""
+    if study.measured > MOST_MODELS:
+        raise ValueError(
+            f"seeds: {len(study.seeds)} seeds of all runs and their variants are {study.measured} models to measure;"
+            f" allowed are {MOST_MODELS}"
+        )
+    size, requests = study.forget.size, study.forget.requests
+    if size is not None and requests > size:
+        raise ValueError(f"forget.requests: {requests}: of {size} examples; allowed are 1 to {size}")
 
 
 def check_shadow(study: Study) -> None:
@@ -60,6 +76,13 @@ def check_tune(study: Study) -> None:
                 Training.model_validate(method.training.model_dump() | {key: value})
             except ValidationError as error:
                 raise ValueError(f"tune.space.{one_line(error)}") from None
+    for key in ("metrics", "within"):
+        for name in getattr(study.tune.select, key):
+            what = (
+                unmeasured(name, study.task) if not study.score.tasks else None
+            )  # tasks name theirs themselves
+            if what is not None:
+                raise ValueError(f"tune.select.{key}.{name}: {what}; allowed are names of metrics.json")
     forget = study.tune.forget or study.forget
     if not depends_on_seed(forget):
         what = f"strategy {forget.strategy} forgets the same examples in every seed, also those that are reported"
@@ -125,6 +148,12 @@ def check_robustness(study: Study) -> None:
 def check_tasks(study: Study) -> None:
     if study.score.tasks and study.task != "generation":
         raise ValueError(f"score.tasks: are for generation; allowed in {study.task}: []")
+    for name in study.score.tasks:
+        if not is_task(name):
+            raise ValueError(
+                f"score.tasks: {name} is no task of the evaluation harness; allowed are"
+                f" {', '.join(own_tasks())}, a YAML file, or a name that `lm_eval ls tasks` shows"
+            )
 
 
 def check_tagging(study: Study) -> None:
@@ -160,6 +189,7 @@ def check_sizes(study: Study) -> None:
 
 CHECKS = (
     check_seeds,
+    check_numbers,
     check_shadow,
     check_tune,
     check_methods,

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from lethe.params.fields import Count, Fraction, NonNegative, Positive
+from lethe.params.fields import BatchSize, Epochs, Fraction, LearningRate, NonNegative, Order, Positive
 from lethe.params.strict_model import StrictModel
 
 
@@ -20,11 +20,11 @@ class Stop(StrictModel):
     """Largest memorisation accuracy at which training ends."""
     extraction_likelihood: Fraction | Literal["unseen"] = "unseen"
     """Largest extraction likelihood, EL_n of the n below, at which training ends."""
-    n: Count = 10
+    n: Order = 10
     """Order of the n-grams of the extraction likelihood."""
-    start: Count = 1
+    start: Order = 1
     """Shortest prefix of the extraction likelihood; 1 (KUMPR) or 150 (ICU)."""
-    most: Annotated[int, Field(ge=2)] | None = None
+    most: Annotated[int, Field(ge=2, le=10**9)] | None = None
     """Texts of a set whose extraction likelihood is computed, the first; null: all."""
     slack: NonNegative = 0.0
     """Added to both thresholds, in standard errors of the mean of the unseen values."""
@@ -33,9 +33,9 @@ class Stop(StrictModel):
 class Lora(StrictModel):
     """Low-rank adapters in place of all weights; they are merged into the model at the end of the run."""
 
-    rank: Count = 8
+    rank: Annotated[int, Field(ge=1, le=65_536)] = 8
     """Rank of the update of a layer."""
-    alpha: Count = 16
+    alpha: Annotated[int, Field(ge=1, le=1_000_000)] = 16
     """What adapters add is scaled by alpha / rank."""
     targets: Annotated[list[str], Field(min_length=1)] | None = None
     """Last names of the linear layers that get one; null: all."""
@@ -44,15 +44,15 @@ class Lora(StrictModel):
 class Training(StrictModel):
     """How a model is trained or unlearned."""
 
-    epochs: Count = 1
+    epochs: Epochs = 1
     """Passes over the first role of the objective."""
-    learning_rate: Positive = 5e-5
+    learning_rate: LearningRate = 5e-5
     """Largest learning rate of the schedule."""
     embedding_rate: Positive = 1.0
     """Learning rate of the embeddings, as a multiple."""
-    batch: dict[Literal["forget", "retain", "analogue", "general"], Count] = {"forget": 8, "retain": 8}
+    batch: dict[Literal["forget", "retain", "analogue", "general"], BatchSize] = {"forget": 8, "retain": 8}
     """Examples of each role in a batch."""
-    micro_batch: Count | None = None
+    micro_batch: BatchSize | None = None
     """Most sequences of one role in one forward pass; null: the whole batch."""
     optimizer: Literal["adam", "adamw", "sgd"] = "adamw"
     beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
@@ -76,7 +76,7 @@ class Training(StrictModel):
     """Less memory for a third more work: blocks are computed again."""
     compile: bool = False
     """Blocks are compiled, which pays in long runs on a GPU."""
-    processes: Count = 1
+    processes: Annotated[int, Field(ge=1, le=1024)] = 1
     """Processes that share each batch, on GPUs with one each."""
     sharded: bool = False
     """Weights, gradients and optimiser are split among the processes, not copied."""
@@ -108,7 +108,7 @@ class References(StrictModel):
     """On the general text; null: the model is taken as it comes."""
     finetune: Training
     """On the texts of the study: of `original` all, of `retrain` those that are not to be forgotten."""
-    retrains: Count = 1
+    retrains: Annotated[int, Field(ge=1, le=100)] = 1
     """Retrained models per seed: `retrain`, and with other random streams `retrain-2`, …"""
 
     @property

@@ -6,7 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from lethe.params.fields import Count, Positive, Size
+from lethe.params.fields import Positive, Seed
 from lethe.params.forget import Forget
 from lethe.params.strict_model import StrictModel
 
@@ -53,9 +53,9 @@ class Select(StrictModel):
 class Tune(StrictModel):
     """The same number of trials for every method of a study, on forget sets that are never reported."""
 
-    trials: Count
+    trials: Annotated[int, Field(ge=1, le=1000)]
     """Per method; the first is the method as it is declared."""
-    seeds: Annotated[list[Size], Field(min_length=1)]
+    seeds: Annotated[list[Seed], Field(min_length=1, max_length=1000)]
     """None of the study's."""
     select: Select
     """Which trial is taken."""
