@@ -42,7 +42,7 @@ class Source(StrictModel):
     """Token arrays: the folder of the tokenizer that made them."""
     limit: Count | None = None
     """At most so many rows, drawn at random, before anything else."""
-    max_bytes: Count = 2**30
+    max_bytes: Annotated[int, Field(ge=1, le=2**40)] = 2**30
     """At most so many bytes in one file, of .gz once expanded; a larger one is an error."""
     drop_empty: bool = False
     """true: rows without text are dropped and counted; false: they are an error."""
