@@ -43,6 +43,7 @@ onstart:
     # Each job that ends would leave another timer behind, which looks for jobs once a second to the end of the run.
     workflow.scheduler.job_rate_limiter = None
     agreement.start()
+    plan.warn_of_texts_in_git(PARAMS)
 
 
 onsuccess:

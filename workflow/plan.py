@@ -29,6 +29,7 @@ from lethe.params.plug_ins import needs_base
 from lethe.params.sources import kind, local_names
 from lethe.params.study import Study
 from lethe.system.errors import InputError
+from lethe.system.git import is_kept, kept_warning
 from lethe.system.plugins import names_in
 
 FILE = "params.yaml"
@@ -162,6 +163,17 @@ def check_files(name: str, study: Study) -> None:
     for key, path in named.items():
         if path and not os.path.exists(path):
             raise InputError(f"{FILE}: studies.{name}.{key}: {path}: no such file")
+        if path and not (os.path.isfile(path) or os.path.isdir(path)):
+            raise InputError(f"{FILE}: studies.{name}.{key}: {path}: is a pipe or a device; a file is needed")
+
+
+def warn_of_texts_in_git(parameters: Params) -> None:
+    """Say which sources of text git keeps."""
+    for name, study in parameters.studies.items():
+        for key, source in zip(("dataset", "dataset.general"), sources_of(study), strict=False):
+            if kind(source.source) in ("table", "tokens", "folder") and is_kept(source.source):
+                where = f"{FILE}: studies.{name}.{key}.source"
+                print(f"[plan] {kept_warning(where, source.source)}", file=sys.stderr)
 
 
 def local_paths(cfg: Any) -> set[str]:

@@ -110,3 +110,21 @@ def test_a_conflict_in_the_seals(here):
     assert here.plans_nothing()
     here("snakemake --forcerun write_report")
     assert here.is_clean()
+
+
+def test_a_source_that_git_keeps_is_said(here):
+    (here.path / "texts.csv").write_text("text,label\na,b\n")
+    set_to("studies.topics.dataset", {"source": "texts.csv", "label": "label", "sizes": {"train": 48}})(here)
+    said = "[plan] params.yaml: studies.topics.dataset.source: texts.csv is in git, or would be"
+    assert said in here.quick("snakemake prepare")[1]  # the stand-in of `prepare` reads no files
+    with open(here.path / ".gitignore", "a") as ignored:
+        ignored.write("/texts.csv\n")
+    assert said not in here.quick("snakemake prepare")[1]
+
+
+@pytest.mark.parametrize("command", ["snakemake", "python workflow/plan.py"])
+def test_a_pipe_is_no_data_file(here, command):
+    os.mkfifo(here.path / "data/raw/texts.csv")
+    set_to("studies.topics.dataset", {"source": "data/raw/texts.csv", "sizes": {"train": 48}})(here)
+    status, output = here.quick(command)
+    assert status != 0 and "data/raw/texts.csv: is a pipe or a device; a file is needed" in output

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 from typing import Any
 
@@ -11,8 +12,11 @@ from lethe.data.characters import is_blank
 from lethe.params.data import Source
 from lethe.params.sources import kind
 from lethe.system.errors import InputError
+from lethe.system.git import is_kept, kept_warning
 from lethe.system.quoting import quoted
 from lethe.system.streams import stream
+
+log = logging.getLogger("lethe.texts")
 
 
 def load(
@@ -46,6 +50,8 @@ def load(
 
 def read(source: Source, seed: int, key: str, tagged: bool = False) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Examples as the reader of the source's kind gives them."""
+    if kind(source.source) in ("table", "tokens", "folder") and is_kept(source.source):
+        log.warning(kept_warning(f"{key}.source", source.source))
     match kind(source.source):
         case "built-in":
             module = import_module(f"lethe.datasets.{source.source}")
