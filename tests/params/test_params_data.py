@@ -36,7 +36,7 @@ def test_shorthand_is_the_source_alone():
 
 
 def test_readers_are_no_built_in_sources():
-    assert built_in() == ["docstrings", "records"]
+    assert built_in() == ["authors", "docstrings", "records"]
 
 
 def test_parameters_survive_json():
@@ -45,8 +45,8 @@ def test_parameters_survive_json():
 
 
 WRONG = [
-    ({"source": "nothing"}, "'nothing' is no source of text; allowed: docstrings, records, a Hub id"),
-    ({"source": "a.csv", "options": {"people": 3}}, "options are for docstrings, records, not for 'a.csv'"),
+    ({"source": "nothing"}, "'nothing' is no source of text; allowed: authors, docstrings, records, a Hub id"),
+    ({"source": "a.csv", "options": {"people": 3}}, "options are for authors, docstrings, records, not for 'a.csv'"),
     (
         {"source": "records", "options": {"people": 0}},
         "options.people: 0: input should be greater than or equal to 1",
