@@ -16,6 +16,11 @@
     attack     {score, others, smallest_rate, roc: {run: {false_positive_rates, true_positive_rates}}}: the main attack
                on membership, how many examples of test it is judged on in the first seed, the smallest false positive
                rate above zero, and the curve, averaged over seeds
+    claims     what was declared before the run, as `lethe.params.claims.Claims`, `primary` filled in
+    verdicts   method -> primary metric -> {gap, error, degrees, low, high, p, star, margin, verdict}, see
+               `lethe.evaluation.verdicts.judged`; verdict is near, far or open
+    strongest  run -> {attack, attacks, auc, retrained, gap, low, high}: the attack that tells it furthest from the
+               retrained models, of all that were run
     memory     [{key, label, good, digits}]: measures of what is left of the forget set, the first in figures
     robustness [{variant, metric, label, runs: {run: {verdict, returned} or null}}], see `lethe.evaluation.surviving`
 
@@ -49,6 +54,7 @@ from lethe.evaluation.headline import ATTACK, columns, memory
 from lethe.evaluation.scores import load
 from lethe.evaluation.shadows import gathered
 from lethe.evaluation.surviving import survival
+from lethe.evaluation.verdicts import declared, judged, strongest, with_transfer
 from lethe.measure import modules, with_match
 from lethe.metrics.common.statistics import half_width
 from lethe.params.addresses import in_study
@@ -83,9 +89,14 @@ def comparison(settings: Compare, measured: Path, scores: Path) -> dict[str, Any
     def read(*runs: str, ending: str = "") -> Numbers:
         return {run: numbers_of(measured, run + ending, settings.seeds) for run in runs}
 
+    def values(run: str, seed: int) -> dict[str, np.ndarray]:
+        return values_of(measured, run, seed)
+
     plain, several = read(*settings.runs), len(settings.seeds) > 1
-    numbers, level = with_retrain(plain, settings, measured), settings.confidence
-    found = summaries(numbers | read(BLIND), level, read(*settings.extra_retrains))
+    level, claims, task = settings.confidence, settings.claims, settings.task
+    numbers = with_transfer(with_retrain(plain, settings, measured), values, task, level)
+    extra = with_transfer(read(*settings.extra_retrains), values, task, level)
+    found = summaries(numbers | read(BLIND), level, extra)
     headline = columns(settings.task, found["retrain"])
     if not several:
         found = over_examples(found, {column.key for column in headline}, settings, scores)
@@ -100,6 +111,9 @@ def comparison(settings: Compare, measured: Path, scores: Path) -> dict[str, Any
         "reach": half_width(len(settings.seeds), level) if several else None,
         "runs": found,
         "attack": attack(settings, measured),
+        "claims": declared(claims, task),
+        "verdicts": judged(numbers, extra, settings.methods, task, claims, values),
+        "strongest": strongest(numbers, extra, settings.compared, level),
         "memory": list(map(asdict, memory(settings.task, set().union(*plain["retrain"].values())))),
         "robustness": survival(settings.task, plain, variants, settings.methods, *limits),
     }

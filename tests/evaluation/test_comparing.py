@@ -121,6 +121,7 @@ CFG = {
     "variants": [],
     "shadow_seeds": [],
     "measure": {"bootstrap": 100},
+    "claims": {"primary": ["min_k_auc"]},
     "confidence": 0.9,
     "returned": 0.5,
 }
@@ -147,6 +148,9 @@ def test_a_comparison_is_what_the_report_used_to_compute(tmp_path):
     found = json.loads((tmp_path / "out/comparison.json").read_text())
     before = json.loads(Path(__file__).with_name("comparison.json").read_text())
     assert {key: found[key] for key in before} == approximately(before)
+    assert found["claims"] == {"primary": ["min_k_auc"], "near": 0.2, "keep": 0.05, "level": 0.05}
+    assert found["verdicts"]["icu"]["min_k_auc"]["degrees"] == 2  # two seeds of two retrained models
+    assert found["strongest"]["npo"]["attack"] == "min_k"
     assert found["attack"]["others"] == 30
     assert found["attack"]["smallest_rate"] == pytest.approx(1 / 30)
     assert found["reach"] == pytest.approx(6.313752 / math.sqrt(2))  # t with 1 degree of freedom, from tables

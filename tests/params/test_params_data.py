@@ -45,8 +45,14 @@ def test_parameters_survive_json():
 
 
 WRONG = [
-    ({"source": "nothing"}, "'nothing' is no source of text; allowed: authors, docstrings, records, a Hub id"),
-    ({"source": "a.csv", "options": {"people": 3}}, "options are for authors, docstrings, records, not for 'a.csv'"),
+    (
+        {"source": "nothing"},
+        "'nothing' is no source of text; allowed: authors, docstrings, records, a Hub id",
+    ),
+    (
+        {"source": "a.csv", "options": {"people": 3}},
+        "options are for authors, docstrings, records, not for 'a.csv'",
+    ),
     (
         {"source": "records", "options": {"people": 0}},
         "options.people: 0: input should be greater than or equal to 1",

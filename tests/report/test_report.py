@@ -299,7 +299,7 @@ def test_one_seed_and_one_method_are_reported_without_spread(tmp_path, capsys):
     for attack in ("lira_auc", "rmia_auc"):  # shadow models are read for these
         gap = metrics["topics"]["finetune"][attack]["gap"]
         assert gap["low"] <= gap["mean"] <= gap["high"]
-    forgotten = metrics["records"]["original"]["memorization_accuracy_forget"]["gap"]
+    forgotten = metrics["records"]["original"]["memorization_accuracy_excess"]["gap"]
     assert forgotten["excludes_zero"] and forgotten["low"] > 0.3
     gaps = (tmp_path / "out/tables/topics_gaps.md").read_text()
     assert "LiRA AUC" in gaps

@@ -70,9 +70,9 @@ def test_the_longest_ngrams_are_chosen_by_number_not_by_letter():
 
 
 def test_columns_follow_what_was_measured():
-    found = {"memorization_accuracy_forget", "perplexity_test", "next_token_accuracy_test"}
+    found = {"memorization_accuracy_excess", "perplexity_test", "next_token_accuracy_test"}
     assert [c.key for c in columns("generation", found)] == [
-        "memorization_accuracy_forget",
+        "memorization_accuracy_excess",
         "perplexity_test",
         "next_token_accuracy_test",
     ]

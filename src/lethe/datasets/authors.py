@@ -148,7 +148,8 @@ def distinct(
     """Different values of a fact, the first of which is true."""
     if known:
         return [str(value) for value in draw.permutation(known.split("|"))[:count]]
-    faker, found = Faker("en_US"), []
+    faker = Faker("en_US")
+    found: list[str] = []
     faker.seed_instance(stream_seed(seed, "authors", "value", fact, number))
     while len(found) < count:
         value = made(fact, faker, draw)

@@ -31,6 +31,7 @@ def columns(task: str, available: Collection[str]) -> list[Column]:
 def classification(available: Collection[str]) -> list[Column]:
     return [
         Column("accuracy_forget", "accuracy, forget", "retrain"),
+        Column("transfer_auc", "transfer AUC", "retrain"),
         Column("attack_auc", "attack AUC", "retrain"),
         *SHADOW_COLUMNS,
         Column("silhouette_forget", "silhouette, forget", "retrain"),
@@ -44,6 +45,7 @@ def tagging(available: Collection[str]) -> list[Column]:
     return [
         Column("entity_f1_forget", "entity F1, forget", "retrain"),
         Column("token_accuracy_forget", "token accuracy, forget", "retrain"),
+        Column("transfer_auc", "transfer AUC", "retrain"),
         Column("attack_auc", "attack AUC", "retrain"),
         *SHADOW_COLUMNS,
         Column("entity_f1_test", "entity F1, test", "higher"),
@@ -57,7 +59,8 @@ def generation(available: Collection[str]) -> list[Column]:
     other = "general_test" if "perplexity_general_test" in available else "test"
     name = other.replace("_", " ")
     return [
-        Column("memorization_accuracy_forget", "MA, forget", "retrain"),
+        Column("transfer_auc", "transfer AUC", "retrain"),
+        Column("memorization_accuracy_excess", "MA, forget − test", "retrain"),
         *([Column(extraction, f"EL{extraction.split('_')[2]}, forget", "retrain")] if extraction else []),
         Column("min_k_auc", "Min-K% AUC", "retrain"),
         *SHADOW_COLUMNS,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Self
 
+from lethe.params.claims import Claims
 from lethe.params.fields import Probability
 from lethe.params.measure import Measure
 from lethe.params.names import Task
@@ -31,6 +32,8 @@ class Compare(StrictModel):
     """Seeds of the shadow models."""
     measure: Measure
     """Settings of the metrics."""
+    claims: Claims
+    """What methods are judged by."""
     confidence: Probability
     """Level of the intervals over seeds."""
     returned: Probability
@@ -47,6 +50,7 @@ class Compare(StrictModel):
             variants=list(study.variants),
             shadow_seeds=study.shadow.seeds if study.shadow else [],
             measure=study.measure,
+            claims=study.claims,
             confidence=report.confidence,
             returned=report.returned,
         )

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
+from lethe.params.claims import Claims
 from lethe.params.data import Dataset
 from lethe.params.fields import Seed
 from lethe.params.forget import Forget
@@ -43,6 +44,8 @@ class Study(StrictModel):
     """What is computed of each model."""
     measure: Measure = Measure()
     """Settings of the metrics."""
+    claims: Claims = Claims()
+    """What methods are judged by."""
     shadow: Shadow | None = None
     """Shadow models for LiRA and RMIA; null: none."""
     split_seed: Seed | None = None

@@ -1,0 +1,196 @@
+"""What can be claimed of each method: stars, verdicts near, far or open, and the strongest attack on it.
+
+All of it is about the gap to the retrained models of the same seeds (`lethe.metrics.common.gaps`), in the few metrics
+that were declared before the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from lethe.evaluation.comparing import Numbers, by_metric
+from lethe.evaluation.transfer import Table, transfer
+from lethe.metrics.common.gaps import Gap, gap_to_retrained, holm, paired_gaps, verdict
+from lethe.params.claims import Claims
+
+Values = dict[str, np.ndarray]  # columns of metrics.parquet, and `sets`
+Load = Callable[[str, int], Values]  # run, seed -> its values per example
+FEATURES = {  # what the transfer attack reads of an example
+    "generation": ("loss", "loss_zlib", "min_k", "min_k_plus", "memorization_accuracy"),
+    "classification": ("loss", "confidence", "entropy", "margin"),
+    "tagging": ("loss", "confidence", "entropy", "margin"),
+}
+PRIMARY = {
+    "generation": ["transfer_auc", "memorization_accuracy_excess", "memorization_accuracy_retain"],
+    "classification": ["transfer_auc", "accuracy_forget", "accuracy_test"],
+    "tagging": ["transfer_auc", "entity_f1_forget", "entity_f1_test"],
+}
+KEPT = ("_retain", "_test")  # endings of metrics of what should not fall
+SETS = ("forget", "test", "holdout")
+
+
+def with_transfer(numbers: Numbers, load: Load, task: str, confidence: float) -> Numbers:
+    """The numbers of runs with those of the transfer attack, which learns on the run's models of other seeds.
+
+    A run that lacks a score that the attack reads is left as it is.
+    """
+    found = {run: {seed: dict(metrics) for seed, metrics in seeds.items()} for run, seeds in numbers.items()}
+    for run, seeds in found.items():
+        values = {seed: load(run, seed) for seed in seeds}
+        if not all({"id", *FEATURES[task]} <= set(of) for of in values.values()):
+            continue
+        tables = {seed: table(of, FEATURES[task]) for seed, of in values.items()}
+        for seed, judged in transfer(tables, confidence).items():
+            seeds[seed] |= {f"transfer_{name}": value for name, value in judged.items()}
+    return found
+
+
+def table(values: Values, features: Sequence[str]) -> Table:
+    """Scores of the examples that the transfer attack reads."""
+    read = np.isin(values["sets"], SETS)
+    columns = [values[name][read].astype(np.float64) for name in features]
+    return Table(values["id"][read].astype(str), values["sets"][read].astype(str), np.stack(columns, 1))
+
+
+def gaps(
+    numbers: Numbers, extra: Numbers, runs: Sequence[str], metric: str, load: Load | None = None
+) -> dict[str, Gap]:
+    """The gap of each run to the retrained models in one metric; runs that lack it are absent.
+
+    Args:
+        numbers: run -> seed -> metric -> number, with `retrain`.
+        extra: the same of further retrained models of each seed.
+        runs: those that are compared.
+        load: values per example, by which no error is below that of the examples; None: not looked at.
+    """
+    retrained = [by_metric(numbers["retrain"], metric), *(by_metric(of, metric) for of in extra.values())]
+    of = {run: by_metric(numbers[run], metric) for run in runs}
+    seeds = [seed for seed in retrained[0] if all(seed in values for values in of.values() if values)]
+    of = {run: values for run, values in of.items() if values}
+    groups = [[values[seed] for values in retrained if seed in values] for seed in seeds]
+    found: dict[str, Gap] = {}
+    if any(len(group) > 1 for group in groups):
+        for run, values in of.items():
+            gap = gap_to_retrained([values[seed] for seed in seeds], groups)
+            assert gap is not None, "a seed has two retrained models"
+            found[run] = gap
+    elif seeds:
+        columns = {run: [values[seed] for seed in seeds] for run, values in of.items()}
+        found = paired_gaps(columns, [group[0] for group in groups])
+    if load is None:
+        return found
+    return {run: gap.at_least(example_error(load, run, seeds, metric)) for run, gap in found.items()}
+
+
+def example_error(load: Load, run: str, seeds: Sequence[int], metric: str) -> float:
+    """Standard error of a gap by the examples of the seeds alone, 0 for what is no mean over the examples of a set."""
+    column, _, name = metric.rpartition("_")
+    squares = []
+    for seed in seeds:
+        own, retrain = load(run, seed), load("retrain", seed)
+        if column not in own or column not in retrain:
+            return 0.0
+        members = own["sets"] == name
+        difference = own[column][members].astype(np.float64) - retrain[column][members].astype(np.float64)
+        difference = difference[np.isfinite(difference)]
+        if len(difference) < 2:
+            return 0.0
+        squares.append(difference.var(ddof=1) / len(difference))
+    return float(np.sqrt(sum(squares)) / len(squares)) if squares else 0.0
+
+
+def judged(
+    numbers: Numbers,
+    extra: Numbers,
+    methods: Sequence[str],
+    task: str,
+    claims: Claims,
+    load: Load | None = None,
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """Method -> primary metric -> {gap, error, degrees, low, high, p, star, margin, verdict}.
+
+    low and high bound the gap at 1 - 2·level, the interval of the verdict; star: told from retraining by Holm's
+    procedure over the methods. `margin` and `verdict` are absent where there is no margin: the original does not
+    differ from retrain. Metrics without a gap, as with a single seed that has one retrained model, are absent.
+    """
+    found: dict[str, dict[str, dict[str, Any]]] = {method: {} for method in methods}
+    for metric in claims.primary or PRIMARY[task]:
+        of = gaps(numbers, extra, methods, metric, load)
+        stars = holm({method: gap.p_value() for method, gap in of.items()}, claims.level)
+        limit = margin(numbers, extra, metric, claims)
+        for method, gap in of.items():
+            low, high = gap.interval(1 - 2 * claims.level)
+            entry: dict[str, Any] = {
+                "gap": gap.gap,
+                "error": gap.error,
+                "degrees": gap.degrees,
+                "low": low,
+                "high": high,
+            }
+            entry |= {"p": gap.p_value(), "star": method in stars}
+            if limit > 0:
+                entry |= {"margin": limit, "verdict": verdict(gap, limit, 1 - 2 * claims.level)}
+            found[method][metric] = entry
+    return found
+
+
+def margin(numbers: Numbers, extra: Numbers, metric: str, claims: Claims) -> float:
+    """The largest gap that counts as none: a fraction of the original's, or, of what should not fall, of the value."""
+    retrained = [
+        value for of in (numbers["retrain"], *extra.values()) for value in by_metric(of, metric).values()
+    ]
+    if not retrained:
+        return 0.0
+    if metric.endswith(KEPT):
+        return claims.keep * abs(float(np.mean(retrained)))
+    original = list(by_metric(numbers["original"], metric).values())
+    return claims.near * abs(float(np.mean(original) - np.mean(retrained))) if original else 0.0
+
+
+def strongest(
+    numbers: Numbers, extra: Numbers, runs: Sequence[str], confidence: float
+) -> dict[str, dict[str, Any]]:
+    """The attack that tells each run furthest from the retrained models, of all that were run on both.
+
+    Args:
+        numbers, extra: as for `gaps`; every metric SCORE_auc is an attack.
+        confidence: level of the interval. It is widened for the choice among K attacks (Bonferroni).
+    Returns:
+        run -> {attack, attacks (how many were run), auc, retrained (the mean of the retrained models' AUC), gap, low,
+        high}; low and high are absent where there is no spread to tell them by.
+    """
+    names = sorted({m for seeds in numbers["retrain"].values() for m in seeds if is_attack(m)})
+    found = {}
+    for run in runs:
+        entries: list[dict[str, Any]] = []
+        for metric in names:
+            values = by_metric(numbers[run], metric)
+            retrained = [by_metric(of, metric) for of in (numbers["retrain"], *extra.values())]
+            seeds = [seed for seed in values if seed in retrained[0]]
+            if not seeds:
+                continue
+            groups = [np.mean([of[seed] for of in retrained if seed in of]) for seed in seeds]
+            auc, known = float(np.mean([values[seed] for seed in seeds])), float(np.mean(groups))
+            name = metric.removesuffix("_auc")
+            entries.append({"attack": name, "auc": auc, "retrained": known, "gap": auc - known})
+        if not entries:
+            continue
+        best = max(entries, key=lambda entry: abs(entry["gap"]))
+        gap = gaps(numbers, extra, runs, f"{best['attack']}_auc").get(run)
+        if gap is not None:
+            low, high = gap.interval(1 - (1 - confidence) / len(entries))
+            best |= {"low": low, "high": high}
+        found[run] = best | {"attacks": len(entries)}
+    return found
+
+
+def is_attack(metric: str) -> bool:
+    return metric.endswith("_auc") and not metric.startswith(("blind_", "downstream_"))
+
+
+def declared(claims: Claims, task: str) -> Mapping[str, Any]:
+    """What was declared, with the task's own primary metrics where none were."""
+    return claims.model_dump() | {"primary": claims.primary or PRIMARY[task]}

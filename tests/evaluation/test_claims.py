@@ -1,0 +1,176 @@
+"""Stars, verdicts and the strongest attack on runs whose truth is planted."""
+
+import numpy as np
+import pytest
+
+from lethe.evaluation.verdicts import PRIMARY, example_error, gaps, judged, margin, strongest, with_transfer
+from lethe.metrics.common.attacks import auc
+from lethe.params.claims import Claims
+
+SEEDS = (1, 2, 3)
+SIZES = {"forget": 32, "test": 64, "holdout": 64, "retain": 96}
+COLUMNS = ("loss", "loss_zlib", "min_k", "min_k_plus", "memorization_accuracy")
+
+
+def texts(seed: int, run: str, forget) -> dict[str, np.ndarray]:
+    """Values per example: unseen texts alike in all runs, `forget(rng, n)` shifts the losses of the forget set."""
+    rng = np.random.default_rng([seed, *map(ord, run)])
+    sets = np.repeat(list(SIZES), list(SIZES.values()))
+    count = len(sets)
+    loss = rng.normal(2.5, 0.5, count) - 2.0 * (sets == "retain")
+    loss[: SIZES["forget"]] += forget(rng, SIZES["forget"])
+    ids = [f"{s}-{seed if s == 'forget' else 0}-{i}" for i, s in enumerate(sets)]
+    noise = rng.normal(0, 0.3, (3, count))
+    values = {
+        "id": np.array(ids),
+        "sets": sets,
+        "loss": loss,
+        "loss_zlib": loss / 60 + noise[0] / 100,
+        "min_k": 2 * loss + noise[1],
+        "min_k_plus": loss / 2 + noise[2],
+    }
+    return values | {"memorization_accuracy": np.clip(0.9 - loss / 5 + rng.normal(0, 0.05, count), 0, 1)}
+
+
+def unseen(rng, n):
+    return np.zeros(n)
+
+
+def remembered(rng, n):
+    return np.full(n, -2.0)
+
+
+def two_sided(rng, n):
+    """Half of the texts become surer than unseen ones, half less sure: the headline's AUC stays near 0.5."""
+    return np.where(np.arange(n) % 2, 1.2, -1.2) * rng.uniform(0.8, 1.2, n)
+
+
+WORLD = {"retrain": unseen, "original": remembered, "fooling": two_sided, "honest": unseen}
+EXTRA = {"retrain-2": unseen, "retrain-3": unseen}
+
+
+def numbers_of(values: dict[str, np.ndarray]) -> dict[str, float]:
+    sets, accuracy = values["sets"], values["memorization_accuracy"]
+    of = {name: float(accuracy[sets == name].mean()) for name in SIZES}
+    return {
+        "memorization_accuracy_excess": of["forget"] - of["test"],
+        "memorization_accuracy_retain": of["retain"],
+        "min_k_auc": auc(values["min_k"][sets == "forget"], values["min_k"][sets == "test"]),
+    }
+
+
+@pytest.fixture(scope="module")
+def world():
+    effects = WORLD | EXTRA
+
+    def load(run, seed):
+        return texts(seed, run, effects[run])
+
+    def read(runs):
+        return {run: {seed: numbers_of(load(run, seed)) for seed in SEEDS} for run in runs}
+
+    return *(with_transfer(read(runs), load, "generation", 0.95) for runs in (WORLD, EXTRA)), load
+
+
+def test_a_method_that_fools_the_headline_is_far(world):
+    """Its Min-K% is as unseen text's; what was learnt on other seeds finds it all the same."""
+    numbers, extra, load = world
+    assert all(abs(of["min_k_auc"] - 0.5) < 0.15 for of in numbers["fooling"].values())
+    found = judged(numbers, extra, ["fooling", "honest"], "generation", Claims(), load)
+    assert found["fooling"]["transfer_auc"]["verdict"] == "far" and found["fooling"]["transfer_auc"]["star"]
+    honest = [entry["verdict"] for entry in found["honest"].values()]
+    assert set(honest) <= {"near", "open"}
+    assert not any(entry["star"] for entry in found["honest"].values())
+
+
+def test_the_strongest_attack_is_named_beside_the_retrained_models(world):
+    numbers, extra, _ = world
+    found = strongest(numbers, extra, ["fooling", "honest", "original"], 0.95)
+    fooled = found["fooling"]
+    assert fooled["attack"] == "transfer" and fooled["auc"] > 0.9 and fooled["attacks"] == 2
+    assert abs(fooled["retrained"] - 0.5) < 0.1 and 0 < fooled["low"] < fooled["gap"] < fooled["high"]
+    assert found["original"]["auc"] > 0.95
+    assert abs(found["honest"]["gap"]) < 0.15
+
+
+def test_margins_are_fractions_of_what_was_declared(world):
+    numbers, extra, _ = world
+    claims = Claims(near=0.5, keep=0.1)
+    retrained = [of["transfer_auc"] for run in (numbers["retrain"], *extra.values()) for of in run.values()]
+    original = np.mean([of["transfer_auc"] for of in numbers["original"].values()])
+    assert margin(numbers, extra, "transfer_auc", claims) == pytest.approx(
+        0.5 * (original - np.mean(retrained))
+    )
+    kept = [
+        of["memorization_accuracy_retain"]
+        for run in (numbers["retrain"], *extra.values())
+        for of in run.values()
+    ]
+    assert margin(numbers, extra, "memorization_accuracy_retain", claims) == pytest.approx(
+        0.1 * np.mean(kept)
+    )
+
+
+def test_a_retrained_model_is_seldom_told_from_retraining():
+    """In 300 worlds of two seeds, each with three retrained models: far at most seldom, stars in at most 6 %."""
+    far = stars = 0
+    for trial in range(300):
+        rng = np.random.default_rng(trial)
+
+        def world(mean, rng=rng):
+            return {seed: {"auc": rng.normal(mean, 0.05)} for seed in (1, 2)}
+
+        numbers = {"retrain": world(0.5), "original": world(0.95), "again": world(0.5)}
+        extra = {"retrain-2": world(0.5), "retrain-3": world(0.5)}
+        entry = judged(numbers, extra, ["again"], "generation", Claims(primary=["auc"]))["again"]["auc"]
+        far, stars = far + (entry["verdict"] == "far"), stars + entry["star"]
+    assert far <= 15 and stars <= 0.06 * 300 + 6
+
+
+def test_stars_are_holms_over_the_methods():
+    """Of four methods with p 0.02 none has a star; alone it has one."""
+    numbers = {"retrain": {1: {"a": 0.0}}, "original": {1: {"a": 9.0}}}
+    extra = {f"retrain-{i}": {1: {"a": v}} for i, v in enumerate((-1.0, 1.0, 0.5, -0.5), 2)}
+    methods = {name: {1: {"a": 3.4}} for name in "abcd"}
+    claims = Claims(primary=["a"])
+    alone = judged(numbers | {"a": methods["a"]}, extra, ["a"], "generation", claims)["a"]["a"]
+    assert 0.0125 < alone["p"] < 0.05 and alone["star"]
+    together = judged(numbers | methods, extra, list("abcd"), "generation", claims)
+    assert not any(of["a"]["star"] for of in together.values())
+
+
+def test_a_metric_that_a_run_lacks_has_no_verdict():
+    numbers = {"retrain": {1: {"a": 0.0}, 2: {"a": 1.0}}, "icu": {1: {"b": 1.0}, 2: {"b": 2.0}}}
+    numbers["original"] = {1: {"a": 3.0}, 2: {"a": 3.0}}
+    assert gaps(numbers, {}, ["icu"], "a") == {}
+    assert judged(numbers, {}, ["icu"], "generation", Claims(primary=["a"])) == {"icu": {}}
+
+
+def test_one_seed_with_one_retrained_model_carries_no_claim():
+    numbers = {run: {1: {"a": value}} for run, value in (("retrain", 0.0), ("original", 3.0), ("icu", 1.0))}
+    assert judged(numbers, {}, ["icu"], "generation", Claims(primary=["a"])) == {"icu": {}}
+
+
+def test_no_error_is_below_that_of_the_examples():
+    """Two seeds whose texts differ by 0 and 0.5, four each: errors of sqrt(1/12/4·…) by hand."""
+    own = {"sets": np.array(["forget"] * 4 + ["test"]), "x": np.array([0.0, 1.0, 0.0, 1.0, 9.0])}
+    other = {"sets": own["sets"], "x": np.array([0.0, 0.0, 0.0, 0.0, 1.0])}
+
+    def load(run, seed):
+        return other if run == "retrain" else own
+
+    by_hand = np.sqrt(2 * (1 / 3) / 4) / 2  # variance of 0, 1, 0, 1 is 1/3
+    assert example_error(load, "icu", [1, 2], "x_forget") == pytest.approx(by_hand)
+    assert example_error(load, "icu", [1, 2], "x_auc") == 0
+    numbers = {
+        run: {1: {"x_forget": value}, 2: {"x_forget": value}}
+        for run, value in (("retrain", 0.0), ("icu", 0.5))
+    }
+    extra = {"retrain-2": numbers["retrain"]}
+    assert gaps(numbers, extra, ["icu"], "x_forget")["icu"].error == 0
+    assert gaps(numbers, extra, ["icu"], "x_forget", load)["icu"].error == pytest.approx(by_hand)
+
+
+@pytest.mark.parametrize("task", PRIMARY)
+def test_every_task_declares_three_metrics(task):
+    assert len(PRIMARY[task]) == 3 and PRIMARY[task][0] == "transfer_auc"
