@@ -166,23 +166,42 @@ def test_the_arrays_of_the_contract_are_the_arrays_asked_for():
     assert set(ARRAYS["generation"]) <= set(generation_scores(0, 1.0))
 
 
-def test_the_blind_control_is_judged_on_the_examples_that_attacks_are_judged_on(tmp_path):
-    """Of a generator's texts, which may have labels to choose what is forgotten by, the nearest in length."""
-    rows = [("f0", "a a", "x", "forget"), ("f1", "a a a", "x", "forget"), ("h", "a", "x", "holdout")]
-    rows += [
-        ("t0", "b b", "y", "test"),
-        ("t1", "b b b", "y", "test"),
-        ("t2", "b" * 80, "x", "test"),
-        ("t3", "b" * 90, "x", "test"),
-    ]
+@pytest.mark.parametrize(("classified", "chosen"), [(False, ["t0", "t1"]), (True, ["t2", "t3"])])
+def test_the_blind_control_is_judged_on_the_examples_that_attacks_are_judged_on(tmp_path, classified, chosen):
+    """The nearest in what the model reads; of a classifier those of the class. No other example was scored."""
+    rows = [("f0", "a a", 0, "forget"), ("f1", "a a a", 0, "forget"), ("h", "a", 0, "holdout")]
+    rows += [("t0", "b b " * 50, 1, "test"), ("t1", "b b b" * 50, 1, "test"), ("t2", "b" * 80, 0, "test")]
+    rows += [("t3", "b" * 90, 0, "test")]
     table = pd.DataFrame(rows, columns=["id", "text", "label", "set"]).assign(subject=None, cluster=range(7))
+    other = table.iloc[:1].assign(id="unread", cluster=7)
+    pd.concat([other, table.iloc[::-1]]).to_parquet(tmp_path / "examples.parquet")
+    scores = classification_scores(0, 1.0) if classified else generation_scores(0, 1.0)
+    arrays = {name: values if name in NOT_PER_EXAMPLE else values[:7] for name, values in scores.items()}
+    arrays |= {"ids": table["id"].to_numpy(str), "sets": table["set"].to_numpy(str)}
+    arrays |= {"characters": np.array([3, 5, 1, 3, 5, 80, 90]), "extracted": np.zeros(7, bool)}
+    if classified:
+        arrays["labels"] = table["label"].to_numpy()
+    cfg = {"measure": {"bootstrap": 100, "matched": True}}
+    measure_texts(cfg, 0, tmp_path, save(tmp_path / "scores.npz", arrays), tmp_path / "out")
+    found = pd.read_parquet(tmp_path / "out/metrics.parquet").set_index("id")["blind"].dropna()
+    assert found.index.tolist() == ["f0", "f1", *chosen]
+
+
+def test_the_blind_control_sees_no_more_of_a_text_than_models_read(tmp_path):
+    """All begin alike; what tells forget from test comes after what is read."""
+    scores = generation_scores(0, 1.0)
+    scores["characters"] = np.full(len(scores["ids"]), 9)
+    ends = np.where(scores["sets"] == "forget", " secret", " public")
+    texts = [f"word {number % 7:04d}{end}" for number, end in enumerate(ends)]
+    table = pd.DataFrame({"id": scores["ids"], "text": texts, "subject": None, "cluster": range(len(texts))})
     table.to_parquet(tmp_path / "examples.parquet")
-    table.to_parquet(tmp_path / "sets.parquet")
-    for task, chosen in (("generation", ["t0", "t1"]), ("classification", ["t2", "t3"])):
-        cfg = {"task": task, "measure": {"bootstrap": 100, "matched": True}}
-        measure_texts(cfg, 0, tmp_path, tmp_path, tmp_path / task)
-        found = pd.read_parquet(tmp_path / task / "metrics.parquet").set_index("id")["blind"].dropna()
-        assert found.index.tolist() == ["f0", "f1", *chosen]
+    path = save(tmp_path / "scores.npz", scores)
+    measure_texts(CFG, 0, tmp_path, path, tmp_path / "out")
+    numbers = json.loads((tmp_path / "out/metrics.json").read_text())
+    assert numbers["blind_leak"] == 0 and numbers["blind_auc"] < 0.7  # of whole texts it is 1
+    table.iloc[1:].to_parquet(tmp_path / "examples.parquet")
+    with pytest.raises(InputError, match=r"scores.npz: 1 examples are not in .*, first forget0"):
+        measure_texts(CFG, 0, tmp_path, path, tmp_path / "out")
 
 
 def test_a_folder_of_shadow_models_stands_for_those_of_the_seeds(tmp_path):

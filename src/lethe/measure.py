@@ -63,27 +63,32 @@ def shadow_files(given: Sequence[Path], shadow: dict | None) -> Sequence[Path]:
     return [given[0] / f"seed{seed}" / "scores.npz" for seed in Shadow.model_validate(shadow).seeds]
 
 
-def measure_texts(cfg: dict, seed: int, prepared: Path, forget: Path, out: Path) -> None:
+def measure_texts(cfg: dict, seed: int, prepared: Path, scores: Path, out: Path) -> None:
     """Write metrics.json and metrics.parquet of the blind control: what an attack finds that sees no model.
 
+    It sees as much of each text as models read, of the examples that were scored.
+
     Args:
-        cfg: {"measure": settings, "task": …}.
+        cfg: {"measure": settings}.
         seed: of the random streams.
-        prepared, forget: folders of `lethe prepare` and `lethe forget`.
+        prepared: folder of `lethe prepare`.
+        scores: file scores.npz of any run of the seed; it says which texts are read, and how far.
         out: folder of the two files.
     """
     from lethe.data.parquet import read_table
     from lethe.data.splits import groups
 
     settings = Measure.model_validate(cfg.get("measure", {}))
-    examples = read_table(Path(prepared) / "examples.parquet")
-    sets = read_table(Path(forget) / "sets.parquet").set_index("id")["set"]
-    arrays = {"ids": examples["id"].to_numpy(str), "sets": examples["id"].map(sets).to_numpy(str)}
-    arrays["characters"] = examples["text"].str.len().to_numpy()
-    if cfg.get("task") != "generation" and examples["label"].notna().all():  # scores of generators have none
-        arrays["labels"] = examples["label"].to_numpy(str)
-    group = groups(examples["cluster"].to_numpy(), examples["subject"])
-    column, numbers = blind(examples["text"].tolist(), group, with_match(arrays, settings), settings, seed)
+    arrays = load(scores)
+    examples = read_table(Path(prepared) / "examples.parquet").set_index("id")
+    absent = [name for name in arrays["ids"] if name not in examples.index]
+    if absent:
+        raise InputError(f"{scores}: {len(absent)} examples are not in {prepared}, first {absent[0]}")
+    examples = examples.assign(group=groups(examples["cluster"].to_numpy(), examples["subject"]))
+    examples = examples.loc[arrays["ids"].tolist()]
+    texts = [text[:count] for text, count in zip(examples["text"], arrays["characters"], strict=True)]
+    group = examples["group"].to_numpy()
+    column, numbers = blind(texts, group, with_match(arrays, settings), settings, seed)
     write(out, arrays, {"blind": column}, numbers)
 
 

@@ -97,6 +97,11 @@ def start(name):
     return lambda wildcards: f"{addresses.start_folder(PARAMS, *wildcards)}/{name}"
 
 
+def scores_of_original(wildcards):
+    """Scores of the original model of the seed."""
+    return scores(wildcards.study, "original", wildcards.seed)
+
+
 def scores_of_reference(wildcards):
     """Scores that reference_loss compares those of a run with: none where the study names no other run.
 

@@ -27,11 +27,12 @@ rule measure_scores:
         " --reference {input.reference} --shadow {params.shadow} --out {params.out} 2> {log}"
 
 
-# The control of membership inference: an attack that sees the texts and no model.
+# The control of membership inference: an attack that sees the texts and no model. The original's scores say what of them
+# models read.
 rule measure_texts:
     input:
         f"{PREPARE}/examples.parquet",
-        f"{FORGET}/sets.parquet",
+        scores=scores_of_original,
     output:
         f"{MEASURE}/metrics.json",
         f"{MEASURE}/metrics.parquet",
@@ -50,8 +51,7 @@ rule measure_texts:
         sources=sources("measure"),
         file=file("measure"),
         prepared=filled(PREPARE),
-        forget=filled(FORGET),
         out=filled(MEASURE),
     shell:
         "lethe blind --cfg {params.file} --seed {wildcards.seed}"
-        " --prepared {params.prepared} --forget {params.forget} --out {params.out} 2> {log}"
+        " --prepared {params.prepared} --scores {input.scores} --out {params.out} 2> {log}"
