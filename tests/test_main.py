@@ -284,3 +284,45 @@ def test_a_run_of_two_processes_leaves_the_outputs_of_one(tmp_path):
     for name, tensor in weights[0].items():
         torch.testing.assert_close(tensor, weights[1][name], rtol=1e-3, atol=1e-5)
     assert not (tmp_path / "state.safetensors").exists()
+
+
+C_LOCALE = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+
+
+def run_python(code: str, **environment) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | environment, capture_output=True, timeout=120
+    )
+
+
+@pytest.mark.parametrize(
+    ("environment", "written"),
+    [(C_LOCALE, "1 − 2, é".encode()), ({"PYTHONIOENCODING": "latin-1"}, "1 \\u2212 2, é".encode("latin-1"))],
+)
+def test_every_character_can_be_written_in_every_locale(environment, written):
+    code = (
+        "import sys, lethe.__main__ as m; m.make_writable(sys.stdout); print('1 \\u2212 2, \\u00e9', end='')"
+    )
+    assert run_python(code, **environment).stdout == written
+
+
+def test_files_are_utf_8_in_every_locale(tmp_path):
+    text = (Path(__file__).parent / "workflow/params_tiny.yaml").read_text(encoding="utf-8")
+    assert "title: tiny" in text
+    file = tmp_path / "params.yaml"
+    file.write_text(text.replace("title: tiny", "title: Über das Vergessen — 忘却"), encoding="utf-8")
+    done = run_python(
+        f"import lethe.__main__ as m; raise SystemExit(m.main(['check', {str(file)!r}]))", **C_LOCALE
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a device that is always full")
+def test_output_that_cannot_be_written_is_one_line():
+    code = "import lethe.__main__ as m; raise SystemExit(m.main(['check']))"
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        here = Path(__file__).parents[1]
+        command = [sys.executable, "-c", code]
+        done = subprocess.run(command, cwd=here, stdout=full, stderr=subprocess.PIPE, timeout=120)
+    assert done.returncode == 2
+    assert done.stderr.decode().splitlines() == ["lethe check: [Errno 28] No space left on device"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import codecs
+import io
 import json
 import logging
 import os
@@ -124,7 +126,9 @@ def parser() -> argparse.ArgumentParser:
         "blind", "the control of membership inference: an attack that sees the texts and no model"
     )
     blind.add_argument("--prepared", required=True, type=Path, help="folder of `lethe prepare`")
-    blind.add_argument("--forget", required=True, type=Path, help="folder of `lethe forget`")
+    blind.add_argument(
+        "--scores", required=True, type=Path, help="of any run of the seed: which texts are read, and how far"
+    )
     for sub in (measure, blind):
         sub.add_argument(
             "--out", required=True, type=Path, help="folder for metrics.json and metrics.parquet"
@@ -288,7 +292,7 @@ def execute(args: argparse.Namespace) -> None:
         case "blind":
             from lethe.measure import measure_texts
 
-            measure_texts(args.cfg, args.seed, args.prepared, args.forget, args.out)
+            measure_texts(args.cfg, args.seed, args.prepared, args.scores, args.out)
         case "judge":
             from lethe.judge import SETS, Judged, Texts, judge
 
@@ -315,6 +319,7 @@ def execute(args: argparse.Namespace) -> None:
 def main(argv: list[str] | None = None) -> int:
     """Run one subcommand; bad input ends with one line on standard error and status 2."""
     argv = sys.argv[1:] if argv is None else argv
+    make_writable(sys.stdout)
     args = parser().parse_args(argv)
     level = logging.WARNING if workers.rank() else logging.INFO
     logging.basicConfig(level=level, stream=sys.stderr, format="%(asctime)s %(name)s %(message)s")
@@ -325,14 +330,33 @@ def main(argv: list[str] | None = None) -> int:
         status = started(args, argv) if args.command in ON_GPUS else None
         if status is None:
             execute(args)
+            sys.stdout.flush()
             status = 0
     except ValidationError as error:
         from lethe.params.faults import one_line
 
         return failed(args, f"--cfg: {error.title}.{one_line(error)}")
     except (InputError, OSError, FloatingPointError) as error:
+        forget_unwritten(sys.stdout)
         return failed(args, str(error))
     return status
+
+
+def make_writable(stream: Any) -> None:
+    """Let a stream take every character: a locale of ASCII alone is taken for UTF-8, others escape what they lack."""
+    if isinstance(stream, io.TextIOWrapper):
+        if codecs.lookup(stream.encoding).name == "ascii":
+            stream.reconfigure(encoding="utf-8")
+        stream.reconfigure(errors="backslashreplace")
+
+
+def forget_unwritten(stream: Any) -> None:
+    """Keep the interpreter from trying at its end what failed: to write to a full disk, or to a reader that is gone."""
+    try:
+        stream.flush()
+    except OSError:
+        with open(os.devnull, "w", encoding="utf-8") as nothing:
+            os.dup2(nothing.fileno(), stream.fileno())
 
 
 def failed(args: argparse.Namespace, message: str) -> int:

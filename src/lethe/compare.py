@@ -122,7 +122,7 @@ def comparison(settings: Compare, measured: Path, scores: Path) -> dict[str, Any
 def numbers_of(measured: Path, run: str, seeds: Iterable[int]) -> dict[int, dict[str, float]]:
     """seed -> metric -> number of a run."""
     files = {seed: existing(measured / in_study(run, seed) / "metrics.json") for seed in seeds}
-    return {seed: json.loads(file.read_text()) for seed, file in files.items()}
+    return {seed: json.loads(file.read_text(encoding="utf-8")) for seed, file in files.items()}
 
 
 def values_of(measured: Path, run: str, seed: int) -> dict[str, np.ndarray]:

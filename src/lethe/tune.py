@@ -227,7 +227,7 @@ def failure(top: Path, where: dict[str, Any]) -> str:
     """
     for stage in ("measure", "score", "unlearn", "train"):
         log = top / beside("logs", stage, ".log").format(**where)
-        lines = log.read_text().splitlines() if log.exists() else []
+        lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
         if lines and lines[-1].startswith(f"lethe {stage}: "):
             return lines[-1]
     raise InputError(f"{where['study']}/{in_study(where['run'], where['seed'])}: has not ended; {AGAIN}")
@@ -236,9 +236,9 @@ def failure(top: Path, where: dict[str, Any]) -> str:
 def read(path: Path) -> dict[str, Any]:
     if not path.exists():
         raise InputError(f"{path}: no such file; {AGAIN}")
-    return json.loads(path.read_text())
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def write_yaml(path: Path, value: Any) -> None:
     with replacing(path) as temporary:
-        temporary.write_text(yaml.safe_dump(value, sort_keys=False))
+        temporary.write_text(yaml.safe_dump(value, sort_keys=False), encoding="utf-8")

@@ -36,7 +36,7 @@ def classes(prepared: str | Path) -> list[str]:
     """Names of the classes in the order of their indices; empty for unlabelled text."""
     file = Path(prepared) / "prepared.json"
     try:
-        return json.loads(file.read_text())["labels"]
+        return json.loads(file.read_text(encoding="utf-8"))["labels"]
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"{file}: cannot be read ({type(error).__name__}); make it again") from None
 

@@ -143,11 +143,11 @@ def existing(path: Path) -> Path:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    return json.loads(existing(path).read_text())
+    return json.loads(existing(path).read_text(encoding="utf-8"))
 
 
 def read_series(path: Path) -> Series:
-    with open(existing(path), newline="") as file:
+    with open(existing(path), newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     names = list(rows[0]) if rows else []
     return {name: np.array([float(row[name] or "nan") for row in rows]) for name in names}

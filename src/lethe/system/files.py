@@ -79,7 +79,7 @@ def write_json(path: str | Path, value: object) -> None:
     """Write canonical JSON: sorted keys, one-space indent, NaN refused, newline at the end."""
     text = json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n"
     with replacing(path) as temporary:
-        temporary.write_text(text)
+        temporary.write_text(text, encoding="utf-8")
 
 
 def digest(path: str | Path) -> str:

@@ -49,7 +49,7 @@ def dataclass_in(folder: str, name: str, dataclass: str) -> TypeAdapter[Any]:
         LookupError: the file does not define the dataclass.
     """
     file = PACKAGE / folder / f"{name}.py"
-    tree = ast.parse(file.read_text(), filename=str(file))
+    tree = ast.parse(file.read_text(encoding="utf-8"), filename=str(file))
     classes = [n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == dataclass]
     if not classes:
         raise LookupError(f"{file} defines no dataclass {dataclass}")
@@ -63,14 +63,14 @@ def dataclass_in(folder: str, name: str, dataclass: str) -> TypeAdapter[Any]:
 @cache
 def functions_in(folder: str, name: str) -> set[str]:
     """Names of the functions at the top level of `folder/name.py`."""
-    tree = ast.parse((PACKAGE / folder / f"{name}.py").read_text())
+    tree = ast.parse((PACKAGE / folder / f"{name}.py").read_text(encoding="utf-8"))
     return {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
 
 
 @cache
 def constants_in(folder: str, name: str) -> dict[str, Any]:
     """Upper-case literals at the top level of `folder/name.py`, such as TASKS."""
-    tree = ast.parse((PACKAGE / folder / f"{name}.py").read_text())
+    tree = ast.parse((PACKAGE / folder / f"{name}.py").read_text(encoding="utf-8"))
     found = {}
     for node in tree.body:
         targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
