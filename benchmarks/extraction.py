@@ -27,10 +27,10 @@ import numpy as np
 import torch
 import transformers
 
+from lethe.data.rows import Rows
 from lethe.decoding.decoding import teacher_forced
 from lethe.decoding.extraction import Extraction, extraction
 from lethe.decoding.greedy_branches import Branches
-from lethe.losses import Rows
 from lethe.objectives import icu
 from lethe.training.frozen import FrozenHidden
 

@@ -31,7 +31,7 @@ import torch
 import transformers
 from torch.nn.functional import cross_entropy, kl_div, log_softmax, softplus
 
-from lethe.losses import Rows
+from lethe.data.rows import Rows
 from lethe.objectives import finetune, icu, npo
 from lethe.params.training import Training
 from lethe.system import gpus

@@ -9,7 +9,7 @@ import torch
 
 from lethe import losses
 from lethe.data.encoding import padded_rows
-from lethe.losses import Rows
+from lethe.data.rows import Rows
 from lethe.objectives import llmu
 from lethe.params.training import Training
 from lethe.training.batches import Batches, TrainingRows

@@ -8,7 +8,7 @@ import torch
 import transformers
 
 from lethe import losses
-from lethe.losses import Rows
+from lethe.data.rows import Rows, joined
 
 
 def test_nll_of_text_is_the_models_own_loss():
@@ -98,7 +98,7 @@ def test_rows_are_cut_to_their_longest_and_joined_again():
     rows = tiny.rows(5)
     short = rows[torch.argsort(rows.lengths)[:2]]
     assert short.input_ids.shape[1] == int(short.lengths.max()) < rows.input_ids.shape[1]
-    both = losses.joined([short, rows])
+    both = joined([short, rows])
     assert torch.equal(both.mask.sum(1), torch.cat([short.lengths, rows.lengths]))
 
 

@@ -11,6 +11,7 @@ from recorded_run import objective_of
 from torch.nn.functional import pad
 
 from lethe import losses
+from lethe.data.rows import NO_TAG
 from lethe.objectives import contrastive_unlearning, deepcut, icu, npo
 from lethe.params.training import Training
 from lethe.system import plugins
@@ -55,8 +56,7 @@ def test_padding_changes_no_term(name, task):
     }
     if task == "tagging":
         wide = {
-            role: replace(rows, labels=pad(rows.labels, (0, 5), value=losses.NO_TAG))
-            for role, rows in wide.items()
+            role: replace(rows, labels=pad(rows.labels, (0, 5), value=NO_TAG)) for role, rows in wide.items()
         }
     expected = terms_of(objective, model, batch)
     for term, value in terms_of(objective, model, wide).items():

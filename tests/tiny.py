@@ -7,8 +7,7 @@ from dataclasses import replace
 import torch
 import transformers
 
-from lethe import losses
-from lethe.losses import Rows
+from lethe.data.rows import NO_TAG, Rows
 
 VOCABULARY, HIDDEN, CLASSES = 23, 16, 3
 
@@ -44,7 +43,7 @@ def tagged_rows(count: int, seed: int = 0) -> Rows:
     plain = rows(count, seed=seed)
     tags = (plain.input_ids + torch.arange(count)[:, None]) % CLASSES
     place = torch.arange(tags.shape[1])
-    return replace(plain, labels=tags.where(plain.mask & (place % 2 == 1), losses.NO_TAG))
+    return replace(plain, labels=tags.where(plain.mask & (place % 2 == 1), NO_TAG))
 
 
 def rows(count: int, labelled: bool = False, seed: int = 0, longest: int = 12) -> Rows:

@@ -15,6 +15,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from lethe import losses, models
 from lethe.data.encoding import Encoded, classes, encode, examples_by_set
+from lethe.data.rows import NO_TAG
 from lethe.decoding.continuations import greedy_continuations
 from lethe.decoding.decoding import teacher_forced
 from lethe.decoding.extraction import extraction
@@ -23,7 +24,6 @@ from lethe.decoding.sampling import NONE, sampled_continuations
 from lethe.evaluation.downstream import downstream
 from lethe.evaluation.texts_read import checksums, texts_read
 from lethe.evaluation.variants import Encoding, perturbed
-from lethe.losses import NO_TAG
 from lethe.measure import modules
 from lethe.params.model import Model
 from lethe.params.score import Score

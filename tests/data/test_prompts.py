@@ -11,6 +11,7 @@ import transformers
 from lethe import losses
 from lethe.data.encoding import encode
 from lethe.data.prompts import beginning, fitted, prompt_tokens
+from lethe.data.rows import joined
 from lethe.models.tiny import byte_pairs
 from lethe.params.prompting import Prompting
 from lethe.system.errors import InputError
@@ -151,7 +152,7 @@ def test_joined_rows_keep_their_prompts():
     tokenizer = tokenizer_with(None)
     asking = encode(frame(ROWS[:2]), tokenizer, 60, []).rows
     text = encode(frame(ROWS[:1]).assign(prompt=None), tokenizer, 60, []).rows
-    both = losses.joined([asking, text])
+    both = joined([asking, text])
     assert both.starts.tolist() == [*asking.starts.tolist(), 1]
     assert text.starts is None
 

@@ -11,7 +11,7 @@ import torch
 from recorded_run import RecordedRun, recorded
 
 from lethe.data.encoding import Encoded
-from lethe.losses import Rows
+from lethe.data.rows import Rows
 from lethe.objectives import icu_faithful
 from lethe.objectives.icu_faithful import Hyper
 from lethe.params.training import Stop, Training

@@ -7,7 +7,7 @@ import torch
 from recorded_run import objective_of
 from torch.nn.functional import pad
 
-from lethe.losses import Rows
+from lethe.data.rows import Rows
 from lethe.objectives import random_label
 from lethe.objectives.random_label import other_labels
 

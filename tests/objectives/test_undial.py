@@ -7,7 +7,7 @@ import tiny
 import torch
 
 from lethe import losses
-from lethe.losses import Rows
+from lethe.data.rows import Rows
 from lethe.objectives import undial
 
 FORGET = tiny.rows(4, seed=1)

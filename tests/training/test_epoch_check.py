@@ -16,9 +16,9 @@ from recorded_run import RecordedRun
 from transformers import BertTokenizer
 
 from lethe.data.encoding import Encoded
+from lethe.data.rows import Rows
 from lethe.decoding.recall import token_bleu
 from lethe.decoding.similarity import bert_score
-from lethe.losses import Rows
 from lethe.objectives import icu
 from lethe.params.training import Stop, Training
 from lethe.system.errors import InputError

@@ -4,13 +4,14 @@ import torch
 import transformers
 
 from lethe import losses
+from lethe.data.rows import Rows
 from lethe.system.errors import InputError
 from lethe.training.frozen import FrozenHidden, chunked_kl
 
 
-def batch(indices=(0, 1, 2), width: int = 20) -> losses.Rows:
+def batch(indices=(0, 1, 2), width: int = 20) -> Rows:
     lengths = torch.tensor([20, 2, 13])
-    return losses.Rows(causal_models.texts(3)[list(indices)][:, :width], lengths[list(indices)])
+    return Rows(causal_models.texts(3)[list(indices)][:, :width], lengths[list(indices)])
 
 
 def direct(before, model, rows):

@@ -13,7 +13,7 @@ import torch
 
 from lethe.data.parquet import read_table
 from lethe.data.prompts import fitted, prompt_tokens
-from lethe.losses import NO_TAG, Rows
+from lethe.data.rows import NO_TAG, Rows
 from lethe.params.prompting import Prompting
 from lethe.system.errors import InputError
 from lethe.system.quoting import quoted

@@ -10,8 +10,8 @@ import pandas as pd
 import torch
 
 from lethe.data.encoding import Encoded, padded_rows
+from lethe.data.rows import Rows
 from lethe.decoding.recall import prompt_lengths
-from lethe.losses import Rows
 from lethe.params.plug_ins import check_perturbation
 from lethe.system.streams import stream
 

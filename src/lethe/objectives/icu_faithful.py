@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 
 from lethe import losses
-from lethe.losses import Rows
+from lethe.data.rows import Rows
 from lethe.objectives.icu import epoch_check
 from lethe.params.fields import Count, Fraction, NonNegative, Probability
 

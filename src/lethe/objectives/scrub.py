@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from lethe import losses
-from lethe.losses import Rows
+from lethe.data.rows import Rows
 from lethe.params.fields import NonNegative, Positive, Size
 
 TASKS = ("classification", "tagging")

@@ -29,7 +29,7 @@ from typing import Any, Literal
 import numpy as np
 
 from lethe import models
-from lethe.losses import Rows
+from lethe.data.rows import Rows
 from lethe.params.fields import Count
 from lethe.system.streams import stream_seed
 

@@ -8,7 +8,7 @@ from typing import cast
 
 import numpy as np
 
-from lethe.losses import Rows, joined
+from lethe.data.rows import Rows, joined
 from lethe.params.training import Training
 from lethe.system.streams import stream
 

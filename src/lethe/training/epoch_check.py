@@ -9,10 +9,10 @@ import numpy as np
 
 from lethe import models
 from lethe.data.encoding import Encoded, padded_rows
+from lethe.data.rows import Rows
 from lethe.decoding.decoding import teacher_forced
 from lethe.decoding.extraction import extraction
 from lethe.decoding.recall import Compare, forgotten, token_bleu, word_bert_score, word_bleu
-from lethe.losses import Rows
 from lethe.metrics.memorization_accuracy import memorization_accuracy
 from lethe.params.training import Stop
 from lethe.system.errors import InputError

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import Module, Parameter
 
-from lethe.losses import Rows, scored_tokens
+from lethe.data.rows import Rows
+from lethe.losses import scored_tokens
 from lethe.models.fused import fuse
 from lethe.system.errors import InputError
 

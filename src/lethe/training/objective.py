@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lethe.losses import Rows
+from lethe.data.rows import Rows
 from lethe.training.numerics import uncached
 
 Batch = dict[str, Rows]  # role -> its rows

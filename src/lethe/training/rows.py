@@ -14,7 +14,7 @@ import torch
 
 from lethe.data.encoding import Encoded, classes, encode, examples_by_set, packed, padded_rows
 from lethe.data.parquet import read_table
-from lethe.losses import Rows
+from lethe.data.rows import Rows
 from lethe.params.training import Training
 from lethe.system.errors import InputError
 from lethe.system.streams import stream

@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from lethe import models
 from lethe.data.encoding import Encoded
-from lethe.losses import Rows
+from lethe.data.rows import Rows
 from lethe.params.model import Model
 from lethe.params.training import Method, Training
 from lethe.system import workers

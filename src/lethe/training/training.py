@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lethe.losses import Rows
+from lethe.data.rows import Rows
 from lethe.models import adapters
 from lethe.objectives import finetune
 from lethe.params.training import Training
