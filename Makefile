@@ -16,10 +16,11 @@ readme: $(BIN)/.ready  ## the result table of README.md, from the results that a
 test: $(BIN)/.ready-dev  ## the test suite
 	pytest -n 2
 
-lint: $(BIN)/.ready-dev $(BIN)/cffconvert  ## style, types, workflow, licences
+lint: $(BIN)/.ready-dev $(BIN)/cffconvert  ## style, types, imports, workflow, licences
 	ruff check .
 	ruff format --check .
 	mypy
+	lint-imports
 	snakefmt --check Snakefile workflow
 	snakemake --lint
 	pip-licenses > /dev/null

@@ -11,7 +11,7 @@ from synthetic import generation_scores
 from lethe import models
 from lethe.__main__ import main
 from lethe.evaluation.bootstrap import intervals
-from lethe.measure import modules
+from lethe.evaluation.numbers import modules
 from lethe.params.measure import Measure
 from lethe.params.model import Model
 

@@ -51,11 +51,11 @@ from lethe.evaluation.comparing import (
     summaries,
 )
 from lethe.evaluation.headline import ATTACK, columns, memory
+from lethe.evaluation.numbers import modules, with_match
 from lethe.evaluation.scores import load
 from lethe.evaluation.shadows import gathered
 from lethe.evaluation.surviving import survival
 from lethe.evaluation.verdicts import declared, judged, strongest, with_transfer
-from lethe.measure import modules, with_match
 from lethe.metrics.common.statistics import half_width
 from lethe.params.addresses import in_study
 from lethe.params.compare import Compare

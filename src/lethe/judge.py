@@ -18,9 +18,10 @@ from lethe.data.texts import labels_of
 from lethe.data.texts import load as load_texts
 from lethe.evaluation.bootstrap import intervals
 from lethe.evaluation.comparable import same_classes, same_settings, same_texts
+from lethe.evaluation.numbers import modules, numbers_of, with_match
 from lethe.evaluation.overlaps import overlaps
 from lethe.evaluation.scores import check_finite, load, task_of
-from lethe.measure import modules, numbers_of, with_match, write
+from lethe.measure import write
 from lethe.metrics.blind import blind
 from lethe.params.data import Source
 from lethe.params.faults import one_line

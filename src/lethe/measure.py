@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 
 from lethe.evaluation.comparable import same_texts
-from lethe.evaluation.matching import matched
-from lethe.evaluation.scores import load, task_of
+from lethe.evaluation.numbers import metrics, with_match
+from lethe.evaluation.scores import load
 from lethe.evaluation.shadows import gathered
 from lethe.metrics.blind import blind
 from lethe.params.measure import Measure
 from lethe.params.shadow import Shadow
-from lethe.system import plugins
 from lethe.system.errors import InputError
 from lethe.system.files import replacing, write_json
 
@@ -97,53 +94,6 @@ def write(out: Path, arrays: dict[str, np.ndarray], columns: dict[str, np.ndarra
     write_json(Path(out) / "metrics.json", numbers)
     write_parquet(Path(out) / "metrics.parquet", arrays, columns)
     log.info("%d numbers, %d columns of %d examples", len(numbers), len(columns), len(arrays["ids"]))
-
-
-def metrics(
-    scores: dict[str, np.ndarray], settings: Measure, seed: int
-) -> tuple[dict[str, np.ndarray], dict[str, float]]:
-    """Columns per example and numbers of the run, by every metric of the scores' task."""
-    scores = with_match(scores, settings)
-    values = {metric: metric.values(scores, settings) for metric in modules(task_of(scores))}
-    columns = {name: column for found in values.values() for name, column in found.items()}
-    if "matched" in scores:
-        columns["matched"] = scores["matched"]
-    return columns, numbers_of(scores, values, settings, seed)
-
-
-def numbers_of(
-    scores: dict[str, np.ndarray],
-    values: dict[ModuleType, dict[str, np.ndarray]],
-    settings: Measure,
-    seed: int,
-) -> dict[str, float]:
-    """Numbers of the run by every metric, from its values per example."""
-    numbers: dict[str, float] = {}
-    for metric, found in values.items():
-        numbers |= metric.aggregate(scores, found, settings, seed)
-    return numbers
-
-
-def with_match(scores: dict[str, np.ndarray], settings: Measure) -> dict[str, np.ndarray]:
-    """The scores with the choice of non-members that match the forget set, where that is asked for.
-
-    Raises:
-        InputError: no test example is of a class of the forget set.
-    """
-    if not settings.matched:
-        return scores
-    chosen = matched(scores["sets"], scores["characters"], scores.get("labels"))
-    if not chosen.any():
-        raise InputError(
-            "measure.matched: true; no test example is of a class of the forget set; allowed: false"
-        )
-    return scores | {"matched": chosen}
-
-
-def modules(task: str) -> list[ModuleType]:
-    """The metrics of a task, by file name."""
-    names = [n for n in plugins.names_in("metrics") if task in plugins.constants_in("metrics", n)["TASKS"]]
-    return [import_module(f"lethe.metrics.{name}") for name in names]
 
 
 def write_parquet(path: Path, scores: dict[str, np.ndarray], columns: dict[str, np.ndarray]) -> None:

@@ -22,9 +22,9 @@ from lethe.decoding.extraction import extraction
 from lethe.decoding.recall import prompt_lengths
 from lethe.decoding.sampling import NONE, sampled_continuations
 from lethe.evaluation.downstream import downstream
+from lethe.evaluation.numbers import modules
 from lethe.evaluation.texts_read import checksums, texts_read
 from lethe.evaluation.variants import Encoding, perturbed
-from lethe.measure import modules
 from lethe.params.model import Model
 from lethe.params.score import Score
 from lethe.system.files import replacing

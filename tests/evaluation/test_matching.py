@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lethe.evaluation.matching import matched
-from lethe.measure import with_match
+from lethe.evaluation.numbers import with_match
 from lethe.params.measure import Measure
 from lethe.system.errors import InputError
 

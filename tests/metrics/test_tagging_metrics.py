@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from lethe.measure import modules
+from lethe.evaluation.numbers import modules
 from lethe.metrics.common.aggregates import labelled, per_example
 from lethe.metrics.entity_f1 import entity_counts, entity_f1
 from lethe.metrics.token_accuracy import right_tags

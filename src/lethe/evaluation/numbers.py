@@ -1,0 +1,61 @@
+"""Every metric of a task, from the arrays of a model: one value per example, then numbers of the whole run."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from types import ModuleType
+
+import numpy as np
+
+from lethe.evaluation.matching import matched
+from lethe.evaluation.scores import task_of
+from lethe.params.measure import Measure
+from lethe.system import plugins
+from lethe.system.errors import InputError
+
+
+def metrics(
+    scores: dict[str, np.ndarray], settings: Measure, seed: int
+) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+    """Columns per example and numbers of the run, by every metric of the scores' task."""
+    scores = with_match(scores, settings)
+    values = {metric: metric.values(scores, settings) for metric in modules(task_of(scores))}
+    columns = {name: column for found in values.values() for name, column in found.items()}
+    if "matched" in scores:
+        columns["matched"] = scores["matched"]
+    return columns, numbers_of(scores, values, settings, seed)
+
+
+def numbers_of(
+    scores: dict[str, np.ndarray],
+    values: dict[ModuleType, dict[str, np.ndarray]],
+    settings: Measure,
+    seed: int,
+) -> dict[str, float]:
+    """Numbers of the run by every metric, from its values per example."""
+    numbers: dict[str, float] = {}
+    for metric, found in values.items():
+        numbers |= metric.aggregate(scores, found, settings, seed)
+    return numbers
+
+
+def with_match(scores: dict[str, np.ndarray], settings: Measure) -> dict[str, np.ndarray]:
+    """The scores with the choice of non-members that match the forget set, where that is asked for.
+
+    Raises:
+        InputError: no test example is of a class of the forget set.
+    """
+    if not settings.matched:
+        return scores
+    chosen = matched(scores["sets"], scores["characters"], scores.get("labels"))
+    if not chosen.any():
+        raise InputError(
+            "measure.matched: true; no test example is of a class of the forget set; allowed: false"
+        )
+    return scores | {"matched": chosen}
+
+
+def modules(task: str) -> list[ModuleType]:
+    """The metrics of a task, by file name."""
+    names = [n for n in plugins.names_in("metrics") if task in plugins.constants_in("metrics", n)["TASKS"]]
+    return [import_module(f"lethe.metrics.{name}") for name in names]
