@@ -329,5 +329,5 @@ def test_a_token_unknown_to_the_model_is_one_line(generator):
     tokenizer.add_tokens(["[NAME]"])
     frame = pd.DataFrame({"id": ["a", "b"], "text": [text(1), "see [NAME] here"], "split": "train"})
     encoding = partial(encode, tokenizer=tokenizer, max_length=LONGEST, labels=[])
-    with pytest.raises(InputError, match=r"record b: token \d+ of its text is unknown to the model"):
+    with pytest.raises(InputError, match=r"record 'b': token \d+ of its text is unknown to the model"):
         score_arrays(model, tokenizer, {"forget": frame}, [], encoding, Score(**SETTINGS))

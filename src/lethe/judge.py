@@ -31,6 +31,7 @@ from lethe.report.descriptions import digits
 from lethe.report.tables import MARK, Table, number, plain
 from lethe.system.errors import InputError
 from lethe.system.files import write_json
+from lethe.system.quoting import quoted
 
 log = logging.getLogger("lethe.judge")
 SETS = ("forget", "holdout", "test", "retain")
@@ -224,6 +225,9 @@ def with_classes(
     given = {name: labels_of(frame).astype(str) for name, frame in frames.items()}
     by_name = {name: name for name in ours}
     by_index = {str(index): name for index, name in enumerate(ours)}
+    by_index |= {
+        f"{index}.0": name for index, name in enumerate(ours)
+    }  # a column with a gap, as pandas writes it
     unknown = {
         kind: {k: ~v.isin([*names]) for k, v in given.items()}
         for kind, names in enumerate((by_name, by_index))
@@ -235,9 +239,10 @@ def with_classes(
     for key, wrong in unknown[kind].items():
         if wrong.any():  # the record is named, not the label, which may be a text by mistake
             allowed = ", ".join(ours[:20]) + (", …" if len(ours) > 20 else "")
+            first = quoted(frames[key]["id"][given[key].index[wrong][0]])
             raise InputError(
-                f"--{key}: {int(wrong.sum())} labels are no class of the model, first that of record"
-                f" {frames[key]['id'][given[key].index[wrong][0]]}; allowed: {allowed}, or their indices in all sets"
+                f"--{key}: {int(wrong.sum())} labels are no class of the model, first that of record {first};"
+                f" allowed: {allowed}, or their indices in all sets"
             )
     if sorted(theirs) != sorted(ours):
         raise InputError(f"its classes are {', '.join(theirs[:20])}, those of --model {', '.join(ours[:20])}")

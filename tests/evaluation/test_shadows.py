@@ -87,7 +87,7 @@ def test_a_shadow_model_that_broke_is_named(tmp_path):
         arrays = {name: file[name] for name in file.files}
     arrays["logits"][arrays["ids"] == "r2"] = np.nan
     np.savez(path, **arrays)
-    with pytest.raises(InputError, match=r"shadow0.npz: .* not finite, first in r2"):
+    with pytest.raises(InputError, match=r"shadow0.npz: .* not finite, first in 'r2'"):
         gathered([path], np.array(["r0", "r2"]))
     assert np.isfinite(gathered([path], np.array(["r0", "r1"]))["shadow_confidence"]).all()
 

@@ -26,9 +26,7 @@ def read_bytes(path: Path, key: str, most: int = MOST) -> tuple[bytes, str]:
     Raises:
         InputError: it is missing, no regular file, too large, damaged, or in UTF-16.
     """
-    check_regular(path, key)
-    if path.stat().st_size > most:
-        raise too_large(path, key, most)
+    check_size(path, key, most)
     content = path.read_bytes()
     digest = hashlib.sha256(content).hexdigest()
     if path.suffix.lower() == ".gz":
@@ -41,6 +39,13 @@ def read_bytes(path: Path, key: str, most: int = MOST) -> tuple[bytes, str]:
     if content.startswith(OTHER_ENCODINGS):
         raise InputError(f"{key}: {path} is text in UTF-16; allowed: UTF-8")
     return content.removeprefix(codecs.BOM_UTF8), digest
+
+
+def check_size(path: Path, key: str, most: int) -> None:
+    """Raise InputError unless it is a regular file of at most so many bytes."""
+    check_regular(path, key)
+    if path.stat().st_size > most:
+        raise too_large(path, key, most)
 
 
 def check_regular(path: Path, key: str) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from lethe.system.errors import InputError
+from lethe.system.quoting import reason
 
 
 def read_table(path: Path) -> pd.DataFrame:
@@ -18,5 +19,4 @@ def read_table(path: Path) -> pd.DataFrame:
     try:
         return pd.read_parquet(path)
     except (OSError, ValueError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(f"{path}: cannot be read ({reason}); make it again") from None
+        raise InputError(f"{path}: cannot be read ({reason(error)}); make it again") from None

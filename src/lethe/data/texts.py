@@ -33,6 +33,8 @@ def load(
         InputError: the source cannot be read, an id is given twice, or a text is empty.
     """
     frame, origin = read(source, seed, key, tagged)
+    if frame.empty:
+        raise InputError(f"{key}.source: {source.source} holds no row; at least one is needed")
     if source.limit is not None and len(frame) > source.limit:
         kept = stream(seed, "limit", key).permutation(len(frame))[: source.limit]
         frame = frame.iloc[sorted(kept)]

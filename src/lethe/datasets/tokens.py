@@ -9,9 +9,11 @@ import numpy as np
 import pandas as pd
 from tokenizers import ByteLevelBPETokenizer, Tokenizer
 
+from lethe.data.file_bytes import check_size
 from lethe.params.data import Source
 from lethe.system.errors import InputError
 from lethe.system.files import digest
+from lethe.system.quoting import reason
 
 
 def examples(source: Source, key: str) -> tuple[pd.DataFrame, dict[str, Any]]:
@@ -48,12 +50,12 @@ def examples(source: Source, key: str) -> tuple[pd.DataFrame, dict[str, Any]]:
 
 
 def read_array(source: Source, key: str) -> np.ndarray:
-    try:
-        array = np.load(source.source, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(
-            f"{key}.source: {source.source} cannot be read as .npy: {str(error).splitlines()[0]}"
-        ) from None
+    path = Path(source.source)
+    check_size(path, f"{key}.source", source.max_bytes)
+    try:  # mapped first: a header that promises more than the file holds would be believed
+        array = np.array(np.load(path, mmap_mode="r", allow_pickle=False))
+    except Exception as error:  # headers are parsed as Python, with all errors of its own
+        raise InputError(f"{key}.source: {path} cannot be read as .npy: {reason(error)}") from None
     if array.ndim != 2 or not np.issubdtype(array.dtype, np.integer):
         found = f"{array.ndim} dimensions of {array.dtype}"
         raise InputError(

@@ -9,6 +9,7 @@ import numpy as np
 
 from lethe.evaluation.scores import NOT_PER_EXAMPLE
 from lethe.system.errors import InputError
+from lethe.system.quoting import class_name, quoted
 
 Scores = dict[str, np.ndarray]
 
@@ -23,7 +24,7 @@ def same_texts(other: Scores, scores: Scores, source: str | Path) -> Scores:
     place = {name: row for row, name in enumerate(other["ids"])}
     absent = [name for name in scores["ids"] if name not in place]
     if absent:
-        raise InputError(f"{source}: lacks {len(absent)} of the examples, first {absent[0]}")
+        raise InputError(f"{source}: lacks {len(absent)} of the examples, first {quoted(absent[0])}")
     order = np.array([place[name] for name in scores["ids"]])
     found = {name: a if name in NOT_PER_EXAMPLE else a[order] for name, a in other.items()}
     differ = found["checksum"] != scores["checksum"]
@@ -33,7 +34,7 @@ def same_texts(other: Scores, scores: Scores, source: str | Path) -> Scores:
         differ = (found["mask"] != scores["mask"]).any(axis=1)
     if differ.any():
         raise InputError(
-            f"{source}: other tokens are scored in {int(differ.sum())} texts, first {scores['ids'][differ][0]};"
+            f"{source}: other tokens are scored in {int(differ.sum())} texts, first {quoted(scores['ids'][differ][0])};"
             " needed are the same texts, tokenizer and length"
         )
     return found
@@ -59,7 +60,7 @@ def same_classes(other: Scores, scores: Scores, source: str | Path) -> Scores:
     if sorted(theirs) != sorted(ours):
         unlike = sorted({*theirs} ^ {*ours})
         raise InputError(
-            f"{source}: its classes are others ({', '.join(unlike[:6])}); needed are the same names"
+            f"{source}: its classes are others ({', '.join(map(class_name, unlike[:6]))}); needed are the same names"
         )
     name = "tags" if "tags" in scores else "labels"
     index = np.array([*(ours.index(one) for one in theirs), -1])  # the last serves what is negative: no tag

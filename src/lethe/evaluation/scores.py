@@ -9,6 +9,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from lethe.system.errors import InputError
+from lethe.system.quoting import quoted
 
 REQUIRED_SETS = ("forget", "holdout", "test")
 COMMON = ("ids", "sets", "checksum", "characters", "settings")
@@ -82,4 +83,6 @@ def check_finite(scores: dict[str, np.ndarray], path: Path) -> None:
             bad &= scores["extracted"][:, None]
         if bad.any():
             examples = scores["ids"][bad.reshape(len(bad), -1).any(axis=1)]
-            raise InputError(f"{path}: {name} of {len(examples)} examples is not finite, first {examples[0]}")
+            raise InputError(
+                f"{path}: {name} of {len(examples)} examples is not finite, first {quoted(examples[0])}"
+            )

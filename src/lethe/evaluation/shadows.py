@@ -12,6 +12,7 @@ import numpy as np
 
 from lethe.metrics.lira import target_confidence
 from lethe.system.errors import InputError
+from lethe.system.quoting import quoted
 
 ENOUGH = (
     ("logits", "tags"),
@@ -51,7 +52,9 @@ def gathered(paths: Sequence[Path], ids: np.ndarray) -> dict[str, np.ndarray]:
         confidence = np.where(known, target_confidence(scores)[rows], 0.0)
         if not np.isfinite(confidence).all():
             first = ids[~np.isfinite(confidence)][0]
-            raise InputError(f"{path}: the confidence of a shadow model is not finite, first in {first}")
+            raise InputError(
+                f"{path}: the confidence of a shadow model is not finite, first in {quoted(first)}"
+            )
         columns.append(confidence)
         member.append(known & (scores["sets"][rows] == "retain"))
     return {

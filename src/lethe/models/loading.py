@@ -28,6 +28,7 @@ from lethe.models.tiny import TINY, check_options, tiny
 from lethe.params.model import Model
 from lethe.system.errors import InputError
 from lethe.system.files import replacing, write_json
+from lethe.system.quoting import quoted
 from lethe.system.streams import stream_seed
 
 log = logging.getLogger("lethe.loading")
@@ -153,14 +154,17 @@ def check_tokens(model, encoded: Encoded) -> None:
     known, rows = model.get_input_embeddings().num_embeddings, encoded.rows
     if (rows.lengths < 1).any():
         first = encoded.ids[int((rows.lengths < 1).int().argmax())]
-        raise InputError(f"record {first}: the tokenizer makes no token of its text; at least one is needed")
+        raise InputError(
+            f"record {quoted(first)}: the tokenizer makes no token of its text; at least one is needed"
+        )
     beyond = (rows.input_ids >= known) & rows.mask
     if beyond.any():
         row = int(beyond.any(1).int().argmax())
         token = int(rows.input_ids[row][beyond[row]][0])
+        first = quoted(encoded.ids[row])
         raise InputError(
-            f"record {encoded.ids[row]}: token {token} of its text is unknown to the model, which knows {known}, from"
-            f" 0 ({int(beyond.any(1).sum())} such records); enlarge the model's embedding, or use another tokenizer"
+            f"record {first}: token {token} of its text is unknown to the model, which knows {known}, from 0"
+            f" ({int(beyond.any(1).sum())} such records); enlarge the model's embedding, or use another tokenizer"
         )
 
 

@@ -17,6 +17,7 @@ from lethe.data.parquet import read_table
 from lethe.data.rows import Rows
 from lethe.params.training import Training
 from lethe.system.errors import InputError
+from lethe.system.quoting import quoted
 from lethe.system.streams import stream
 from lethe.training.batches import PAIRED, TrainingRows
 
@@ -99,7 +100,9 @@ class Examples:
         ids = self.of("forget").ids
         missing = [i for i in ids if i not in table]
         if missing:
-            raise InputError(f"{file}: {len(missing)} forget examples have no analogue, first {missing[0]}")
+            raise InputError(
+                f"{file}: {len(missing)} forget examples have no analogue, first {quoted(missing[0])}"
+            )
         roles = rows.roles | {"analogue": analogues.rows}
         return TrainingRows(roles, np.array([table[i] for i in ids]))
 
