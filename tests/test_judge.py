@@ -3,9 +3,11 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 import study
 import torch
+from scipy.stats import ks_2samp
 from synthetic import generation_scores
 
 from lethe import models
@@ -60,6 +62,11 @@ def table_of(out):
     return json.loads((out / "table.json").read_text())
 
 
+def forget_losses(out):
+    table = pd.read_parquet(out / "metrics.parquet")
+    return table["loss"][table["set"] == "forget"]
+
+
 def test_a_generator_beside_a_retrained_one(world, tmp_path, capsys):
     assert main(argv(world, "generation", tmp_path / "a", sets=SIZES)) == 0
     reference = ["--reference", world / "other"]
@@ -90,8 +97,12 @@ def test_a_generator_beside_a_retrained_one(world, tmp_path, capsys):
     assert "reference_loss_auc" not in numbers[0]
     assert second["reference_loss_auc"]["value"] == 0.5
     assert second["reference_loss_auc"]["retrain"] != 0.5  # the other model beside the same reference
+    losses = [forget_losses(tmp_path / name) for name in "ba"]
+    assert numbers[1]["forget_quality"] == ks_2samp(*losses).pvalue  # as a run of a study is compared
+    assert "forget_quality" not in numbers[0]
     printed = capsys.readouterr().out
     assert "model − retrain" in printed and "blind_auc" in printed
+    assert printed.count("forget quality") == 1
     assert not [word for word in study.text(0).split() if word in printed]
 
 

@@ -294,14 +294,14 @@ def execute(args: argparse.Namespace) -> None:
 
             measure_texts(args.cfg, args.seed, args.prepared, args.scores, args.out)
         case "judge":
-            from lethe.judge import SETS, Judged, Texts, judge
+            from lethe.judge import SETS, JudgeRequest, Texts, judge
 
             files = {name: getattr(args, name) for name in SETS if getattr(args, name)}
             texts = Texts(files, args.text, args.label, args.id, args.subject)
-            wish = Judged(
+            request = JudgeRequest(
                 args.task, args.model, args.retrain, args.reference, args.revision, args.max_length, args.cfg
             )
-            print(judge(wish, texts, args.seed, args.out), end="")
+            print(judge(request, texts, args.seed, args.out), end="")
         case "compare":
             from lethe.compare import compare
 

@@ -18,6 +18,8 @@ from lethe.data.texts import labels_of
 from lethe.data.texts import load as load_texts
 from lethe.evaluation.bootstrap import intervals
 from lethe.evaluation.comparable import same_classes, same_settings, same_texts
+from lethe.evaluation.comparing import beside_retrain
+from lethe.evaluation.headline import ATTACK
 from lethe.evaluation.numbers import modules, numbers_of, with_match
 from lethe.evaluation.overlaps import overlaps
 from lethe.evaluation.scores import check_finite, load, task_of
@@ -53,7 +55,7 @@ class Texts:
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgeRequest:
     """What is judged, beside what, and how.
 
     model, retrain, reference: folder or Hub id; the last two also a scores.npz of an earlier judgement, or None.
@@ -69,24 +71,26 @@ class Judged:
     cfg: dict[str, Any] = field(default_factory=dict)
 
 
-def judge(wish: Judged, texts: Texts, seed: int, out: Path | None) -> str:
+def judge(request: JudgeRequest, texts: Texts, seed: int, out: Path | None) -> str:
     """The table of numbers with their intervals; `out` gets scores.npz, metrics.json, metrics.parquet, table.json.
 
     Raises:
         InputError: a file, a column, a label or a model cannot be used, or a number is not defined; one line.
     """
-    wished = settings_of(wish)
-    measure_settings: Measure = wished["measure"]
-    frames = {name: frame_of(name, texts, wish.task) for name in SETS if name in texts.files}
+    settings = settings_of(request)
+    measure_settings: Measure = settings["measure"]
+    frames = {name: frame_of(name, texts, request.task) for name in SETS if name in texts.files}
     shared = say_overlaps(frames)
-    arrays = with_match(arrays_of(wish.model, "--model", wish, frames, wished["score"]), measure_settings)
+    arrays = with_match(
+        arrays_of(request.model, "--model", request, frames, settings["score"]), measure_settings
+    )
     compared = [arrays]
-    if wish.retrain is not None:
-        compared.append(with_match(beside(wish, frames, wished["score"], arrays), measure_settings))
-    if wish.reference is not None:
-        reference = arrays_of(wish.reference, "--reference", wish, frames, Score(extract=[]))
+    if request.retrain is not None:
+        compared.append(with_match(beside(request, frames, settings["score"], arrays), measure_settings))
+    if request.reference is not None:
+        reference = arrays_of(request.reference, "--reference", request, frames, Score(extract=[]))
         for found in compared:
-            found["reference_logprob"] = same_texts(reference, found, f"--reference: {wish.reference}")[
+            found["reference_logprob"] = same_texts(reference, found, f"--reference: {request.reference}")[
                 "logprob"
             ]
     judged = [(found, values_of(found, measure_settings)) for found in compared]
@@ -94,8 +98,11 @@ def judge(wish: Judged, texts: Texts, seed: int, out: Path | None) -> str:
         column, control = blind(*texts_and_groups(frames, arrays), arrays, measure_settings, seed)
         numbers = numbers_of(*judged[0], measure_settings, seed) | control | shared
         table = intervals(judged, measure_settings, seed)
+        if len(judged) > 1:
+            own, retrain = (per_example(*one) for one in judged)
+            numbers |= beside_retrain(own, retrain, request.task, measure_settings, seed)
     except ValueError as error:
-        raise InputError(f"{wish.model}: {error}") from None
+        raise InputError(f"{request.model}: {error}") from None
     bounded = {"value": "", "low": "_low", "high": "_high"}
     if control:
         table["blind_auc"] = {key: control[f"blind_auc{ending}"] for key, ending in bounded.items()}
@@ -106,22 +113,28 @@ def judge(wish: Judged, texts: Texts, seed: int, out: Path | None) -> str:
         columns = {k: v for found in judged[0][1].values() for k, v in found.items()}
         write(out, arrays, columns | {"blind": column}, numbers)
         write_json(out / "table.json", table)
-    return shown(table)
+    return shown(table) + said(numbers, request.task)
 
 
-def settings_of(wish: Judged) -> dict[str, Any]:
+def per_example(arrays, values) -> dict[str, np.ndarray]:
+    """Values per example beside their sets, as two models are compared by."""
+    marks = {name: arrays[name] for name in ("sets", "matched") if name in arrays}
+    return marks | {name: column for found in values.values() for name, column in found.items()}
+
+
+def settings_of(request: JudgeRequest) -> dict[str, Any]:
     """Settings of scoring and measuring; what `cfg` does not say is as in a study."""
-    if wish.max_length < 2:
-        raise InputError(f"--max-length: {wish.max_length}; allowed are 2 tokens or more")
-    if wish.reference is not None and wish.task != "generation":
-        raise InputError(f"--reference: {wish.reference}; allowed with --task generation only")
+    if request.max_length < 2:
+        raise InputError(f"--max-length: {request.max_length}; allowed are 2 tokens or more")
+    if request.reference is not None and request.task != "generation":
+        raise InputError(f"--reference: {request.reference}; allowed with --task generation only")
     kinds: dict[str, type[BaseModel]] = {"score": Score, "measure": Measure}
-    if unknown := sorted(set(wish.cfg) - set(kinds)):
+    if unknown := sorted(set(request.cfg) - set(kinds)):
         raise InputError(f"--cfg: {unknown[0]}: unknown key; allowed are {', '.join(kinds)}")
-    if wish.cfg.get("score", {}).get("tasks"):
+    if request.cfg.get("score", {}).get("tasks"):
         raise InputError("--cfg: score.tasks: allowed are []; `lm_eval run` takes the same model")
     try:
-        return {name: kind.model_validate(wish.cfg.get(name, {})) for name, kind in kinds.items()}
+        return {name: kind.model_validate(request.cfg.get(name, {})) for name, kind in kinds.items()}
     except ValidationError as error:
         raise InputError(f"--cfg: {error.title.lower()}.{one_line(error)}") from None
 
@@ -157,7 +170,7 @@ def say_overlaps(frames: dict[str, pd.DataFrame]) -> dict[str, float]:
 def arrays_of(
     source: str,
     key: str,
-    wish: Judged,
+    request: JudgeRequest,
     frames: dict[str, pd.DataFrame],
     settings: Score,
     ours: list[str] | None = None,
@@ -165,16 +178,16 @@ def arrays_of(
     """Arrays of a model, or of an earlier judgement; `ours` are the classes of the model that it stands beside."""
     if source.endswith(".npz"):
         arrays = load(Path(source))
-        if task_of(arrays) != wish.task:
-            raise InputError(f"{key}: {source} is of a {task_of(arrays)} model, not of a {wish.task} one")
+        if task_of(arrays) != request.task:
+            raise InputError(f"{key}: {source} is of a {task_of(arrays)} model, not of a {request.task} one")
         return arrays
     labels: list[str] = []
     try:
-        model, tokenizer = models.load(models.located(source), wish.task, wish.revision)
-        if wish.task != "generation":
+        model, tokenizer = models.load(models.located(source), request.task, request.revision)
+        if request.task != "generation":
             labels = classes(model)
             frames = with_classes(frames, labels, ours or labels)
-        most = min(wish.max_length, models.context(model) or wish.max_length)
+        most = min(request.max_length, models.context(model) or request.max_length)
         encoding = partial(encode, tokenizer=tokenizer, max_length=most, labels=labels)
         arrays = score.scored(model, tokenizer, frames, labels, encoding, settings)
         check_finite(arrays, Path(source))
@@ -183,12 +196,14 @@ def arrays_of(
     return arrays
 
 
-def beside(wish: Judged, frames: dict[str, pd.DataFrame], settings: Score, arrays):
+def beside(request: JudgeRequest, frames: dict[str, pd.DataFrame], settings: Score, arrays):
     """Arrays of the retrained model, of the same texts, tokens, settings and classes."""
-    assert wish.retrain is not None
+    assert request.retrain is not None
     ours = arrays["classes"].tolist() if "classes" in arrays else None
-    source = f"--retrain: {wish.retrain}"
-    other = same_texts(arrays_of(wish.retrain, "--retrain", wish, frames, settings, ours), arrays, source)
+    source = f"--retrain: {request.retrain}"
+    other = same_texts(
+        arrays_of(request.retrain, "--retrain", request, frames, settings, ours), arrays, source
+    )
     same_settings(other, arrays, source)
     return other if ours is None else same_classes(other, arrays, source)
 
@@ -291,6 +306,19 @@ def shown(table: dict[str, dict[str, float]]) -> str:
         rows.append(cells + [""] * (6 * beside - len(cells)))
     head = ["metric", "model", "interval"] + ["retrain", "model − retrain", "interval"] * beside
     return plain(Table(head, rows))
+
+
+def said(numbers: dict[str, float], task: str) -> str:
+    """What takes two models to find out, in words; nothing without a retrained one."""
+    if "forget_quality" not in numbers:
+        return ""
+    text = (
+        f"\nforget quality {numbers['forget_quality']:.2g}: p-value of the losses on forget being distributed as under"
+        " retrain; near 0 they are not, and a high value does not show that they are\n"
+    )
+    if numbers.get(f"{ATTACK[task]}_below_retrain"):
+        text += f"over-unlearned: the AUC of {ATTACK[task]} is significantly below that on retrain\n"
+    return text
 
 
 def bounds(low: float, high: float, places: int) -> str:

@@ -120,20 +120,8 @@ def collect(name: str, params: Params, root: Path) -> Results:
     control = measured(BLIND)
     comparison = read_json(root / folder_of("compare", name) / "comparison.json")
     return Results(
-        name,
-        study,
-        root,
-        numbers,
-        variants,
-        costs,
-        records,
-        epochs,
-        traces,
-        facts,
-        control,
-        comparison,
-        everyone,
-    )
+        name, study, root, numbers, variants, costs, records, epochs, traces, facts, control, comparison, everyone,
+    )  # fmt: skip
 
 
 def existing(path: Path) -> Path:

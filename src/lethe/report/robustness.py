@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lethe.report.collect import Results
-from lethe.report.tables import BARE, Table
+from lethe.report.tables import BARE, Table, number
 
 MARKS = {"survives": "✓", "undone": "✗", "open": "?"}
 WORDS = {"survives": "survives", "undone": "is undone by", "open": "undecided under"}
@@ -14,7 +14,7 @@ def robustness_table(results: Results) -> Table | None:
     rows = []
     for test in results.comparison["robustness"]:
         cells = [test["runs"][run] for run in results.methods]
-        shown = (f"{MARKS[c['verdict']]} {c['returned']:.2f}".replace("-", "−") if c else BARE for c in cells)
+        shown = (f"{MARKS[c['verdict']]} {number(c['returned'], 2)}" if c else BARE for c in cells)
         rows.append([f"{test['variant']}: {test['label']}", *shown])
     return Table(["test", *results.methods], rows) if rows else None
 
