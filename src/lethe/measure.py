@@ -74,6 +74,7 @@ def measure_texts(cfg: dict, seed: int, prepared: Path, scores: Path, out: Path)
     """
     from lethe.data.parquet import read_table
     from lethe.data.splits import groups
+    from lethe.data.texts import whole_texts
 
     settings = Measure.model_validate(cfg.get("measure", {}))
     arrays = load(scores)
@@ -83,7 +84,7 @@ def measure_texts(cfg: dict, seed: int, prepared: Path, scores: Path, out: Path)
         raise InputError(f"{scores}: {len(absent)} examples are not in {prepared}, first {absent[0]}")
     examples = examples.assign(group=groups(examples["cluster"].to_numpy(), examples["subject"]))
     examples = examples.loc[arrays["ids"].tolist()]
-    texts = [text[:count] for text, count in zip(examples["text"], arrays["characters"], strict=True)]
+    texts = [text[:count] for text, count in zip(whole_texts(examples), arrays["characters"], strict=True)]
     group = examples["group"].to_numpy()
     column, numbers = blind(texts, group, with_match(arrays, settings), settings, seed)
     write(out, arrays, {"blind": column}, numbers)

@@ -12,8 +12,9 @@ import pyarrow.parquet as parquet
 
 from lethe.data.near_duplicates import clusters
 from lethe.data.splits import UNUSED, assign, groups
-from lethe.data.texts import check_classes, labels_of, load
+from lethe.data.texts import check_classes, labels_of, load, whole_texts
 from lethe.params.data import Dataset
+from lethe.params.prompting import Prompting
 from lethe.system import files
 from lethe.system.errors import InputError
 from lethe.system.quoting import class_name, quoted
@@ -21,7 +22,14 @@ from lethe.system.streams import stream
 
 SPLITS = ("train", "validation", "holdout", "test")
 TEXT = pa.string()
-LISTS = {"tokens": pa.int32(), "tags": TEXT}  # columns that some sources have
+MESSAGES = pa.list_(pa.struct({"role": TEXT, "content": TEXT}))
+SOME = {  # columns that some sources have
+    "tokens": pa.list_(pa.int32()),
+    "tags": pa.list_(TEXT),
+    "prompt": MESSAGES,
+    "paraphrase": TEXT,
+    "alternatives": pa.list_(TEXT),
+}
 SCHEMA = {"id": TEXT, "text": TEXT, "label": TEXT, "subject": TEXT, "split": TEXT, "cluster": pa.int64()}
 
 
@@ -44,6 +52,8 @@ def prepare(cfg: dict[str, Any], out: str | Path) -> None:
     facts["dropped"]["left_over"] = int((table["split"] == UNUSED).sum())
     table = table[table["split"] != UNUSED]
     facts |= {"task": task, "seed": seed, "labels": classes(table) if task != "generation" else []}
+    if "prompt" in table:
+        facts["prompting"] = {name: getattr(dataset, name) for name in Prompting.model_fields}
     facts["counts"] = {name: int(count) for name, count in table["split"].value_counts().items()}
     with files.replacing(out) as folder:
         folder.mkdir()
@@ -56,6 +66,11 @@ def for_task(dataset: Dataset, task: str) -> Dataset:
     """Classified and tagged text has labels, in the column `label` if none is named, and no use for general text."""
     if task == "generation":
         return dataset
+    for field in ("prompt", "messages", "paraphrase", "alternatives"):
+        if getattr(dataset, field) is not None:
+            raise InputError(
+                f"dataset.{field}: prompts and answers are for generation; allowed in {task}: null"
+            )
     if dataset.general is not None:
         raise InputError(f"dataset.general: other text is for generation; allowed in {task}: null")
     return dataset.model_copy(update={"label": dataset.label or "label"})
@@ -84,7 +99,7 @@ def clustered(table: pd.DataFrame, dataset: Dataset, dropped: dict[str, int]) ->
 
     General text that repeats the data set always goes: it would be trained on, or tested on, twice.
     """
-    table = table.assign(cluster=clusters(table["text"].tolist(), dataset.ngram, dataset.similarity))
+    table = table.assign(cluster=clusters(whole_texts(table), dataset.ngram, dataset.similarity))
     own = set(table["cluster"][~table["general"]])
     repeated = table["general"] & table["cluster"].isin(own)
     if dataset.deduplicate:
@@ -139,9 +154,9 @@ def classes(table: pd.DataFrame) -> list[str]:
 def write_examples(table: pd.DataFrame, path: Path) -> None:
     """Parquet with a fixed schema: the same examples are the same bytes."""
     schema = dict(SCHEMA)
-    for name, kind in LISTS.items():
+    for name, kind in SOME.items():
         if name in table:
-            schema[name] = pa.list_(kind)
+            schema[name] = kind
             table = table.assign(**{name: table[name].where(table[name].notna(), None)})
     content = {
         name: pa.array(table[name].tolist(), type=kind, from_pandas=True) for name, kind in schema.items()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import zlib
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,7 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from lethe import losses, models
-from lethe.data.encoding import Encoded, classes, encode, examples_by_set
+from lethe.data.encoding import Encoded, classes, encoder, examples_by_set
 from lethe.data.rows import NO_TAG
 from lethe.decoding.continuations import greedy_continuations
 from lethe.decoding.decoding import teacher_forced
@@ -48,7 +47,7 @@ def score(cfg: dict, prepared: Path, forget: Path, model_folder: Path, out: Path
     settings, model_cfg = Score.model_validate(cfg["score"]), Model.model_validate(cfg["model"])
     model, tokenizer = models.load(model_folder, cfg["task"])
     frames, labels = examples_by_set(prepared, forget), classes(prepared)
-    encoding: Encoding = partial(encode, tokenizer=tokenizer, max_length=model_cfg.max_length, labels=labels)
+    encoding: Encoding = encoder(prepared, tokenizer, model_cfg.max_length)
     if "perturbation" in cfg:
         frames, encoding = perturbed(cfg, model, tokenizer, frames, encoding, settings.prefix)
     if settings.test == "validation":  # what is reported stays unread

@@ -10,7 +10,8 @@ from pathlib import Path
 import pandas as pd
 
 from lethe import models
-from lethe.data.encoding import classes, encode, examples_by_set, packed
+from lethe.data.encoding import classes, encoder, examples_by_set, packed
+from lethe.data.texts import whole_texts
 from lethe.params.model import Model
 from lethe.params.training import References
 from lethe.system import workers
@@ -69,7 +70,7 @@ def make_base(job: Job, prepared: Path) -> None:
     recipe = References.model_validate(job.cfg["train"]).pretrain
     began = time.monotonic()
     sets = examples_by_set(prepared)
-    texts = sets["general" if "general" in sets else "validation"]["text"].tolist()
+    texts = whole_texts(sets["general" if "general" in sets else "validation"])
     model, tokenizer = models.base(cfg, job.cfg["task"], classes(prepared), texts, job.seed)
     model.to(models.device())
     if recipe is None:
@@ -89,7 +90,7 @@ def fine_tune(job: Job, prepared: Path, forget: Path, base: Path) -> None:
     models.freeze(model, cfg.freeze)
     sets = examples_by_set(prepared, forget)
     members = pd.concat([sets[name] for name in MEMBERS[kind(job.run)]]).sort_index()
-    encoded = encode(members, tokenizer, cfg.max_length, classes(prepared))
+    encoded = encoder(prepared, tokenizer, cfg.max_length)(members)
     models.check_tokens(model, encoded)
     general = general_rows(sets, tokenizer, cfg.max_length, recipe)
     if kind(job.run) != job.run:  # the same texts in another order, under other dropout

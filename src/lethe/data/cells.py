@@ -74,6 +74,36 @@ def words_of(value: Any) -> list[str]:
     return value
 
 
+def messages_of(value: Any) -> list[dict[str, str]]:
+    """A cell of a conversation: messages with role and content, what is learnt, the last one, by the assistant.
+
+    Raises:
+        InputError: it holds something else, or nobody is answered.
+    """
+    fine = isinstance(value, list) and all(
+        isinstance(each, dict) and isinstance(each.get("role"), str) and isinstance(each.get("content"), str)
+        for each in value
+    )
+    if not fine:
+        raise InputError("holds no list of messages, each with role and content")
+    if len(value) < 2 or value[-1]["role"] != "assistant":
+        raise InputError("does not end with an answer by the assistant to another message")
+    for message in value:
+        check_text(message["content"])
+    return [{"role": each["role"], "content": each["content"]} for each in value]
+
+
+def texts_of(value: Any) -> list[str]:
+    """A cell of several texts, or of one.
+
+    Raises:
+        InputError: it holds something else.
+    """
+    if is_missing(value):
+        return []
+    return words_of([value] if isinstance(value, str) else value)
+
+
 def check_text(text: str) -> None:
     if is_broken(text):
         raise InputError(

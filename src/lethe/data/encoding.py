@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -34,11 +37,33 @@ class Encoded:
 
 def classes(prepared: str | Path) -> list[str]:
     """Names of the classes in the order of their indices; empty for unlabelled text."""
+    return facts(prepared)["labels"]
+
+
+def facts(prepared: str | Path) -> dict[str, Any]:
+    """What `lethe prepare` wrote of a study beside its examples.
+
+    Raises:
+        InputError: the file is missing, or holds something else.
+    """
     file = Path(prepared) / "prepared.json"
     try:
-        return json.loads(file.read_text(encoding="utf-8"))["labels"]
-    except (OSError, ValueError, KeyError) as error:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        return found | {"labels": found["labels"]}
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{file}: cannot be read ({type(error).__name__}); make it again") from None
+
+
+def encoder(prepared: str | Path, tokenizer, max_length: int) -> Callable[[pd.DataFrame], Encoded]:
+    """How the examples of a study become rows of at most `max_length` tokens, by what `lethe prepare` wrote of it."""
+    given = facts(prepared).get("prompting")
+    return partial(
+        encode,
+        tokenizer=tokenizer,
+        max_length=max_length,
+        labels=classes(prepared),
+        prompting=Prompting.model_validate(given) if given else None,
+    )
 
 
 def examples_by_set(prepared: str | Path, forget: str | Path | None = None) -> dict[str, pd.DataFrame]:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from lethe.data.characters import normalised
 from lethe.data.near_duplicates import words_of
+from lethe.data.texts import whole_texts
 from lethe.params.forget import Pairing
 from lethe.system.errors import InputError
 from lethe.system.streams import stream, stream_seed
@@ -43,7 +44,7 @@ def pairs(
         order = stream(seed, "pairing").random((len(forget), len(pool)))
         similarity = np.zeros_like(order)
     else:
-        vectors = embeddings([*forget["text"], *pool["text"]], pairing, seed)
+        vectors = embeddings([*whole_texts(forget), *whole_texts(pool)], pairing, seed)
         order = similarity = similarities(vectors[: len(forget)], vectors[len(forget) :], pairing.metric)
     general = (pool["set"] == "general").to_numpy()
     rows = []

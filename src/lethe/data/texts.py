@@ -68,6 +68,15 @@ def read(source: Source, seed: int, key: str, tagged: bool = False) -> tuple[pd.
             return (tabular.tagged_examples if tagged else tabular.examples)(source, key)
 
 
+def whole_texts(table: pd.DataFrame) -> list[str]:
+    """What texts are compared by: each with what was said before it, where there is something."""
+    if "prompt" not in table:
+        return table["text"].tolist()
+    said = [[] if turns is None else turns for turns in table["prompt"].where(table["prompt"].notna(), None)]
+    pairs = zip(said, table["text"], strict=True)
+    return ["\n".join([*(turn["content"] for turn in turns), text]) for turns, text in pairs]
+
+
 def labels_of(frame: pd.DataFrame) -> pd.Series:
     """All labels: one of each example, or of each of its words."""
     return frame["tags"].explode() if "tags" in frame else frame["label"]

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
-from lethe.data.cells import name_of, text_of, words_of
+from lethe.data.cells import messages_of, name_of, text_of, texts_of, words_of
 from lethe.data.characters import is_blank
 from lethe.data.table_files import Table, read_table_file
 from lethe.params.data import Source
@@ -28,18 +28,37 @@ def examples(source: Source, key: str) -> tuple[pd.DataFrame, dict[str, Any]]:
         source: where, and which columns hold what.
         key: place in params.yaml, for messages: `dataset` or `dataset.general`.
     Returns:
-        (frame of str columns id, text, label, subject; absent text is "", absent subject None), and the origin:
-        SHA-256 of what was read, or the commit of the Hub.
+        (frame of str columns id, text, label, subject; absent text is "", absent subject None; and, where the source
+        names their columns, prompt (messages before the text, which is the answer to them), paraphrase (str) and
+        alternatives (list of str)), and the origin: SHA-256 of what was read, or the commit of the Hub.
     Raises:
         InputError: the file, the data set or a column is missing or cannot be read.
     """
     table, origin = read(source, key, source.label)
-    parts = [cells(table, source, key, "text", name, text_of) for name in text_columns(source)]
-    texts = ["\n".join(filter(None, texts)) for texts in zip(*parts, strict=True)]
-    named = names(table, source, key) | {"text": texts}
+    named = names(table, source, key) | asked_and_answered(table, source, key)
+    if source.paraphrase:
+        named["paraphrase"] = cells(table, source, key, "paraphrase", source.paraphrase, text_of)
+    if source.alternatives:
+        named["alternatives"] = cells(table, source, key, "alternatives", source.alternatives, texts_of)
     if source.label:
         named["label"] = all_named(table, source, key, "label", source.label)
     return pd.DataFrame(named, dtype=object), origin
+
+
+def asked_and_answered(table: Table, source: Source, key: str) -> dict[str, Any]:
+    """The texts, and what is said before them where the source has that."""
+    if source.messages:
+        said = cells(table, source, key, "messages", source.messages, messages_of)
+        return {"text": [turns[-1]["content"] for turns in said], "prompt": [turns[:-1] for turns in said]}
+    parts = [cells(table, source, key, "text", name, text_of) for name in text_columns(source)]
+    found: dict[str, Any] = {"text": ["\n".join(filter(None, texts)) for texts in zip(*parts, strict=True)]}
+    if source.prompt:
+        prompts = cells(table, source, key, "prompt", source.prompt, text_of)
+        if (empty := next((row for row, text in enumerate(prompts) if is_blank(text)), None)) is not None:
+            where = f"row {empty} of column {source.prompt!r} of {source.source}"
+            raise InputError(f"{key}.prompt: {where} asks nothing; each row needs a prompt")
+        found["prompt"] = [[{"role": "user", "content": text}] for text in prompts]
+    return found
 
 
 def tagged_examples(source: Source, key: str) -> tuple[pd.DataFrame, dict[str, Any]]:
@@ -76,8 +95,10 @@ def tagged_examples(source: Source, key: str) -> tuple[pd.DataFrame, dict[str, A
 
 def read(source: Source, key: str, label: str | None) -> tuple[Table, dict[str, Any]]:
     """The columns that the source names, and its origin."""
-    wanted = {*text_columns(source), *filter(None, (label, source.id, source.subject))}
-    if source.id in text_columns(source):
+    texts = (source.prompt, source.messages, source.paraphrase, source.alternatives)
+    wanted = {*filter(None, (*texts, label, source.id, source.subject))}
+    wanted |= set() if source.messages else {*text_columns(source)}
+    if source.id and source.id in (*text_columns(source), *texts):
         what = f"{source.id!r} is a column of text; an id is shown in logs and reports"
         raise InputError(f"{key}.id: {what}; allowed: another column, or null for the row number")
     if kind(source.source) == "table":

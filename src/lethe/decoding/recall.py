@@ -22,7 +22,7 @@ Compare = Callable[[Tokens, Tokens], np.ndarray]
 
 
 def forgotten(
-    model, input_ids, rules: Sequence[tuple[Compare, float]], lengths=None, *, prefix: float | int = 0.5,
+    model, input_ids, rules: Sequence[tuple[Compare, float]], lengths=None, *, prefix: float | int | np.ndarray = 0.5,
     generated: int | None = None, beams: int = 1, batch_size: int = 64, decode_batch_tokens: int = 65536,
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """Similarity of each continuation to the true suffix, and whether the text counts as forgotten.
@@ -55,13 +55,14 @@ def forgotten(
 
 
 def continuations(
-    model, input_ids, lengths=None, *, prefix: float | int = 0.5, generated: int | None = None, beams: int = 1,
-    batch_size: int = 64, decode_batch_tokens: int = 65536,
+    model, input_ids, lengths=None, *, prefix: float | int | np.ndarray = 0.5, generated: int | None = None,
+    beams: int = 1, batch_size: int = 64, decode_batch_tokens: int = 65536,
 ) -> tuple[Tokens, Tokens]:  # fmt: skip
     """What the model appends to the prefix of each text, up to an end of text, and what is there in truth.
 
     Args:
-        prefix: tokens of the prompt, or a float in (0, 1), its share of the text, rounded down to at least 1.
+        prefix: tokens of the prompt, one number or (N,) one per text, or a float in (0, 1), its share of the text,
+            rounded down to at least 1.
         generated: tokens to continue by at most; None: to the end of the text. ICU: prefix 50, generated 50, beams 2.
         beams: width of the beam search by `model.generate`; 1 is greedy and continues only from where the model
             leaves the truth.
@@ -91,18 +92,18 @@ def continuations(
     return ours, true
 
 
-def prompt_lengths(lengths: np.ndarray, prefix: float | int) -> np.ndarray:
+def prompt_lengths(lengths: np.ndarray, prefix: float | int | np.ndarray) -> np.ndarray:
     """(N,) tokens of each prompt."""
     if isinstance(prefix, float):
         if not 0 < prefix < 1:
             raise ValueError(f"prefix {prefix}: a number of tokens, or a share between 0 and 1")
         return np.maximum((lengths * prefix).astype(np.int64), 1)
-    if prefix < 1 or (lengths <= prefix).any():
-        row = int(np.argmin(lengths))
-        raise ValueError(
-            f"prefix {prefix}: row {row} has {lengths[row]} tokens; at least 1 and fewer than each text"
-        )
-    return np.full(len(lengths), prefix)
+    prompts = np.broadcast_to(prefix, lengths.shape)
+    if (wrong := (prompts < 1) | (prompts >= lengths)).any():
+        row = int(np.argmin(np.where(wrong, lengths, lengths.max() + 1)))
+        what = f"prefix {prompts[row]}: row {row} has {lengths[row]} tokens"
+        raise ValueError(f"{what}; at least 1 and fewer than each text")
+    return prompts.copy()
 
 
 def searched(model, ids, prompts, totals, beams: int, batch_size: int) -> Tokens:

@@ -44,12 +44,25 @@ def perturbed(
 
     if cfg["task"] == "classification":
         return {name: with_texts(frame, rewrite) for name, frame in sets.items()}, encoding
+    if any("prompt" in frame for frame in sets.values()):
+        return {name: with_prompts(frame, rewrite) for name, frame in sets.items()}, encoding
     return sets, lambda frame: with_prefixes(encoding(frame), tokenizer, rewrite, prefix)
 
 
 def with_texts(frame: pd.DataFrame, rewrite: Rewrite) -> pd.DataFrame:
     """The examples, worded differently."""
     return frame.assign(text=[rewrite(*pair) for pair in zip(frame["id"], frame["text"], strict=True)])
+
+
+def with_prompts(frame: pd.DataFrame, rewrite: Rewrite) -> pd.DataFrame:
+    """The examples, asked differently and answered as before; what is not asked stays as it is."""
+    prompts = [
+        turns
+        if turns is None
+        else [dict(turn) | {"content": rewrite(name, turn["content"])} for turn in turns]
+        for name, turns in zip(frame["id"], frame["prompt"], strict=True)
+    ]
+    return frame.assign(prompt=prompts)
 
 
 def with_prefixes(encoded: Encoded, tokenizer, rewrite: Rewrite, prefix: float) -> Encoded:

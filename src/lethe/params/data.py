@@ -8,6 +8,7 @@ from pydantic import Field, Strict, field_validator, model_validator
 
 from lethe.params.fields import Count, Order
 from lethe.params.plug_ins import read_fields
+from lethe.params.prompting import Prompting
 from lethe.params.sources import TABLES, TOKENS, built_in, kind
 from lethe.params.strict_model import StrictModel
 
@@ -32,6 +33,14 @@ class Source(StrictModel):
     """Names of all columns of a CSV file without a header."""
     text: str | Names = "text"
     """Column of the text; several are joined by a line break; in tagging lists of words."""
+    prompt: str | None = None
+    """Generation: column of what is asked; `text` is then the answer, which alone is learnt and scored."""
+    messages: str | None = None
+    """Generation: column of conversations (role, content) in place of `prompt` and `text`; the last is the answer."""
+    paraphrase: str | None = None
+    """Generation: column of the answer in other words."""
+    alternatives: str | None = None
+    """Generation: column of wrong answers, one or a list."""
     label: str | None = None
     """Column of the class; null: "label", in tagging lists of IOB2 tags; in generation none."""
     id: str | None = None
@@ -72,7 +81,8 @@ class Source(StrictModel):
         if (kind(self.source) == "tokens") != (self.tokenizer is not None):
             raise ValueError("tokenizer: a folder for a .npy file of token ids, null for other sources")
         if kind(self.source) == "tokens":
-            for field, only in (("text", "text"), ("label", None), ("id", None), ("subject", None)):
+            columns = ("prompt", "messages", "paraphrase", "alternatives", "label", "id", "subject")
+            for field, only in (("text", "text"), *((name, None) for name in columns)):
                 if getattr(self, field) != only:
                     raise ValueError(
                         f"{field}: {getattr(self, field)!r}; an array of token ids has no columns"
@@ -81,6 +91,8 @@ class Source(StrictModel):
             for field, only in (("split", "train"), ("config", None), ("revision", "main")):
                 if (value := getattr(self, field)) != only:
                     raise ValueError(f"{field}: {value!r}; only a folder or a Hub id has several")
+        if self.messages and (self.prompt or self.text != "text"):
+            raise ValueError("messages: hold prompt and text; leave these out, or messages")
         if not self.text:
             raise ValueError(f"text: {self.text!r}; at least one column is needed")
         if self.columns and len(set(self.columns)) < len(self.columns):
@@ -95,7 +107,7 @@ class Source(StrictModel):
 
     def check_columns(self) -> None:
         """Built-in sources name their own columns."""
-        for field in ("text", "label", "id", "subject"):
+        for field in ("text", "prompt", "messages", "paraphrase", "alternatives", "label", "id", "subject"):
             if getattr(self, field) not in (None, field):
                 raise ValueError(f"{field}: {getattr(self, field)!r}; {self.source} allows {field!r} or null")
 
@@ -118,7 +130,7 @@ class Sizes(StrictModel):
     test: Count = 400
 
 
-class Dataset(Source):
+class Dataset(Source, Prompting):
     """The text of a study: its source, its splits, and how near-duplicates are found."""
 
     sizes: Sizes = Sizes()

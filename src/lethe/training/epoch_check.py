@@ -89,18 +89,31 @@ class EpochCheck:
     def measured(self, model, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
         """Memorization accuracy of every text, and extraction likelihood of the first `most`."""
         some, others = rows[: self.most], rows[len(rows) if self.most is None else self.most :]
-        found = extraction(model, some.input_ids, n=(self.order,), start=self.start, lengths=some.lengths)
-        accuracy = found.memorization_accuracy
+        found = extraction(
+            model,
+            some.input_ids,
+            n=(self.order,),
+            start=first_prefixes(some, self.start),
+            lengths=some.lengths,
+        )
+        accuracy = memorization_accuracy(found.tokens.correct, some.scored.numpy())
         if len(others):
             accuracy = np.concatenate([accuracy, memorized(model, others)])
         return accuracy, found.extraction_likelihood[self.order]
 
     def check(self, model, rows: Rows, by: Refinement) -> tuple[np.ndarray, np.ndarray]:
-        """Similarity of each text's continuation to its true suffix, and whether it counts as forgotten."""
+        """Similarity of each text's continuation to its true suffix, and whether it counts as forgotten.
+
+        A text with a prompt is continued from there.
+        """
         limits = [self.thresholds.get("similarity", 0.0), by.f1]
         rules = list(zip(self.similarities, limits, strict=False))
-        rows = endings(rows, by.window)
-        return forgotten(model, rows.input_ids, rules, rows.lengths, prefix=by.prefix, beams=by.beams)
+        prefix: float | np.ndarray = by.prefix
+        if rows.starts is None:
+            rows = endings(rows, by.window)
+        else:
+            prefix = rows.starts.numpy()
+        return forgotten(model, rows.input_ids, rules, rows.lengths, prefix=prefix, beams=by.beams)
 
     def unseen(self, model) -> dict[str, float]:
         """Thresholds by column; `slack` standard errors are added to those taken from unseen text."""
@@ -122,7 +135,7 @@ class EpochCheck:
 def memorized(model, rows: Rows) -> np.ndarray:
     """(N,) memorization accuracy."""
     passed = teacher_forced(model, rows.input_ids, rows.lengths)
-    return memorization_accuracy(passed.correct, passed.mask)
+    return memorization_accuracy(passed.correct, rows.scored.numpy())
 
 
 def noted(columns: dict[str, float]) -> dict[str, float]:
@@ -138,6 +151,12 @@ def similarities(by: Refinement, tokenizer) -> list[Compare]:
     return found
 
 
+def first_prefixes(rows: Rows, start: int) -> np.ndarray:
+    """(N,) tokens of each row's shortest prefix: `start`, or its prompt where that is longer."""
+    own = np.ones(len(rows), np.int64) if rows.starts is None else rows.starts.numpy()
+    return np.maximum(own, start)
+
+
 def endings(rows: Rows, window: int | None) -> Rows:
     """The last `window` tokens of each row, or the rows."""
     if window is None:
@@ -149,10 +168,10 @@ def endings(rows: Rows, window: int | None) -> Rows:
 def check_lengths(encoded: Encoded, name: str, order: int, start: int) -> None:
     """Raise InputError for a text without a term in the extraction likelihood, or a mean over a single text."""
     lengths = encoded.rows.lengths.numpy()
-    if lengths.min() < order + start:
-        where = f"example {encoded.ids[lengths.argmin()]} of {name} has {lengths.min()} tokens"
-        raise InputError(
-            f"training.stop.n: {order}: {where}; each needs at least n + start = {order + start}"
-        )
+    room = lengths - first_prefixes(encoded.rows, start)
+    if room.min() < order:
+        row = room.argmin()
+        where = f"example {encoded.ids[row]} of {name} has {lengths[row]} tokens, of which {room[row]} can be continued"
+        raise InputError(f"training.stop.n: {order}: {where}; each needs at least n")
     if name == "validation" and len(encoded) < 2:
         raise InputError("dataset.sizes.validation: 1; thresholds from unseen text need at least 2 examples")

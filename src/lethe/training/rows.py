@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from lethe.data.encoding import Encoded, classes, encode, examples_by_set, packed, padded_rows
+from lethe.data.encoding import Encoded, encoder, examples_by_set, packed, padded_rows
 from lethe.data.parquet import read_table
 from lethe.data.rows import Rows
 from lethe.params.training import Training
@@ -55,7 +55,7 @@ class Examples:
         return self.rows_of(self.sets[names[0]] if len(names) == 1 else together)
 
     def rows_of(self, frame: pd.DataFrame) -> Encoded:
-        return encode(frame, self.tokenizer, self.max_length, classes(self.prepared))
+        return encoder(self.prepared, self.tokenizer, self.max_length)(frame)
 
     def general(self, recipe: Training) -> Rows | None:
         """Packed general text if the recipe's batches hold some, else None."""
@@ -130,7 +130,8 @@ def with_alternatives(rows: TrainingRows, prefix: float) -> TrainingRows:
     """The rows with the role `alternative` in place of `analogue`.
 
     An alternative is the beginning of a forget text, its prompt, continued with the end of one of its analogues, of
-    which only the continuation is scored. Both are cut at the share `prefix` of their tokens.
+    which only the continuation is scored. Both are cut where their answers begin, or at the share `prefix` of their
+    tokens where they have no prompts.
     """
     forget, analogues, pairs = rows.roles["forget"], rows.roles["analogue"], rows.pairs
     assert pairs is not None, "alternatives are made of pairs"
@@ -144,6 +145,8 @@ def with_alternatives(rows: TrainingRows, prefix: float) -> TrainingRows:
 
 
 def texts_and_cuts(rows: Rows, prefix: float) -> list[tuple[list[int], int]]:
-    """Tokens of each row, and where its first `prefix` of them end: there is one at least before and after."""
+    """Tokens of each row, and where its prompt ends, or the first `prefix` of them: one is left on both sides."""
     texts = [row[:length] for row, length in zip(rows.input_ids.tolist(), rows.lengths.tolist(), strict=True)]
+    if rows.starts is not None:
+        return list(zip(texts, rows.starts.tolist(), strict=True))
     return [(text, min(max(1, int(prefix * len(text))), len(text) - 1)) for text in texts]
