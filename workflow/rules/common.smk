@@ -9,7 +9,7 @@ if config:
         "--config and --configfile: not used here; change params.yaml, or `dvc exp run -S KEY=VALUE`"
     )
 
-WORKFLOW = Path(workflow.basedir) / "workflow"
+WORKFLOW = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parent
 sys.path.insert(0, str(WORKFLOW))
 
 import plan
