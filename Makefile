@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/pip install --disable-pip-version-check --quiet
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: results readme test lint benchmark
+.PHONY: results readme test lint docs benchmark
 
 results: $(BIN)/.ready  ## all results, ends with a table and results/report/report.html
 	snakemake
@@ -25,6 +25,9 @@ lint: $(BIN)/.ready-dev $(BIN)/cffconvert  ## style, types, imports, workflow, l
 	snakemake --lint
 	pip-licenses > /dev/null
 	cffconvert --validate
+
+docs: $(BIN)/.ready-dev  ## the documentation, in site/; a dead link or any other warning is an error
+	NO_MKDOCS_2_WARNING=1 mkdocs build --quiet --strict
 
 benchmark: $(BIN)/.ready  ## speed, as ratios in one process (minutes)
 	python benchmarks/attacks.py
