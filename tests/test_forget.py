@@ -106,6 +106,11 @@ def test_space_around_an_id_is_kept_where_the_data_have_it(tmp_path):
     assert requested(tmp_path / "a.csv", {" a", "a", "b"}) == {" a", "b"}
 
 
+def test_an_id_in_another_normal_form_is_the_same(tmp_path):
+    (tmp_path / "a.txt").write_text("Jose\u0301\nA\u030a\n")
+    assert requested(tmp_path / "a.txt", {"José", "Å", "A\u030a"}) == {"José", "A\u030a"}
+
+
 @pytest.mark.parametrize("name", ["a.csv", "a.txt", "a.parquet"])
 def test_a_pipe_is_no_request(tmp_path, name):
     os.mkfifo(tmp_path / name)

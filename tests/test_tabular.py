@@ -3,6 +3,7 @@ import json
 import os
 import tempfile
 import types
+import zipfile
 
 import numpy as np
 import pandas as pd
@@ -216,6 +217,43 @@ def test_numbers_beside_an_empty_cell_keep_their_digits(tmp_path, hub_cache, suf
     assert frame["subject"].tolist() == [None, "4873214862074861313", "7"]
 
 
+def test_a_person_in_two_normal_forms_is_one(tmp_path):
+    people = ["José", "Jose\u0301", " José ", "\u200b ", "", None, "Jose"]
+    path = tmp_path / "table.jsonl"
+    path.write_text("".join(json.dumps({"text": "a", "who": who}) + "\n" for who in people))
+    assert read(path, subject="who")[0]["subject"].tolist() == ["José"] * 3 + [None] * 3 + ["Jose"]
+
+
+@pytest.mark.parametrize("name", ["train.txt.gz", "train.txt", "train.zip", "train.csv.gz"])
+def test_a_folder_that_expands_beyond_the_bound_is_refused(tmp_path, hub_cache, name):
+    (tmp_path / "corpus").mkdir()
+    content = b"text\n" + b"a\n" * 5000
+    if name.endswith("zip"):
+        with zipfile.ZipFile(tmp_path / "corpus" / name, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("train.csv", content)
+    else:
+        (tmp_path / "corpus" / name).write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+    with pytest.raises(
+        InputError, match=rf"dataset.source: .*{name}( holds more than|: allowed of compressed)"
+    ):
+        read(tmp_path / "corpus", max_bytes=1000)
+
+
+def test_messages_of_the_library_are_not_passed_on(tmp_path, hub_cache, capfd):
+    """It quotes in errors, and in its own log, what it cannot read."""
+    (tmp_path / "corpus").mkdir()
+    (tmp_path / "corpus" / "README.md").write_text(
+        "---\nconfigs:\n- config_name: default\n  data_files: '*.jsonl'\n  encoding: utf-8\n  chunksize: 999\n---\n"
+    )
+    for number, row in enumerate(
+        ('{"text": "secret a"}', '{"secret key": {"secret": 1}}', '{"text": ["secret"]')
+    ):
+        (tmp_path / "corpus" / f"{number}.jsonl").write_text(row + "\n")
+    with pytest.raises(InputError, match=r"split train cannot be loaded: \w+$") as error:
+        read(tmp_path / "corpus")
+    assert "secret" not in str(error.value) + "".join(capfd.readouterr())
+
+
 def test_labels_of_a_readme_are_those_of_a_folder(tmp_path, hub_cache):
     (tmp_path / "corpus").mkdir()
     (tmp_path / "corpus" / "train.csv").write_text("text,label\na,1\nb,0\nc,\n")
@@ -351,7 +389,7 @@ def test_wrong_token_arrays_are_named(array, tmp_path):
     np.save(tmp_path / "large.npy", np.array(rows) + 10**4)
     np.save(tmp_path / "objects.npy", np.array([{}, []], dtype=object))
     cases = [
-        ("none.npy", good, "dataset.source: .*none.npy cannot be read"),
+        ("none.npy", good, "dataset.source: .*none.npy does not exist"),
         ("flat.npy", good, "holds 1 dimensions of int64; two dimensions of integers are needed"),
         ("float.npy", good, "holds 2 dimensions of float64"),
         ("large.npy", good, "dataset.tokenizer: .* knows ids below 268; .*large.npy holds ids from"),

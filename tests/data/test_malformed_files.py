@@ -115,6 +115,7 @@ REFUSED = {
     "far.parquet": table(label=FAR),
     "float_ids.parquet": table(id=[1e18, 1e18 + 4096]),
     "class_names.parquet": table({b"huggingface": b"{broken"}),
+    "expands_categories.parquet": table(count=9000, text=pa.array(["x" * 999] * 9000).dictionary_encode()),
     "expands.parquet": table(count=9000, text=["x" * 999] * 9000),
     "classes.parquet": table(
         {

@@ -28,8 +28,8 @@ def test_names_of_classes_may_have_spaces():
 
 def test_columns_are_shown_that_are_ordinary_or_nearly_what_was_asked_for():
     assert columns(["text", "Label", "note_of_doctor"], "notes_of_doctor") == "text, Label, note_of_doctor"
-    assert columns(["0", TEXT], "text") == "2 columns whose names are not shown"
-    assert columns(["id", TEXT, "ann"], "text") == "id, 2 others whose names are not shown"
+    assert columns(["0", TEXT], "text") == "2 in all whose names are not shown"
+    assert columns(["id", TEXT, "ann"], "text") == "id, 2 more whose names are not shown"
     assert columns([], "text") == "none"
 
 

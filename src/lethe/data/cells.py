@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import unicodedata
 import uuid
 from typing import Any
 
@@ -59,6 +60,12 @@ def name_of(value: Any) -> str | None:
     if isinstance(value, str):
         check_text(value)
     return str(value)
+
+
+def subject_of(value: Any) -> str | None:
+    """A cell of people: the same name in another normal form, or with space around it, is the same person."""
+    name = name_of(value)
+    return None if name is None else unicodedata.normalize("NFC", name).strip()
 
 
 def words_of(value: Any) -> list[str]:

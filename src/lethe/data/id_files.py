@@ -5,6 +5,7 @@ Errors say where in the file, not what stands there: a file of texts, read by mi
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 import pandas as pd
@@ -22,7 +23,8 @@ KEY = "forget.file"
 def requested(path: Path, known: set[str]) -> set[str]:
     """The ids of a deletion request: column `id`, or else the first, of a table; the lines of any other file.
 
-    Blank cells and lines are skipped; space around an id is not part of it, unless `known` has it so.
+    Blank cells and lines are skipped; space around an id and its normal form (Unicode's) do not matter, unless they
+    tell apart what is known.
 
     Raises:
         InputError: the file cannot be read, or an id is unknown.
@@ -31,13 +33,18 @@ def requested(path: Path, known: set[str]) -> set[str]:
     if name is not None and name in known:
         what = f"{path}: its header {quoted(name)} is an id; needed is a header before it"
         raise InputError(f"{KEY}: {what}")
-    ids = [value if value in known else value.strip() for value in values]
+    by_form = {form(name): name for name in sorted(known)}
+    ids = [value if value in known else by_form.get(form(value), value) for value in values]
     unknown = [str(place) for place, value in enumerate(ids, 1) if value not in known]
     if unknown:
         some = ", ".join(unknown[:3]) + (", …" if len(unknown) > 3 else "")
         what = f"{len(unknown)} of the {len(ids)} ids of {path} are not in the training set: entries {some}"
         raise InputError(f"{KEY}: {what}; allowed: ids of training examples")
     return set(ids)
+
+
+def form(name: str) -> str:
+    return unicodedata.normalize("NFC", name.strip())
 
 
 def cells_of(path: Path) -> tuple[str | None, list[str]]:

@@ -105,6 +105,7 @@ def read_parquet(content: bytes, wanted: set[str], most: int) -> tuple[dict[str,
     check_names(names, wanted)
     size, batches = 0, []
     for batch in file.iter_batches(batch_size=BATCH, columns=[name for name in names if name in wanted]):
+        batch = without_dictionaries(batch)
         size += batch.nbytes
         if size > most:
             raise InputError(f"holds more than {most} bytes; allowed: at most so many (max_bytes)")
@@ -119,6 +120,14 @@ def read_parquet(content: bytes, wanted: set[str], most: int) -> tuple[dict[str,
 
         found = with_class_names(found, Features.from_arrow_schema(file.schema_arrow))
     return found, names
+
+
+def without_dictionaries(batch: Any) -> Any:
+    """Rows of pyarrow in which each has its value, as it will take its room."""
+    import pyarrow as pa
+
+    arrays = [c.dictionary_decode() if pa.types.is_dictionary(c.type) else c for c in batch.columns]
+    return pa.RecordBatch.from_arrays(arrays, names=batch.schema.names)
 
 
 def read_json(content: bytes, wanted: set[str], by_line: bool) -> tuple[dict[str, list[Any]], list[str]]:

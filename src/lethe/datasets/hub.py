@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lethe.data.class_names import with_class_names
+from lethe.data.file_bytes import check_size, read_bytes
 from lethe.data.table_files import Table, read_table_file
 from lethe.params.data import Source
 from lethe.params.sources import TABLES, kind
@@ -15,6 +16,7 @@ from lethe.system.errors import InputError
 from lethe.system.files import digest
 from lethe.system.quoting import reason
 
+COMPRESSED = {".zip", ".bz2", ".xz", ".zst", ".lz4", ".7z", ".rar", ".tar", ".tgz"}
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -37,6 +39,7 @@ def read_folder(source: Source, key: str, wanted: set[str]) -> Table:
         builder = builder_of(source, key, None, cache)
         files = plain_files(source, builder)
         if files is None:
+            check_bounds(source, key, builder)
             return loaded(source, key, wanted, builder)
         parts = [read_table_file(file, f"{key}.source", wanted, None, source.max_bytes) for file in files]
     names = list(dict.fromkeys(name for part in parts for name in part.names))
@@ -66,11 +69,22 @@ def plain_files(source: Source, builder: Any) -> list[Path] | None:
     return files if all(file.name.lower().removesuffix(".gz").endswith(TABLES) for file in files) else None
 
 
+def check_bounds(source: Source, key: str, builder: Any) -> None:
+    """Raise InputError if a file that the library is to read is no local one, or expands beyond what is allowed."""
+    for file in (Path(file) for files in (builder.config.data_files or {}).values() for file in files):
+        check_size(file, f"{key}.source", source.max_bytes)
+        if file.suffix.lower() in COMPRESSED:
+            raise InputError(f"{key}.source: {file}: allowed of compressed files: .gz")
+        if file.suffix.lower() == ".gz":
+            read_bytes(file, f"{key}.source", source.max_bytes)
+
+
 def builder_of(source: Source, key: str, revision: str | None, cache: str | None = None) -> Any:
     """What the library knows of a data set before it reads one."""
-    from datasets import load_dataset_builder
+    from datasets import load_dataset_builder, logging
     from datasets.exceptions import DatasetsError
 
+    logging.set_verbosity(logging.CRITICAL)  # its messages quote what it cannot read
     try:
         return load_dataset_builder(source.source, source.config, revision=revision, cache_dir=cache)
     except (

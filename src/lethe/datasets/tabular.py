@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
-from lethe.data.cells import messages_of, name_of, text_of, texts_of, words_of
+from lethe.data.cells import messages_of, name_of, subject_of, text_of, texts_of, words_of
 from lethe.data.characters import is_blank
 from lethe.data.table_files import Table, read_table_file
 from lethe.params.data import Source
@@ -121,7 +121,7 @@ def names(table: Table, source: Source, key: str) -> dict[str, Any]:
     if source.id:
         named["id"] = all_named(table, source, key, "id", source.id)
     if source.subject:
-        named["subject"] = cells(table, source, key, "subject", source.subject, name_of)
+        named["subject"] = cells(table, source, key, "subject", source.subject, subject_of)
     return named
 
 

@@ -54,7 +54,7 @@ def columns(found: Iterable[object], wanted: str) -> str:
     shown = [name for name in dict.fromkeys(names) if name.lower() in ORDINARY or name in near]
     hidden = len(names) - sum(name in shown for name in names)
     if hidden:
-        shown.append(f"{hidden} {'others' if shown else 'columns'} whose names are not shown")
+        shown.append(f"{hidden} {'more' if shown else 'in all'} whose names are not shown")
     return ", ".join(shown) or "none"
 
 
