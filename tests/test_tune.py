@@ -85,7 +85,7 @@ def search(tmp_path, **select):
             write_json(place / ("metrics.json" if folder == "measure" else "cost.json"), content)
     (tmp_path / "logs/unlearn/s/m-trial4").mkdir(parents=True)
     (tmp_path / "logs/unlearn/s/m-trial4/seed9.log").write_text("lethe unlearn: diverged\n")
-    return Search("s", study, Tune.model_validate(rule), tmp_path, {"m": [{}] * 5})
+    return Search("s", study, Tune.model_validate(rule), tmp_path, {"m": [{}] * 5}, [])
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+from lethe.system import plugins
+
 SOURCES = Path(__file__).parents[1] / "src"
 STAMP = ".snakemake_timestamp"  # Snakemake keeps the time of a folder in it
 # Not followed: the command line only calls, and what the parameter classes decide is in a job's parameters, which
@@ -36,8 +38,12 @@ def is_module(name: str) -> bool:
 
 
 def file_of(module: str) -> Path:
-    """Source file of a module of the package."""
+    """Source file of a module of the package, or of a plug-in beside it."""
     base = SOURCES.joinpath(*module.split("."))
+    for folder in plugins.in_use:
+        beside = folder.joinpath(*module.split(".")[1:]).with_suffix(".py")
+        if beside.is_file():
+            return beside
     return base / "__init__.py" if base.is_dir() else base.with_suffix(".py")
 
 
@@ -57,6 +63,11 @@ def imports(module: str) -> frozenset[str]:
     names = {name for name in found if name.split(".")[0] == "lethe"}
     names |= {name.rpartition(".")[0] for name in names if "." in name}
     return frozenset(name for name in names if is_module(name)) - NOT_FOLLOWED
+
+
+def name_of(file: Path) -> str:
+    """Name of a source file: of the package within it, of a plug-in beside it from here."""
+    return str(file.relative_to(SOURCES)) if file.is_relative_to(SOURCES) else os.path.relpath(file)
 
 
 def source_files(*modules: str) -> list[Path]:

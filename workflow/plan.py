@@ -19,7 +19,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
-from dependencies import SOURCES, Digests, source_files
+from dependencies import SOURCES, Digests, file_of, name_of, source_files
 
 from lethe.params.addresses import ROOTS, beside, trains_shared
 from lethe.params.compare import Compare
@@ -76,6 +76,8 @@ def jobs(parameters: Params, digests: Digests) -> Plan:
 
     def add(stage: str, cfg: dict[str, Any], *modules: str, **where: Any) -> None:
         place = {key: str(value) for key, value in where.items()}
+        if any(not file_of(module).is_relative_to(SOURCES) for module in modules):
+            cfg = cfg | {"plugins": parameters.plugins}
         local = {path: digests.of(Path(path))[:16] for path in local_paths(cfg)}
         local |= {name: digests.of(path)[:16] for name, path in task_folders(cfg)}
         job = Job(place, canonical(cfg), canonical(code[stage].of(*modules) | local))
@@ -211,7 +213,7 @@ class Code:
     def of(self, *modules: str) -> dict[str, str]:
         if modules not in self.found:
             files = source_files(self.module, *modules)
-            code = {str(f.relative_to(SOURCES)): self.digests.of_file(f)[:16] for f in files}
+            code = {name_of(f): self.digests.of_file(f)[:16] for f in files}
             self.found[modules] = self.rule | code
         return self.found[modules]
 

@@ -16,7 +16,7 @@ from pydantic_core import ValidationError
 
 from lethe.params.names import TASKS
 from lethe.params.tree import DEPTH, check_tree
-from lethe.system import gpus, workers
+from lethe.system import gpus, plugins, workers
 from lethe.system.errors import InputError
 
 ON_GPUS = ("train", "unlearn", "score", "judge")  # steps that use a GPU where there is one
@@ -327,6 +327,9 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if args.command in KEYS:
             args.cfg = parameters(args.cfg, args.command)
+            plugins.use_those_of(args.cfg, "--cfg")
+            if args.command != "report":  # which reads the whole of params.yaml
+                args.cfg.pop("plugins", None)
         status = started(args, argv) if args.command in ON_GPUS else None
         if status is None:
             execute(args)

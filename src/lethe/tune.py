@@ -62,8 +62,9 @@ def tune(file: Path, names: list[str], folder: Path, log: Path, arguments: list[
 
 
 def searches(parameters: Params, names: list[str], file: Path, folder: Path) -> list[Search]:
+    own = [str(Path(folder).resolve()) for folder in parameters.plugins]
     able = {
-        name: Search(name, study, study.tune, folder / name, trials_of(study, study.tune))
+        name: Search(name, study, study.tune, folder / name, trials_of(study, study.tune), own)
         for name, study in parameters.studies.items()
         if study.tune and study.forget.request in (None, 1)
     }
@@ -111,13 +112,14 @@ def value_from(choice: Range | list, draw: np.random.Generator) -> Any:
 
 @dataclass(frozen=True)
 class Search:
-    """The search of one study. trials: method -> the settings of each trial."""
+    """The search of one study. trials: method -> the settings of each trial; plugins: folders of plug-ins."""
 
     name: str
     study: Study
     rule: Tune
     folder: Path
     trials: dict[str, list[dict[str, Any]]]
+    plugins: list[str]
 
     def declare(self) -> None:
         """Write the parameter file of the study whose runs are the trials."""
@@ -132,7 +134,7 @@ class Search:
             "score": content["score"] | {"test": "validation"},
             "methods": {named(run, k): t for run, ts in self.trials.items() for k, t in enumerate(ts)},
         }
-        whole = {"studies": {self.name: absolute(content)}}
+        whole = {"plugins": self.plugins, "studies": {self.name: absolute(content)}}
         check_params(whole, f"studies.{self.name}.tune")
         write_yaml(self.folder / "params.yaml", whole)
 

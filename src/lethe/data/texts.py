@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from importlib import import_module
 from typing import Any
 
 import pandas as pd
@@ -11,6 +10,7 @@ import pandas as pd
 from lethe.data.characters import is_blank
 from lethe.params.data import Source
 from lethe.params.sources import kind
+from lethe.system import plugins
 from lethe.system.errors import InputError
 from lethe.system.git import is_kept, kept_warning
 from lethe.system.quoting import quoted
@@ -56,7 +56,7 @@ def read(source: Source, seed: int, key: str, tagged: bool = False) -> tuple[pd.
         log.warning(kept_warning(f"{key}.source", source.source))
     match kind(source.source):
         case "built-in":
-            module = import_module(f"lethe.datasets.{source.source}")
+            module = plugins.imported("datasets", source.source)
             return (module.tagged_examples if tagged else module.examples)(source.read_options(), seed)
         case "tokens":
             from lethe.datasets import tokens

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from types import ModuleType
 
 import numpy as np
@@ -58,4 +57,4 @@ def with_match(scores: dict[str, np.ndarray], settings: Measure) -> dict[str, np
 def modules(task: str) -> list[ModuleType]:
     """The metrics of a task, by file name."""
     names = [n for n in plugins.names_in("metrics") if task in plugins.constants_in("metrics", n)["TASKS"]]
-    return [import_module(f"lethe.metrics.{name}") for name in names]
+    return [plugins.imported("metrics", name) for name in names]

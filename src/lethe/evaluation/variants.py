@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib import import_module
 from typing import Any
 
 import pandas as pd
@@ -13,6 +12,7 @@ from lethe.data.encoding import Encoded, padded_rows
 from lethe.data.rows import Rows
 from lethe.decoding.recall import prompt_lengths
 from lethe.params.plug_ins import check_perturbation
+from lethe.system import plugins
 from lethe.system.streams import stream
 
 Encoding = Callable[[pd.DataFrame], Encoded]
@@ -34,7 +34,7 @@ def perturbed(
         prefix: share of a text that is its beginning.
     """
     given = cfg["perturbation"]
-    module = import_module(f"lethe.perturbations.{given['perturbation']}")
+    module = plugins.imported("perturbations", given["perturbation"])
     options = module.Options(**check_perturbation("robustness", given, cfg["task"]))
     if hasattr(module, "perturb_model"):
         return module.perturb_model(options, model, sets, encoding), encoding

@@ -18,12 +18,15 @@ from lethe.params.report import Report
 from lethe.params.strict_model import StrictModel
 from lethe.params.study import Study
 from lethe.params.tree import DEPTH, check_tree
+from lethe.system import plugins
 from lethe.system.errors import InputError
 
 
 class Params(StrictModel):
     """The whole of params.yaml."""
 
+    plugins: list[str] = []
+    """Folders beside this file with plug-ins of one's own: `FOLDER/objectives/NAME.py`, `FOLDER/metrics/NAME.py`, …"""
     report: Report = Report()
     """Settings of the report over all studies."""
     studies: Annotated[dict[Name, Study], Field(min_length=1)]
@@ -95,6 +98,7 @@ def check_params(value: Any, file: str) -> Params:
     Raises:
         InputError: one line naming the file, the key, the value and what is allowed.
     """
+    plugins.use_those_of(value, file)
     try:
         check_tree(value)
     except ValueError as error:

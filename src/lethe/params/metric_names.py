@@ -4,28 +4,31 @@ from __future__ import annotations
 
 import re
 from functools import cache
+from pathlib import Path
 
-from lethe.system.plugins import PACKAGE, constants_in, names_in
+from lethe.system import plugins
 
 SETS = ("forget", "forgotten", "retain", "holdout", "test", "general")  # of which metrics are means
 TEXT = re.compile(r"\"(\S+?)\"")  # a text in a file of Python, if it may be part of a name
 
 
 @cache
-def words(task: str) -> frozenset[str]:
-    """Words of all names that a metric of the task may write: those of texts in the files of metrics."""
-    able = [
-        name for name in names_in("metrics") if task in constants_in("metrics", name).get("TASKS", (task,))
-    ]
-    files = [PACKAGE / "metrics" / f"{name}.py" for name in able]
-    files += (PACKAGE / "metrics/common").glob("*.py")
-    texts = {text for file in files for text in TEXT.findall(file.read_text())}
+def words(task: str, beside: tuple[Path, ...]) -> frozenset[str]:
+    """Words of all names that a metric of the task may write: those of texts in the files of metrics.
+
+    Args:
+        beside: the folders of plug-ins in use, without which what is kept would be of others.
+    """
+    able = [n for n in plugins.names_in("metrics") if task in plugins.constants_in("metrics", n)["TASKS"]]
+    files = [plugins.file_of("metrics", name) for name in able]
+    files += (plugins.PACKAGE / "metrics/common").glob("*.py")
+    texts = {text for file in files for text in TEXT.findall(file.read_text(encoding="utf-8"))}
     return frozenset(word for text in {*texts, *able, *SETS} for word in re.findall(r"[a-z0-9]+", text))
 
 
 def unmeasured(name: str, task: str) -> str | None:
     """Which word of a name no metric of the task writes, as a phrase; None if there is none."""
     for word in name.split("_"):
-        if word not in words(task) and not re.fullmatch(r"[0-9.]+", word):
+        if word not in words(task, tuple(plugins.in_use)) and not re.fullmatch(r"[0-9.]+", word):
             return f"no metric of {task} writes {word!r}"
     return None

@@ -1,80 +1,146 @@
-"""Read a dataclass out of a source file without importing what the file imports.
+"""Plug-ins: methods, metrics, data sets and tests of forgetting, one file each, found by their file names.
 
-An objective or a data set is one file, its parameters included, yet parameters are checked before any job,
-by processes that must not spend seconds on importing torch. So only the imports of light modules and the one
-dataclass are executed.
+They lie in folders of the package, and in folders of the same names within those that `plugins` in params.yaml names:
+`plugins: [own]` finds `own/objectives/NAME.py` and `own/metrics/NAME.py`. No other file of another's is ever imported.
 """
 
 from __future__ import annotations
 
-import ast
-import sys
+import traceback
+from difflib import get_close_matches
 from functools import cache
-from importlib import import_module
+from importlib import import_module, invalidate_caches
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from pydantic import ConfigDict, TypeAdapter, with_config
+from pydantic import TypeAdapter
+
+from lethe.system import plugin_source
+from lethe.system.errors import InputError
 
 PACKAGE = Path(__file__).parents[1]
-LIGHT = {"__future__", "dataclasses", "typing", "lethe.params.fields"}
+KINDS = ("objectives", "metrics", "datasets", "perturbations", "tasks")
+in_use: list[Path] = []  # folders beside the package, those of the parameters that this process works on
 
 
-def names_in(folder: str) -> list[str]:
-    """Names of the modules in a folder of the package, such as `objectives`."""
-    return sorted(f.stem for f in (PACKAGE / folder).glob("*.py") if not f.stem.startswith("_"))
+def use(folders: list[str]) -> None:
+    """Find plug-ins in these folders beside those of the package, and in no other.
+
+    Raises:
+        InputError: a folder is missing or holds no plug-ins, or a file of it is faulty; one line names it.
+    """
+    found = [Path(folder).resolve() for folder in folders]
+    for given, folder in zip(folders, found, strict=True):
+        check_folder(given, folder)
+    in_use[:] = found
+    file_of.cache_clear()
+    invalidate_caches()
+    for kind in KINDS:
+        module: Any = import_module(f"lethe.{kind}")
+        module.__path__ = [str(PACKAGE / kind), *(str(folder / kind) for folder in found)]
+    for folder in (folder for kind in KINDS for folder in folders_of(kind)[1:]):
+        for file in sorted(folder.glob("*.py")):
+            if not file.stem.startswith("_"):
+                plugin_source.check(file_of(folder.name, file.stem), folder.name)
 
 
-def imported(folder: str, name: str) -> ModuleType:
-    """The module of `folder/name.py`, with all that it imports."""
-    return import_module(f"lethe.{folder}.{name}")
+def use_those_of(parameters: Any, where: str) -> None:
+    """Find the plug-ins that parameters name under `plugins`, and no others; whether that is a list, others check.
+
+    Raises:
+        InputError: as `use`; the line begins with `where` the parameters are.
+    """
+    folders = parameters.get("plugins", []) if isinstance(parameters, dict) else []
+    if isinstance(folders, list) and all(isinstance(folder, str) for folder in folders):
+        try:
+            use(folders)
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from None
 
 
-def source_files() -> list[Path]:
-    """All Python files of the package."""
-    return sorted(PACKAGE.rglob("*.py"))
+def check_folder(given: str, folder: Path) -> None:
+    allowed = f"allowed is a folder that holds {', '.join(KINDS[:-1])} or {KINDS[-1]}"
+    if not folder.is_dir():
+        raise InputError(f"plugins: {given}: no such folder; {allowed}")
+    inside = [sub.name for sub in folder.iterdir() if sub.is_dir()]
+    for name in sorted({*inside} - {*KINDS}):
+        if meant := get_close_matches(name, KINDS, n=1, cutoff=0.8):
+            raise InputError(f"plugins: {given}/{name}: is no kind of plug-in; {meant[0]} is")
+    if not {*inside} & {*KINDS}:
+        raise InputError(f"plugins: {given}: {allowed}")
 
 
-def is_light(node: ast.stmt) -> bool:
-    return isinstance(node, ast.ImportFrom) and node.module in LIGHT
+def folders_of(kind: str) -> list[Path]:
+    """Folders with plug-ins of a kind, that of the package first."""
+    return [folder / kind for folder in (PACKAGE, *in_use)]
+
+
+def names_in(kind: str) -> list[str]:
+    """Names of all plug-ins of a kind, such as `objectives`."""
+    files = [file for folder in folders_of(kind) for file in folder.glob("*.py")]
+    return sorted({file.stem for file in files if not file.stem.startswith("_")})
 
 
 @cache
-def dataclass_in(folder: str, name: str, dataclass: str) -> TypeAdapter[Any]:
-    """Validator for the dataclass of `folder/name.py`; unknown fields are errors.
+def file_of(kind: str, name: str) -> Path:
+    """The file of a plug-in; where there is none, the one that it would be in the package.
+
+    Raises:
+        InputError: there are two.
+    """
+    found = [folder / f"{name}.py" for folder in folders_of(kind) if (folder / f"{name}.py").is_file()]
+    if len(found) > 1:
+        raise InputError(f"{found[1]}: {found[0]} has this name, too; one of them needs another")
+    return found[0] if found else PACKAGE / kind / f"{name}.py"
+
+
+def imported(kind: str, name: str) -> ModuleType:
+    """The module of a plug-in, with all that it imports.
+
+    Raises:
+        InputError: it cannot be imported; the line of the file that fails is named.
+    """
+    try:
+        return import_module(f"lethe.{kind}.{name}")
+    except InputError:
+        raise
+    except Exception as error:  # whatever the code of another raises
+        file = file_of(kind, name)
+        lines = [
+            frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)
+        ]
+        line = getattr(error, "lineno", None) if isinstance(error, SyntaxError) else lines[-1] if lines else 1
+        raise plugin_source.fault(file, line or 1, f"{type(error).__name__}: {error}") from error
+
+
+def source_files() -> list[Path]:
+    """All Python files of the package and of the plug-ins beside it."""
+    beside = [file for folder in in_use for kind in KINDS for file in (folder / kind).rglob("*.py")]
+    return sorted([*PACKAGE.rglob("*.py"), *beside])
+
+
+def dataclass_in(kind: str, name: str, dataclass: str) -> TypeAdapter[Any]:
+    """Validator for the dataclass of a plug-in; unknown fields are errors.
 
     Raises:
         FileNotFoundError: there is no such file.
         LookupError: the file does not define the dataclass.
+        InputError: it is faulty; the line names file and line.
     """
-    file = PACKAGE / folder / f"{name}.py"
-    tree = ast.parse(file.read_text(encoding="utf-8"), filename=str(file))
-    classes = [n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == dataclass]
-    if not classes:
-        raise LookupError(f"{file} defines no dataclass {dataclass}")
-    body = [n for n in tree.body if is_light(n)] + classes
-    module = ModuleType(f"lethe.parameters_of.{folder}.{name}")
-    sys.modules[module.__name__] = module  # where dataclasses and pydantic look names up
-    exec(compile(ast.Module(body=body, type_ignores=[]), str(file), "exec"), module.__dict__)
-    return TypeAdapter(with_config(ConfigDict(extra="forbid"))(getattr(module, dataclass)))
+    return plugin_source.validator(file_of(kind, name), dataclass)
 
 
-@cache
-def functions_in(folder: str, name: str) -> set[str]:
-    """Names of the functions at the top level of `folder/name.py`."""
-    tree = ast.parse((PACKAGE / folder / f"{name}.py").read_text(encoding="utf-8"))
-    return {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+def functions_in(kind: str, name: str) -> set[str]:
+    """Names of the functions at the top level of a plug-in."""
+    return plugin_source.functions(file_of(kind, name))
 
 
-@cache
-def constants_in(folder: str, name: str) -> dict[str, Any]:
-    """Upper-case literals at the top level of `folder/name.py`, such as TASKS."""
-    tree = ast.parse((PACKAGE / folder / f"{name}.py").read_text(encoding="utf-8"))
-    found = {}
-    for node in tree.body:
-        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
-        name = targets[0].id if isinstance(targets[0], ast.Name) else ""
-        if isinstance(node, ast.Assign | ast.AnnAssign) and name.isupper() and node.value is not None:
-            found[name] = ast.literal_eval(node.value)
-    return found
+def constants_in(kind: str, name: str) -> dict[str, Any]:
+    """The constants of a plug-in that are read without importing it, such as TASKS; InputError as `dataclass_in`."""
+    return plugin_source.constants(file_of(kind, name), kind)
+
+
+def first_line(kind: str, name: str) -> str:
+    """What a plug-in is, by its docstring."""
+    return plugin_source.first_line(file_of(kind, name))

@@ -6,7 +6,7 @@ Equal runs on one machine write equal files; what a run took, which differs each
 - `settings`: the parameters with every default, in the form of params.yaml: `task`, `model`; of a reference `train`,
   its recipe (null: nothing was trained); of a method `method`, and `finetune`, the recipe of models that it trains.
 - `data`: SHA-256 of each folder the run was given: `prepared`, `forget`, and the models `base` and `original`.
-- `code`: SHA-256 of the package's Python files.
+- `code`: SHA-256 of the package's Python files, and of plug-ins of one's own.
 - `commit`: the last commit that changed the package, which later commits of results leave as it is; null outside git.
 - `modified`: whether the package differs from that commit; null outside git.
 - `versions`: of `python`, `torch`, `transformers` and `lethe`.
@@ -29,7 +29,7 @@ from pydantic_core import to_jsonable_python
 from lethe.params.model import Model
 from lethe.params.plug_ins import check_hyper
 from lethe.params.training import Method, References, Training
-from lethe.system import files, workers
+from lethe.system import files, plugins, workers
 
 PACKAGE = Path(__file__).parents[1]
 
@@ -66,11 +66,14 @@ def settings(cfg: dict[str, Any], run: str) -> dict[str, Any]:
 
 
 def code_digest() -> str:
-    """SHA-256 over the names and contents of the package's Python files."""
-    lines = [
-        f"{f.relative_to(PACKAGE).as_posix()}\0{files.digest(f)}\n" for f in sorted(PACKAGE.rglob("*.py"))
-    ]
+    """SHA-256 over the names and contents of the package's Python files, and of plug-ins that are found beside it."""
+    lines = [f"{name_of(f)}\0{files.digest(f)}\n" for f in plugins.source_files()]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def name_of(file: Path) -> str:
+    """Name of a code file: within the package, or of a plug-in its kind and name."""
+    return file.relative_to(PACKAGE if file.is_relative_to(PACKAGE) else file.parents[1]).as_posix()
 
 
 def versions() -> dict[str, str | None]:
