@@ -97,6 +97,8 @@ def jobs(parameters: Params, digests: Digests) -> Plan:
             ):  # base is not made again for another fine-tuning, nor the others' recipe for it
                 recipe = "pretrain" if run == "base" else "finetune"
                 cfg["train"] = {"pretrain": None, "finetune": {}, recipe: all_of["train"][recipe]}
+                if run in ("retrain", *study.train.more):
+                    cfg["train"]["match"] = study.train.match
             if run == SHADOW and stage == "score":  # all examples, and nothing decoded
                 cfg["score"] = all_of["score"] | {"extract": [], "most": None}
             if stage == "unlearn":

@@ -85,7 +85,8 @@ def make_base(job: Job, prepared: Path) -> None:
 def fine_tune(job: Job, prepared: Path, forget: Path, base: Path) -> None:
     """Train the base model on the sets of the run, with general text mixed in where the batch asks for it."""
     cfg = Model.model_validate(job.cfg["model"])
-    recipe = References.model_validate(job.cfg["train"]).finetune
+    references = References.model_validate(job.cfg["train"])
+    recipe, matched = references.finetune, kind(job.run) == "retrain" and references.match == "steps"
     model, tokenizer = models.load(base, job.cfg["task"])
     models.freeze(model, cfg.freeze)
     sets = examples_by_set(prepared, forget)
@@ -95,7 +96,9 @@ def fine_tune(job: Job, prepared: Path, forget: Path, base: Path) -> None:
     general = general_rows(sets, tokenizer, cfg.max_length, recipe)
     if kind(job.run) != job.run:  # the same texts in another order, under other dropout
         job = replace(job, seed=stream_seed(job.seed, job.run))
-    batches = fine_tuning(encoded.rows, recipe, job.seed, general)
+    of_original = [len(sets[name]) for name in ("forgotten", "forget", "retain") if name in sets]
+    as_of = sum(of_original) if matched else None
+    batches = fine_tuning(encoded.rows, recipe, job.seed, general, as_of)
     train_and_save(job, model, tokenizer, batches, [prepared, forget, base])
 
 

@@ -22,12 +22,20 @@ RECIPE = Training(
 )
 
 
-def build(tmp_path, method=gradient_difference, recipe=RECIPE, seed=1, fingerprint="f", task="generation"):
+def build(
+    tmp_path,
+    method=gradient_difference,
+    recipe=RECIPE,
+    seed=1,
+    fingerprint="f",
+    task="generation",
+    length=None,
+):
     model, rows = tiny.model_and_rows(task)
     objective = objective_of(method, tiny.model_and_rows(task)[0], task, seed=seed)
     pairs = np.arange(10)[:, None] % 6
     roles = {"forget": rows(10, 1), "retain": rows(13, 2), "analogue": rows(6, 3)}
-    batches = Batches(TrainingRows(roles, pairs), recipe, objective.terms, seed)
+    batches = Batches(TrainingRows(roles, pairs), recipe, objective.terms, seed, length=length)
     return Engine(model, objective, batches, fingerprint, tmp_path / "state.safetensors")
 
 
@@ -179,3 +187,32 @@ def test_micro_batches_hold_every_row_once():
     for role, rows in batch.items():
         lengths = [length for part in parts for length in part[role].lengths.tolist()]
         assert lengths == rows.lengths.tolist()
+
+
+@pytest.mark.parametrize(("length", "epochs"), [(1, [1]), (4, [3, 1]), (9, [3, 3, 3]), (11, [3, 3, 3, 2])])
+def test_a_run_of_so_many_steps_ends_in_the_middle_of_an_epoch(tmp_path, length, epochs):
+    """Ten rows in batches of four are three steps an epoch; `epochs` of the recipe is 3."""
+    progress = build(tmp_path, length=length).run()
+    of = [row["epoch"] for row in progress.trace]
+    assert progress.step == length and [of.count(epoch) for epoch in sorted(set(of))] == epochs
+
+
+def test_a_run_of_so_many_steps_continues_to_the_same_bits(tmp_path, monkeypatch):
+    """Killed within its last epoch, which is cut, it does the one step that is left."""
+    undisturbed = build(tmp_path / "a", length=5)
+    undisturbed.run()
+    killed = build(tmp_path / "b", length=5)
+    original = Engine.step
+
+    def step_and_signal(self, position, active):
+        original(self, position, active)
+        if self.progress.step == 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(Engine, "step", step_and_signal)
+    with pytest.raises(SystemExit):
+        killed.run()
+    monkeypatch.setattr(Engine, "step", original)
+    resumed = build(tmp_path / "b", length=5)
+    assert resumed.run().step == 5
+    assert equal(weights(resumed), weights(undisturbed))

@@ -110,6 +110,8 @@ class References(StrictModel):
     """On the texts of the study: of `original` all, of `retrain` those that are not to be forgotten."""
     retrains: Annotated[int, Field(ge=1, le=100)] = 1
     """Retrained models per seed: `retrain`, and with other random streams `retrain-2`, …"""
+    match: Literal["steps", "epochs"] = "steps"
+    """What `retrain` has in common with `original`: as many steps see as much general text."""
 
     @property
     def more(self) -> list[str]:

@@ -51,6 +51,9 @@ class Batches:
     seed: int
     roles_of: Callable[[int], Iterable[str]] | None = None  # an epoch -> the roles it trains on; None: all
     fixed: bool = False  # batches are made of all rows; those of rows that are skipped stay smaller
+    length: int | None = (
+        None  # steps of the run, whose last epoch ends where they do; None: those of its epochs
+    )
 
     @property
     def sizes(self) -> dict[str, int]:

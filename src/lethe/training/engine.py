@@ -106,7 +106,7 @@ class Engine:
         first = batches.rows.roles[batches.first_role]
         self.optimizer = build_optimizer(self.trained, self.recipe)
         self.progress = Progress(fingerprint, [True] * len(first))
-        self.total = self.recipe.epochs * batches.steps(np.ones(len(first), bool))
+        self.total = batches.length or self.recipe.epochs * batches.steps(np.ones(len(first), bool))
         self.plots: LivePlots | None = None
         self.terminated = self.checking = False
 
@@ -139,14 +139,19 @@ class Engine:
             while True:
                 if at.checks == at.epoch:
                     self.check_epoch(check)
-                if at.done or at.epoch == self.recipe.epochs:
+                if at.done or at.step == self.total or self.is_last(at.epoch):
                     return
                 active = np.array(at.active)
-                for position in range(at.position, self.batches.steps(active, at.epoch)):
+                left = at.position + self.total - at.step
+                for position in range(at.position, min(left, self.batches.steps(active, at.epoch))):
                     self.step(position, active)
                     bar.update()
                     self.save_if_due()
                 at.epoch, at.position = at.epoch + 1, 0
+
+    def is_last(self, epoch: int) -> bool:
+        """Have so many epochs been asked for? Skipped rows make them shorter, so that their steps do not tell."""
+        return self.batches.length is None and epoch == self.recipe.epochs
 
     def step(self, position: int, active: np.ndarray) -> None:
         at, recipe = self.progress, self.recipe

@@ -38,6 +38,11 @@ def train_model(
     return progress
 
 
-def fine_tuning(rows: Rows, recipe: Training, seed: int, general: Rows | None = None) -> Batches:
-    """Batches of `FINE_TUNING`."""
-    return Batches(TrainingRows({"retain": rows}, general=general), recipe, FINE_TUNING.terms, seed)
+def fine_tuning(
+    rows: Rows, recipe: Training, seed: int, general: Rows | None = None, as_of: int | None = None
+) -> Batches:
+    """Batches of `FINE_TUNING`: passes over the rows, or as many steps as the passes over `as_of` rows would take."""
+    length = None if as_of is None else recipe.epochs * -(-as_of // recipe.batch["retain"])
+    return Batches(
+        TrainingRows({"retain": rows}, general=general), recipe, FINE_TUNING.terms, seed, length=length
+    )
