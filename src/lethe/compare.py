@@ -170,7 +170,7 @@ def over_examples(found: Summaries, keys: set[str], settings: Compare, scores: P
     def model(run: str):
         arrays = with_match(load(existing(scores / in_study(run, seed) / "scores.npz")), of)
         if shadows:
-            arrays |= gathered(shadows, arrays["ids"])
+            arrays |= gathered(shadows, arrays["ids"], arrays["checksum"])
         values = {metric: metric.values(arrays, of) for metric in modules(settings.task)}
         return arrays, {m: v for m, v in values.items() if keys & {*m.aggregate(arrays, v, bare, seed)}}
 

@@ -46,7 +46,7 @@ def measure(
     if reference is not None:
         arrays["reference_logprob"] = same_texts(load(reference), arrays, reference)["logprob"]
     if shadows:
-        arrays |= gathered(shadow_files(shadows, cfg.get("shadow")), arrays["ids"])
+        arrays |= gathered(shadow_files(shadows, cfg.get("shadow")), arrays["ids"], arrays["checksum"])
     columns, numbers = metrics(arrays, settings, seed)
     write(out, arrays, columns, numbers)
 

@@ -120,6 +120,13 @@ def test_a_task_that_is_not_there_is_named(folder, task):
         downstream(*models.load(folder / "model", "generation"), [task], 4)
 
 
+def test_code_that_a_model_writes_is_not_run(folder, tmp_path):
+    task = tmp_path / "answer.yaml"
+    task.write_text((folder / "answer.yaml").read_text() + "unsafe_code: true\n")
+    with pytest.raises(InputError, match=r"score.tasks: .*answer.yaml: .*unsafe"):
+        downstream(*models.load(folder / "model", "generation"), [str(task)], 4)
+
+
 def test_scores_hold_the_numbers_and_tuning_does_not_see_them(tmp_path):
     study(tmp_path, "generation")
     plain, asked, tuned = (

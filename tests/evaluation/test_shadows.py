@@ -44,6 +44,11 @@ def test_texts_of_one_person_are_on_one_side():
     assert (pool.dropna(subset=["subject"]).groupby("subject")["set"].nunique() == 1).all()
 
 
+CHECKSUM = {
+    name: number for number, name in enumerate(["r0", "r1", "r2", "r3", "r4", "r5", "other", "unheard"])
+}
+
+
 def shadow_files(folder, count=4, examples=6):
     """Shadow models of `examples` classified examples and one that is never divided; order and sets differ."""
     rng, paths = np.random.default_rng(0), []
@@ -53,13 +58,19 @@ def shadow_files(folder, count=4, examples=6):
         sets = np.array([*np.where((np.arange(examples) + number) % 2, "retain", "forget"), "validation"])
         logits, labels = rng.normal(size=(len(ids), 3)), np.arange(len(ids)) % 3
         paths.append(folder / f"shadow{number}.npz")
-        np.savez(paths[-1], ids=ids[order], sets=sets[order], logits=logits, labels=labels, embeddings=0)
+        checksum = np.array([CHECKSUM[name] for name in ids])[order]
+        np.savez(paths[-1], ids=ids[order], sets=sets[order], logits=logits, labels=labels, checksum=checksum)
     return paths
+
+
+def told(paths, *ids):
+    """What the shadow models say of the examples, if these were read alike."""
+    return gathered(paths, np.array(ids), np.array([CHECKSUM[name] for name in ids]))
 
 
 def test_scores_are_put_together_by_record(tmp_path):
     paths = shadow_files(tmp_path)
-    found = gathered(paths, np.array(["r3", "other", "unheard", "r0"]))
+    found = told(paths, "r3", "other", "unheard", "r0")
     assert found["shadow_known"].tolist() == [True, False, False, True]
     assert not found["shadow_member"][1:3].any()
     for number, path in enumerate(paths):
@@ -74,11 +85,17 @@ def test_scores_are_put_together_by_record(tmp_path):
 def test_shadow_models_of_other_examples_are_refused(tmp_path):
     paths = shadow_files(tmp_path)
     with pytest.raises(InputError, match=r"none.npz: no scores of a shadow model"):
-        gathered([tmp_path / "none.npz"], np.array(["r0"]))
+        told([tmp_path / "none.npz"], "r0")
     (tmp_path / "few").mkdir()
     few = shadow_files(tmp_path / "few", examples=3)
     with pytest.raises(InputError, match="other examples"):
-        gathered([paths[0], few[0]], np.array(["r0", "r5"]))
+        told([paths[0], few[0]], "r0", "r5")
+
+
+def test_shadow_models_that_read_other_tokens_are_refused(tmp_path):
+    paths = shadow_files(tmp_path)
+    with pytest.raises(InputError, match=r"shadow0.npz: read other tokens than the model, first of r3"):
+        gathered(paths, np.array(["r0", "unheard", "r3"]), np.array([0, 99, 99]))
 
 
 def test_a_shadow_model_that_broke_is_named(tmp_path):
@@ -88,8 +105,8 @@ def test_a_shadow_model_that_broke_is_named(tmp_path):
     arrays["logits"][arrays["ids"] == "r2"] = np.nan
     np.savez(path, **arrays)
     with pytest.raises(InputError, match=r"shadow0.npz: .* not finite, first in 'r2'"):
-        gathered([path], np.array(["r0", "r2"]))
-    assert np.isfinite(gathered([path], np.array(["r0", "r1"]))["shadow_confidence"]).all()
+        told([path], "r0", "r2")
+    assert np.isfinite(told([path], "r0", "r1")["shadow_confidence"]).all()
 
 
 @pytest.mark.parametrize("attack", [lira_online, lira_offline])

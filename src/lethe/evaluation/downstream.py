@@ -31,7 +31,8 @@ def downstream(model, tokenizer, tasks: Sequence[str], batch_size: int) -> dict[
     Returns:
         downstream_names (K,), such as hellaswag_acc_norm, and downstream_values (K,); nothing for no task.
     Raises:
-        InputError: the harness is not installed, or a task or its data cannot be had.
+        InputError: the harness is not installed, a task or its data cannot be had, or a task runs code that the model
+            writes.
     """
     if not tasks:
         return {}
@@ -43,7 +44,10 @@ def downstream(model, tokenizer, tasks: Sequence[str], batch_size: int) -> dict[
     seed_as_the_command_line()
     wanted = loaded(tasks)
     adapter = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=batch_size)
-    results = evaluate(adapter, wanted, bootstrap_iters=0, log_samples=False)["results"]
+    try:
+        results = evaluate(adapter, wanted, bootstrap_iters=0, log_samples=False)["results"]
+    except ValueError as error:  # such as of a task that would run what the model writes
+        raise InputError(f"score.tasks: {', '.join(tasks)}: {' '.join(str(error).split())}") from None
     numbers = {name: one for task, found in results.items() for name, one in numbers_of(task, found).items()}
     log.info("%d numbers of %d tasks", len(numbers), len(tasks))
     return {"downstream_names": np.array([*numbers]), "downstream_values": np.array([*numbers.values()])}

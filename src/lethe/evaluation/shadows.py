@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -21,25 +22,27 @@ ENOUGH = (
 )  # arrays that a confidence follows from
 
 
-def gathered(paths: Sequence[Path], ids: np.ndarray) -> dict[str, np.ndarray]:
+def gathered(paths: Sequence[Path], ids: np.ndarray, checksum: np.ndarray) -> dict[str, np.ndarray]:
     """What S shadow models say of N examples.
 
     Args:
         paths: files scores.npz of the shadow models, in which `retain` is what a model was trained on and `forget`
             what it was not.
         ids: (N,) of the examples; those outside the splits that shadow models divide are not known.
+        checksum: (N,) of the tokens that were read of them.
     Returns:
         shadow_confidence (N, S) float64, shadow_member (N, S) bool, shadow_known (N,) bool.
     Raises:
-        InputError: a file is missing, the shadow models are not of the same examples, or a value is not finite.
+        InputError: a file is missing, the shadow models are not of the same examples or read other tokens of them, or
+            a value is not finite.
     """
     columns, member, known = [], [], None
     for path in paths:
         try:
             with np.load(path, allow_pickle=False) as file:  # reads only what is asked for
                 names = next((names for names in ENOUGH if {*names} <= {*file.files}), ENOUGH[-1])
-                scores = {name: file[name] for name in ("ids", "sets", *names)}
-        except (OSError, ValueError, KeyError) as error:
+                scores = {name: file[name] for name in ("ids", "sets", "checksum", *names)}
+        except (OSError, ValueError, KeyError, BadZipFile) as error:
             raise InputError(f"{path}: no scores of a shadow model ({type(error).__name__})") from None
         divided = np.isin(scores["sets"], ("retain", "forget"))
         place = {name: row for row, name in zip(np.flatnonzero(divided), scores["ids"][divided], strict=True)}
@@ -49,6 +52,11 @@ def gathered(paths: Sequence[Path], ids: np.ndarray) -> dict[str, np.ndarray]:
                 f"{path}: other examples than those of {paths[0]}; score all shadow models alike"
             )
         known = rows >= 0
+        differ = known & (scores["checksum"][rows] != checksum)
+        if differ.any():
+            raise InputError(
+                f"{path}: read other tokens than the model, first of {ids[differ][0]}; score all alike"
+            )
         confidence = np.where(known, target_confidence(scores)[rows], 0.0)
         if not np.isfinite(confidence).all():
             first = ids[~np.isfinite(confidence)][0]
