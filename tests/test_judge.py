@@ -188,7 +188,7 @@ def test_scores_of_other_texts_are_no_retrained_model(world, tmp_path, capsys):
     changed = rewritten(world, "forget", tmp_path, lambda k, row: row | {"body": row["body"][k == 2 :]})
     assert main(argv(world, "generation", tmp_path / "a", "--forget", changed)) == 0
     again = argv(world, "generation", tmp_path / "b", "--retrain", tmp_path / "a/scores.npz")
-    refused(again, capsys, "--retrain", "other tokens are scored in 1 texts, first forget/forget2")
+    refused(again, capsys, "--retrain", "other tokens are scored in 1 texts, first 'forget/forget2'")
 
 
 @pytest.mark.parametrize(
@@ -378,7 +378,7 @@ def test_texts_about_one_person_are_judged_without_the_blind_control(world, tmp_
         (
             ["--task", "classification", "--label", "body"],  # the column of the text by mistake
             [
-                "--forget: 4 labels are no class of the model, first that of record forget/forget0;",
+                "--forget: 4 labels are no class of the model, first that of record 'forget/forget0';",
                 "class 0, class 1",
             ],
         ),

@@ -136,7 +136,7 @@ def broken(name):
     [
         ("missing", "lacks the arrays sigma"),
         ("short", "zlib_bytes has 329 rows, ids 330"),
-        ("nan", "logprob of 1 examples is not finite, first forget7"),
+        ("nan", "logprob of 1 examples is not finite, first 'forget7'"),
         ("attack", "no example of test"),
     ],
 )
@@ -200,7 +200,7 @@ def test_the_blind_control_sees_no_more_of_a_text_than_models_read(tmp_path):
     numbers = json.loads((tmp_path / "out/metrics.json").read_text())
     assert numbers["blind_leak"] == 0 and numbers["blind_auc"] < 0.7  # of whole texts it is 1
     table.iloc[1:].to_parquet(tmp_path / "examples.parquet")
-    with pytest.raises(InputError, match=r"scores.npz: 1 examples are not in .*, first forget0"):
+    with pytest.raises(InputError, match=r"scores.npz: 1 examples are not in .*, first 'forget0'"):
         measure_texts(CFG, 0, tmp_path, path, tmp_path / "out")
 
 

@@ -17,6 +17,7 @@ from lethe.params.measure import Measure
 from lethe.params.shadow import Shadow
 from lethe.system.errors import InputError
 from lethe.system.files import replacing, write_json
+from lethe.system.quoting import quoted
 
 log = logging.getLogger("lethe.measure")
 
@@ -81,7 +82,7 @@ def measure_texts(cfg: dict, seed: int, prepared: Path, scores: Path, out: Path)
     examples = read_table(Path(prepared) / "examples.parquet").set_index("id")
     absent = [name for name in arrays["ids"] if name not in examples.index]
     if absent:
-        raise InputError(f"{scores}: {len(absent)} examples are not in {prepared}, first {absent[0]}")
+        raise InputError(f"{scores}: {len(absent)} examples are not in {prepared}, first {quoted(absent[0])}")
     examples = examples.assign(group=groups(examples["cluster"].to_numpy(), examples["subject"]))
     examples = examples.loc[arrays["ids"].tolist()]
     texts = [text[:count] for text, count in zip(whole_texts(examples), arrays["characters"], strict=True)]

@@ -94,7 +94,7 @@ def test_shadow_models_of_other_examples_are_refused(tmp_path):
 
 def test_shadow_models_that_read_other_tokens_are_refused(tmp_path):
     paths = shadow_files(tmp_path)
-    with pytest.raises(InputError, match=r"shadow0.npz: read other tokens than the model, first of r3"):
+    with pytest.raises(InputError, match=r"shadow0.npz: read other tokens than the model, first of 'r3'"):
         gathered(paths, np.array(["r0", "unheard", "r3"]), np.array([0, 99, 99]))
 
 

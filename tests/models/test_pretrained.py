@@ -159,10 +159,10 @@ def test_a_token_that_the_model_has_no_vector_for_is_named_with_its_record():
     models.check_tokens(model, Encoded(["a", "b"], padded_rows(good, pad=99)))  # pads are not read
     with pytest.raises(InputError) as raised:
         models.check_tokens(model, Encoded(["a", "b", "c"], padded_rows([*good, [5, 31, 40]], pad=0)))
-    one_line(raised, "record c", "token 31", "knows 31", "1 such records")
+    one_line(raised, "record 'c'", "token 31", "knows 31", "1 such records")
     with pytest.raises(InputError) as raised:
         models.check_tokens(model, Encoded(["a", "b"], padded_rows([[1], []], pad=0)))
-    one_line(raised, "record b", "no token")
+    one_line(raised, "record 'b'", "no token")
 
 
 def test_a_decoder_finds_the_end_of_a_text_by_the_pads_of_its_rows(tmp_path):

@@ -54,9 +54,8 @@ def gathered(paths: Sequence[Path], ids: np.ndarray, checksum: np.ndarray) -> di
         known = rows >= 0
         differ = known & (scores["checksum"][rows] != checksum)
         if differ.any():
-            raise InputError(
-                f"{path}: read other tokens than the model, first of {ids[differ][0]}; score all alike"
-            )
+            first = quoted(ids[differ][0])
+            raise InputError(f"{path}: read other tokens than the model, first of {first}; score all alike")
         confidence = np.where(known, target_confidence(scores)[rows], 0.0)
         if not np.isfinite(confidence).all():
             first = ids[~np.isfinite(confidence)][0]
