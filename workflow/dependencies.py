@@ -21,9 +21,9 @@ STAMP = ".snakemake_timestamp"  # Snakemake keeps the time of a folder in it
 # hold every value. A new option of a metric, or a new bound, thus retrains no model. What the name of a source of
 # text means, `lethe.params.sources`, is followed. Nor does it matter where files lie: one that moved is not there.
 ONLY_VALIDATE = (
-    "architectures", "compare", "data", "faults", "fields", "file", "forget", "harness", "measure", "metric_names",
-    "model", "names", "plug_ins", "prompting", "report", "robustness", "score", "shadow", "strict_model", "study",
-    "study_checks", "training", "tree", "tune",
+    "architectures", "claims", "compare", "data", "faults", "fields", "file", "forget", "harness", "measure",
+    "metric_names", "model", "names", "plug_ins", "prompting", "report", "robustness", "score", "shadow",
+    "strict_model", "study", "study_checks", "training", "tree", "tune",
 )  # fmt: skip
 NOT_FOLLOWED = {
     "lethe.__main__",

@@ -398,7 +398,7 @@ def test_a_missing_output_is_named(tmp_path):
 )
 def test_what_reads_metrics_imports_nothing_heavy(module, heavy):
     """And the report neither metrics nor statistics: it shows what `lethe compare` found."""
-    code = f"import sys, lethe.measure as m, {module}; m.modules('classification'), m.modules('generation')"
+    code = f"import sys, lethe.evaluation.numbers as n, {module}; n.modules('classification'), n.modules('generation')"
     if module.endswith("report"):
         code = f"import sys, {module}"
     done = subprocess.run(

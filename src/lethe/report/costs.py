@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from statistics import fmean, stdev
 from typing import Any
-
-from lethe.metrics.common.statistics import summary
 
 COSTS = ("wall_seconds", "steps", "tokens", "examples", "peak_memory_bytes")
 BEFOREHAND = {  # what a run that trains its own original spends on it -> the cost of retrain it is compared with
@@ -28,10 +28,16 @@ def costs(found: dict[str, dict[int, dict[str, Any]]]) -> dict[str, dict[str, di
         result[run] = {}
         own = [name for name in BEFOREHAND if all(name in cost for cost in seeds.values())]
         for name in [*COSTS, *own]:
-            entry: dict[str, Any] = summary([cost[name] for cost in seeds.values()])
+            entry: dict[str, Any] = over_seeds([cost[name] for cost in seeds.values()])
             beside = BEFOREHAND.get(name, name)
             retrain = {seed: found["retrain"][seed][beside] for seed in seeds if seed in found["retrain"]}
             if run not in ("base", "retrain") and all(retrain.values()):
-                entry["ratio"] = summary([seeds[seed][name] / value for seed, value in retrain.items()])
+                entry["ratio"] = over_seeds([seeds[seed][name] / value for seed, value in retrain.items()])
             result[run][name] = entry
     return result
+
+
+def over_seeds(values: Sequence[float]) -> dict[str, float | int]:
+    """Mean, number of values, and their sample standard deviation where there are two or more."""
+    found: dict[str, float | int] = {"mean": fmean(values), "n": len(values)}
+    return found | ({"sd": stdev(values)} if len(values) > 1 else {})

@@ -1,8 +1,7 @@
 """Uncertainty: intervals over seeds, bootstrap percentiles, exact binomial bounds.
 
-Everything here is a closed form or a quantile; scipy supplies the distributions, and is imported by what needs one, as
-who wants means alone should not wait for it. What cannot be estimated (a spread from one value) is None or absent,
-never NaN and never 0.
+Everything here is a closed form or a quantile; scipy supplies the distributions. What cannot be estimated (a
+spread from one value) is None or absent, never NaN and never 0.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy import special
 
 
 def summary(values: ArrayLike) -> dict[str, float | int]:
@@ -58,8 +58,7 @@ def half_width(values: int, confidence: float) -> float:
 
 def student_quantile(degrees: int, confidence: float) -> float:
     """Student's t that is exceeded to either side with probability 1 - confidence."""
-    from scipy import special  # scipy.stats has it too but takes half a second to import
-
+    # scipy.stats has it too but takes half a second to import
     return float(special.stdtrit(degrees, (1 + confidence) / 2))
 
 
@@ -101,8 +100,6 @@ def binomial_bounds(successes: int, trials: int, confidence: float) -> tuple[flo
     Raises:
         ValueError: no trial, or successes outside 0..trials.
     """
-    from scipy import special
-
     if not 0 <= successes <= trials or trials == 0:
         raise ValueError(
             f"{successes} successes of {trials} trials; at least 1 trial, 0 to {trials} successes"
