@@ -30,9 +30,9 @@ rule all:
 
 
 agreement = Agreement(
-    PARAMS, PLAN, {stage: outputs_by_job(stage) for stage in PLAN}, DIGESTS
+    workflow, PARAMS, PLAN, {stage: outputs_by_job(stage) for stage in PLAN}, DIGESTS
 )
-if workflow.is_main_process:
+if is_main(workflow):
     agreement.begin()
     ask_the_queue_only()
 else:
@@ -40,8 +40,6 @@ else:
 
 
 onstart:
-    # Each job that ends would leave another timer behind, which looks for jobs once a second to the end of the run.
-    workflow.scheduler.job_rate_limiter = None
     agreement.start()
     plan.warn_of_texts_in_git(PARAMS)
 

@@ -2,120 +2,114 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import signal
-import subprocess
 import sys
-import threading
-import time
 from pathlib import Path
 
+import lock
 import plan
-import psutil
-from damage import set_aside
-from dependencies import SOURCES, Digests
-from provenance import ORPHANS, Provenance, say
+from damage import set_damaged_aside
+from dependencies import Digests
+from environment import answer_in_a_thread
+from internals import LOCKS, Workflow, WorkflowError, drop_timers, hand_down, refusal, surround
+from provenance import Provenance
+from recording import is_recorded, record
 from slurm import NoAnswerError, jobs_in_queue, left_in_queue
-from snakemake.exceptions import WorkflowError
-from snakemake.shell import shell
+from state import STATE, say
+from tidy import tidy
 
 from lethe.params.file import Params
 from lethe.system.errors import InputError
 
-STATE = Path(".snakemake")
-LOCK = STATE / "run.lock"
 OPEN = STATE / "run.open"  # a run has begun and DVC has not been told yet
-PATIENCE = 3.0  # s to wait for a dry run or another start to finish its look at the disk
 
 
 class Agreement:
-    """The three moments of a run.
+    """The moments of a run.
 
     Args:
+        workflow: Snakemake's.
         parameters, current: the parameters this run works on, and their plan.
         outputs: stage -> address -> paths of all outputs.
     """
 
     def __init__(
         self,
+        workflow: Workflow,
         parameters: Params,
         current: plan.Plan,
         outputs: dict[str, dict[str, list[str]]],
         digests: Digests,
     ):
-        self.parameters, self.plan, self.outputs, self.digests = parameters, current, outputs, digests
+        self.workflow, self.parameters, self.plan = workflow, parameters, current
+        self.outputs, self.digests = outputs, digests
         self.stage = os.environ.get("DVC_STAGE")  # set by `dvc repro`
-        self.lock: int | None = None
+        self.lock: lock.Lock = []
         self.refusal = ""  # why no job may start
         self.began: float | None = None  # when the first job could start, by the clock of the files
 
     def provenance(self) -> Provenance:
         return Provenance(self.plan, self.outputs, self.digests)
 
+    # ---------------------------------------------------------------- before a run
+
     def begin(self) -> None:
         """Before the DAG is built, in dry runs too: find out what can be trusted, unless a run is at work.
 
         The lock is kept to the end of the process: what the DAG is built from must not change meanwhile.
         """
-        if self.stage in self.plan and not plan.is_written(self.plan, self.stage):
+        if reason := refusal(self.workflow):
+            sys.exit(reason)
+        if self.stage in self.plan and not all(plan.is_written(self.plan, stage) for stage in self.plan):
             sys.exit(
-                f"{plan.FILE}, sources or data changed after DVC wrote its plan: `snakemake` brings both up to date"
+                f"{plan.FILE}, sources or data changed after DVC wrote its plan, and nothing is made of it:"
+                " run `snakemake`, or `dvc repro` without naming a stage"
             )
-        self.lock = take_lock(PATIENCE)
-        self.refusal = who_is_at_work() if self.lock is None else self.left_in_queue()
+        surround(self.workflow, self.check, self.rest)
+        try:
+            self.take()
+            if not self.refusal:
+                self.settle()
+        except OSError as error:
+            self.refusal = (
+                f"{error.filename or STATE}: {error.strerror}; a run must be able to write in this folder"
+            )
         if self.refusal:
             say(self.refusal)
-            if self.lock is not None:
-                os.close(self.lock)
+
+    def take(self) -> None:
+        """Be the only run, or find out why that cannot be."""
+        try:
+            self.lock = lock.take(lock.PATIENCE)
+        except lock.TakenError as error:
+            self.refusal = str(error)
             return
-        if any((STATE / "locks").glob("*.lock")):
+        self.refusal = self.left_in_queue()
+        if self.refusal:
+            lock.release(self.lock)
+        elif not self.lock:
+            say("this file system has no locks: take care that one run at a time is at work in this folder")
+        elif any(LOCKS.glob("*.lock")):
             say("the last run was killed; what it finished counts")
-            shutil.rmtree(STATE / "locks")
-        for file in [] if self.stage else set_aside(ORPHANS):
-            say(f"{file} is unreadable, left so by a kill or a merge; moved to {ORPHANS} and written anew")
+            shutil.rmtree(LOCKS)
+
+    def settle(self) -> None:
+        """Find out what can be trusted."""
+        if not self.stage and set_damaged_aside():
             OPEN.touch()
         known = self.provenance()
         known.settle()
         if self.stage in self.plan:  # when there is nothing to do, neither `start` nor `end` comes
-            known.tidy(self.stage)
+            self.tidy(known, self.stage)
             known.seal(self.stage)
+            if known.is_complete(self.stage):
+                say(
+                    f"{self.stage} is as sealed and nothing is made again; `snakemake --forceall {self.stage}` would"
+                )
         elif OPEN.exists() and all(map(known.is_complete, self.plan)):
             self.end()  # the last run was killed between its last job and this
-
-    def start(self) -> None:
-        """Before the first job: be the only run, and clear away what is no output any more."""
-        if self.refusal:  # also if the others are done by now: they changed what the DAG was built from
-            raise WorkflowError(self.refusal)
-        OPEN.touch()
-        self.began = OPEN.stat().st_mtime
-        Path(plan.RUN).write_text(self.parameters.model_dump_json())
-        plan.write_jobs(self.plan)
-        answer_in_a_thread(signal.SIGTERM)
-        # Jobs hold the lock too: those that outlive a killed run keep the next one waiting.
-        shell._process_args["pass_fds"] = (self.lock,)
-        known = self.provenance()
-        for stage in self.plan:
-            known.tidy(stage)
-
-    def end(self) -> None:
-        """After success: seal what is complete, and tell DVC, unless DVC is the caller and does that itself."""
-        doubted = self.doubt()
-        known = self.provenance()
-        known.settle()
-        complete = [stage for stage in self.plan if known.is_complete(stage)]
-        for stage in complete:
-            known.seal(stage)
-        if not self.stage and Path(".dvc").is_dir():
-            self.commit(complete)
-        OPEN.unlink(missing_ok=True)
-        if doubted and self.stage:
-            sys.exit(1)  # or DVC would write them down
-
-    def doubt(self) -> bool:
-        """After success or failure: of which of two versions of a source a job was made, nobody knows."""
-        return self.began is not None and self.provenance().doubt(self.began)
 
     def left_in_queue(self) -> str:
         """What to say of jobs that a killed run left in Slurm's queue; nothing if there are none."""
@@ -126,8 +120,64 @@ class Agreement:
             return ""
         return left_in_queue(jobs) if jobs else ""
 
+    def check(self) -> None:
+        """Before the DAG is built for a run that may make something."""
+        if self.refusal:  # also if the others are done by now: they changed what the DAG would be built from
+            raise WorkflowError(self.refusal)
+
+    def start(self) -> None:
+        """Before the first job: clear away what is no output any more."""
+        drop_timers(self.workflow)
+        OPEN.touch()
+        self.began = OPEN.stat().st_mtime
+        Path(plan.RUN).write_text(self.parameters.model_dump_json(), encoding="utf-8")
+        plan.write_jobs(self.plan)
+        answer_in_a_thread(signal.SIGTERM)
+        # Jobs hold the lock too: those that outlive a killed run keep the next one waiting.
+        hand_down(self.lock)
+        known = self.provenance()
+        for stage in self.plan:
+            self.tidy(known, stage)
+
+    def tidy(self, known: Provenance, stage: str) -> None:
+        tidy(stage, [path for paths in known.outputs[stage].values() for path in paths], known.records)
+
+    # ---------------------------------------------------------------- after a run
+
+    def end(self) -> None:
+        """After success: seal what is complete, and tell DVC, unless DVC is the caller and does that itself."""
+        doubted = self.doubt()
+        known = self.provenance()
+        known.settle()
+        complete = [stage for stage in self.plan if known.is_complete(stage)]
+        for stage in complete:
+            known.seal(stage)
+        if not self.stage:
+            self.commit(complete)
+        OPEN.unlink(missing_ok=True)
+        if doubted and self.stage:
+            sys.exit(1)  # or DVC would write them down
+
+    def rest(self) -> None:
+        """After a run that may have found nothing to do: dvc.lock may be gone, or of another state."""
+        if self.stage or self.began is not None or not Path(".dvc").is_dir() or is_recorded(list(self.plan)):
+            return
+        if all(map(self.settled().is_complete, self.plan)):
+            self.end()
+
+    def settled(self) -> Provenance:
+        known = self.provenance()
+        known.settle()
+        return known
+
+    def doubt(self) -> bool:
+        """After success or failure: of which of two versions of a source a job was made, nobody knows."""
+        return self.began is not None and self.provenance().doubt(self.began)
+
     def commit(self, stages: list[str]) -> None:
         """Have DVC record the outputs of stages in dvc.lock."""
+        if not Path(".dvc").is_dir():
+            return
         try:
             edited = plan.load(self.digests)[1] != self.plan
         except (InputError, OSError) as error:
@@ -137,68 +187,7 @@ class Agreement:
             say("parameters, sources or data were edited during the run: `snakemake` again, or `dvc repro`")
             return
         plan.write(self.plan)
-        command = ["dvc", "commit", "--quiet", "--force", "plan", *stages]
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode:
-            say(f"results are complete, but not in dvc.lock; `dvc repro` will do it ({done.stderr.strip()})")
+        if reason := record(["plan", *stages]):
+            say(f"results are complete, but not in dvc.lock; `dvc repro` will do it ({reason})")
         else:
             say(f"dvc.lock is up to date: {', '.join(stages)}")
-
-
-# glibc gives freed tensors back to the system, which clears their pages again: 5 to 17 % of the time of small models.
-ALLOCATION = {"MMAP_THRESHOLD": 32, "TRIM_THRESHOLD": 256, "TOP_PAD": 64}  # MiB
-
-
-def set_environment() -> None:
-    """What every job inherits."""
-    # The code beside this workflow, also in a copy of the repository such as DVC makes for an experiment.
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(SOURCES), os.environ.get("PYTHONPATH")]))
-    os.environ["PATH"] = os.pathsep.join([os.environ["PATH"], str(Path(sys.executable).parent)])
-    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # idle threads leave the core to other jobs
-    for name, megabytes in ALLOCATION.items():
-        os.environ.setdefault(f"MALLOC_{name}_", str(megabytes << 20))
-    # Snakemake sets a job's threads for OpenMP and BLAS, and so for torch; tokenizers look elsewhere.
-    shell.prefix("export RAYON_NUM_THREADS=$OMP_NUM_THREADS; ")
-
-
-def answer_in_a_thread(number: signal.Signals) -> None:
-    """Let a signal's handler run beside the main thread.
-
-    Snakemake's handler of SIGTERM takes a lock that the main thread holds while it deals with jobs that have ended:
-    called in the main thread, as Python does, it would wait for itself forever.
-    """
-    answer = signal.getsignal(number)
-    if callable(answer):
-        signal.signal(number, lambda *given: threading.Thread(target=answer, args=given).start())
-
-
-def take_lock(patience: float) -> int | None:
-    """Descriptor of the lock that one run per folder holds, which ends with its processes; None if it is taken."""
-    STATE.mkdir(exist_ok=True)
-    lock = os.open(LOCK, os.O_RDWR | os.O_CREAT, 0o666)
-    until = time.monotonic() + patience
-    while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.pwrite(lock, f"{os.getpid():<20}".encode(), 0)
-            return lock
-        except BlockingIOError:
-            if time.monotonic() >= until:
-                os.close(lock)
-                return None
-            time.sleep(0.1)
-
-
-def who_is_at_work() -> str:
-    """Why the lock is taken, and what to do."""
-    for _ in range(5):  # the holder may not have written its number yet
-        pid = int(LOCK.read_text().strip() or 0)
-        if pid and psutil.pid_exists(pid):
-            return (
-                f"another run (process {pid}) is at work in this folder: wait for its end, then start again"
-            )
-        time.sleep(0.1)
-    return (
-        f"jobs of a run that was killed (process {pid}) are still at work in this folder: wait for them,"
-        f" or end the processes that `fuser {LOCK}` lists, then start again"
-    )

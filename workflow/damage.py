@@ -7,10 +7,12 @@ import time
 from pathlib import Path
 
 import yaml
+from dvc.rwlock import SCHEMA
 from dvc.schema import COMPILED_LOCKFILE_SCHEMA
+from recording import LOCK
+from state import ORPHANS, say, set_aside
 from voluptuous import Invalid
 
-LOCK = Path("dvc.lock")
 # which process reads or writes what; those of dead processes count for nothing
 HOLDERS = Path(".dvc/tmp/rwlock")
 PATIENCE = 0.5  # s, a file that is being written gets as long to become whole
@@ -19,23 +21,35 @@ PATIENCE = 0.5  # s, a file that is being written gets as long to become whole
 def is_whole(file: Path) -> bool:
     """Does the file hold what DVC can read? A file that is not there counts as whole."""
     try:
+        content = file.read_bytes()
         if file == LOCK:
-            COMPILED_LOCKFILE_SCHEMA(yaml.load(file.read_text(), yaml.CSafeLoader))
-            return True
-        return isinstance(json.loads(file.read_text()), dict)
+            COMPILED_LOCKFILE_SCHEMA(yaml.load(content, yaml.CSafeLoader))
+        else:
+            SCHEMA(json.loads(content))
+        return True
     except FileNotFoundError:
         return True
-    except (ValueError, yaml.YAMLError, Invalid):
+    except (
+        ValueError,
+        RecursionError,
+        AttributeError,
+        TypeError,
+        IsADirectoryError,
+        yaml.YAMLError,
+        Invalid,
+    ):
         return False
 
 
-def set_aside(folder: Path) -> list[Path]:
-    """Move damaged files into a folder, from which nothing is read; returns them."""
+def set_damaged_aside() -> list[Path]:
+    """Move damaged files into a folder from which nothing is read, and say so; returns them."""
     damaged = [file for file in (LOCK, HOLDERS) if not is_whole(file)]
     if damaged:
         time.sleep(PATIENCE)
     damaged = [file for file in damaged if not is_whole(file)]
     for file in damaged:
-        (folder / file).parent.mkdir(parents=True, exist_ok=True)
-        file.replace(folder / file)
+        set_aside(file)
+        say(
+            f"{file} is unreadable, left so by a kill, a merge or a hand; moved to {ORPHANS} and written anew"
+        )
     return damaged

@@ -6,17 +6,20 @@ Source files are found by following the import statements of the package, so nob
 from __future__ import annotations
 
 import ast
-import hashlib
-import json
 import os
-from collections.abc import Iterator
+import time
 from functools import cache
 from pathlib import Path
 
-from lethe.system import plugins
+from pydantic import TypeAdapter
+from state import State
+
+from lethe.system import files, plugins
 
 SOURCES = Path(__file__).parents[1] / "src"
-STAMP = ".snakemake_timestamp"  # Snakemake keeps the time of a folder in it
+SMALL = 64 << 20  # bytes that take less than a tenth of a second to read
+TICK = 3.0  # s, more than any file system's times are apart
+SEEN = TypeAdapter(dict[str, tuple[tuple[int, int, int, int], str]])  # file -> times, size, inode; digest
 # Not followed: the command line only calls, and what the parameter classes decide is in a job's parameters, which
 # hold every value. A new option of a metric, or a new bound, thus retrains no model. What the name of a source of
 # text means, `lethe.params.sources`, is followed. Nor does it matter where files lie: one that moved is not there.
@@ -53,7 +56,7 @@ def imports(module: str) -> frozenset[str]:
     file = file_of(module)
     package = module if file.name == "__init__.py" else module.rpartition(".")[0]
     found = set()
-    for node in ast.walk(ast.parse(file.read_text(), filename=str(file))):
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"), filename=str(file))):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -81,53 +84,48 @@ def source_files(*modules: str) -> list[Path]:
     return sorted({*code, *(template for file in code for template in file.parent.glob("*.jinja"))})
 
 
-def files_in(path: Path) -> Iterator[Path]:
-    """The file itself, or all files below a folder but Snakemake's time stamps and what Python keeps of code."""
-    if not path.is_dir():
-        yield path
-        return
-    for folder, below, names in os.walk(path):
-        below[:] = [name for name in below if name != "__pycache__"]
-        yield from (Path(folder, name) for name in names if name != STAMP)
-
-
 class Digests:
-    """SHA-256 of files and folders, remembered by time, size and inode between processes.
+    """SHA-256 of files and folders, remembered between processes by each file's times, size and inode.
+
+    What is remembered is believed as git believes its index: not if the file was changed so shortly before it was read
+    that a second change might have left the same times. On a change of the content alone the system changes the time of
+    status, which no tool can set back; small files can be read anew all the same.
 
     Args:
         memory: file of what is remembered; a cache, which may be deleted.
     """
 
     def __init__(self, memory: Path):
-        self.memory = memory
-        try:
-            self.known = json.loads(memory.read_text())
-        except (FileNotFoundError, json.JSONDecodeError):
-            self.known = {}
+        self.memory = State(memory, SEEN)
+        self.known = self.memory.read() or {}
         self.changed = False
 
-    def of_file(self, file: Path) -> str:
+    def of_file(self, file: Path, anew: bool = False) -> str:
+        """Digest of a file; read `anew`, whatever is remembered."""
+        began = time.time()
         state = os.stat(file)
-        key = [state.st_mtime_ns, state.st_size, state.st_ino]
+        key = (state.st_mtime_ns, state.st_ctime_ns, state.st_size, state.st_ino)
         known = self.known.get(str(file))
-        if known is None or known[0] != key:
-            with open(file, "rb") as handle:
-                known = [key, hashlib.file_digest(handle, "sha256").hexdigest()]
-            self.known[str(file)] = known
+        if known and known[0] == key and not anew:
+            return known[1]
+        digest = files.digest(file)
+        if max(state.st_mtime, state.st_ctime) < began - TICK:
+            self.changed |= known != (key, digest)
+            self.known[str(file)] = (key, digest)
+        elif known:
             self.changed = True
-        return known[1]
+            del self.known[str(file)]
+        return digest
 
-    def of(self, path: Path) -> str:
-        """Digest of a file, or of the names and contents of all files below a folder."""
+    def of(self, path: Path, anew: bool = False) -> str:
+        """Digest of a file, or of the names and contents of all files below a folder; what is small is read `anew`."""
+        found = list(files.files_in(path))
+        anew = anew and sum(file.stat().st_size for file in found) <= SMALL
         if not path.is_dir():
-            return self.of_file(path)
-        listing = sorted((f.relative_to(path).as_posix(), self.of_file(f)) for f in files_in(path))
-        return hashlib.sha256("".join(f"{name}\0{digest}\n" for name, digest in listing).encode()).hexdigest()
+            return self.of_file(path, anew)
+        return files.digest_of_names((f.relative_to(path).as_posix(), self.of_file(f, anew)) for f in found)
 
     def save(self) -> None:
         if self.changed:
-            self.memory.parent.mkdir(parents=True, exist_ok=True)
-            temporary = self.memory.with_suffix(f".{os.getpid()}")
-            temporary.write_text(json.dumps(self.known))
-            os.replace(temporary, self.memory)
+            self.memory.write(self.known)
             self.changed = False

@@ -12,8 +12,9 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -72,14 +73,15 @@ def jobs(parameters: Params, digests: Digests) -> Plan:
         InputError: a data file named in the parameters does not exist.
     """
     plan: Plan = {stage: {} for stage in ROOTS}
-    code = {stage: Code(stage, digests) for stage in ROOTS}
+    digest = cache(lambda path: digests.of(path, anew=True)[:16])
+    code = {stage: Code(stage, digest) for stage in ROOTS}
 
     def add(stage: str, cfg: dict[str, Any], *modules: str, **where: Any) -> None:
         place = {key: str(value) for key, value in where.items()}
         if any(not file_of(module).is_relative_to(SOURCES) for module in modules):
             cfg = cfg | {"plugins": parameters.plugins}
-        local = {path: digests.of(Path(path))[:16] for path in local_paths(cfg)}
-        local |= {name: digests.of(path)[:16] for name, path in task_folders(cfg)}
+        local = {path: digest(Path(path)) for path in local_paths(cfg)}
+        local |= {name: digest(path) for name, path in task_folders(cfg)}
         job = Job(place, canonical(cfg), canonical(code[stage].of(*modules) | local))
         plan[stage][job.address] = job
 
@@ -110,22 +112,25 @@ def jobs(parameters: Params, digests: Digests) -> Plan:
             if stage == "compare":
                 cfg = Compare.of(study, parameters.report).model_dump(mode="json")
             place = {"study": name, "run": run, "seed": seed}
-            add(stage, cfg, *module, **{k: v for k, v in place.items() if v is not None})
+            add(stage, cfg, *module, **{k: v for k, v in place.items() if v not in ("", None)})
     add("report", parameters.model_dump(mode="json", exclude={"studies": {"__all__": {"tune"}}}))
     return plan
 
 
-def steps(study: Study) -> Iterator[tuple[str, str | None, int | None, list[str], list[str]]]:
-    """stage, run, seed, keys of the study, and modules that are imported by name, of every job of a study."""
+def steps(study: Study) -> Iterator[tuple[str, str, int | None, list[str], list[str]]]:
+    """stage, run, seed, keys of the study, and modules that are imported by name, of every job of a study.
+
+    A job of no run, or of no seed, has "" and None.
+    """
     first, *_ = study.seeds
     shared = trains_shared(study)
     data = [f"lethe.datasets.{s.source}" for s in sources_of(study) if kind(s.source) == "built-in"]
     metrics = [f"lethe.metrics.{name}" for name in names_in("metrics")]
-    yield "prepare", None, None, ["dataset"], data
+    yield "prepare", "", None, ["dataset"], data
     if shared:
         yield "train", "base", first, ["model"], []
     for seed in study.seeds:
-        yield "forget", None, seed, ["forget"], []
+        yield "forget", "", seed, ["forget"], []
         for run in (*(["original"] * shared), "retrain", *study.train.more):
             yield "train", run, seed, ["model"], []
         for run, method in study.methods.items():
@@ -141,13 +146,13 @@ def steps(study: Study) -> Iterator[tuple[str, str | None, int | None, list[str]
         yield "measure", BLIND, seed, ["measure"], metrics
     yield (
         "compare",
-        None,
+        "",
         None,
         [],
         metrics if len(study.seeds) == 1 else [],
     )  # which is compared on resamples
     for seed in study.shadow.seeds if study.shadow else []:
-        yield "forget", None, seed, [], []
+        yield "forget", "", seed, [], []
         yield "train", SHADOW, seed, ["model"], []
         yield "score", SHADOW, seed, ["model", "score"], []
 
@@ -205,17 +210,17 @@ def canonical(value: Any) -> str:
 class Code:
     """Digests of the code of one stage, for jobs that differ in what they import by name."""
 
-    def __init__(self, stage: str, digests: Digests):
+    def __init__(self, stage: str, digest: Callable[[Path], str]):
         command = {"report": "report.report"}.get(stage, stage)
-        self.module, self.digests = f"lethe.{command}", digests
-        text = "\n".join(decisive_lines((RULES / f"{stage}.smk").read_text()))
+        self.module, self.digest = f"lethe.{command}", digest
+        text = "\n".join(decisive_lines((RULES / f"{stage}.smk").read_text(encoding="utf-8")))
         self.rule = {f"rules/{stage}.smk": hashlib.sha256(text.encode()).hexdigest()[:16]}
         self.found: dict[tuple[str, ...], dict[str, str]] = {}
 
     def of(self, *modules: str) -> dict[str, str]:
         if modules not in self.found:
             files = source_files(self.module, *modules)
-            code = {name_of(f): self.digests.of_file(f)[:16] for f in files}
+            code = {name_of(f): self.digest(f) for f in files}
             self.found[modules] = self.rule | code
         return self.found[modules]
 
@@ -233,7 +238,7 @@ def decisive_lines(rule_file: str) -> Iterator[str]:
 def is_written(plan: Plan, stage: str) -> bool:
     """Does DVC's view of a stage, results/plan/STAGE.json, hold this plan?"""
     file = PLAN / f"{stage}.json"
-    return file.exists() and file.read_text() == text_of(plan[stage])
+    return file.exists() and file.read_bytes() == text_of(plan[stage]).encode()
 
 
 def text_of(stage_jobs: dict[str, Job]) -> str:
@@ -249,7 +254,7 @@ def write(plan: Plan) -> None:
     PLAN.mkdir(parents=True, exist_ok=True)
     for stage in plan:
         if not is_written(plan, stage):
-            (PLAN / f"{stage}.json").write_text(text_of(plan[stage]))
+            (PLAN / f"{stage}.json").write_bytes(text_of(plan[stage]).encode())
 
 
 def write_jobs(plan: Plan) -> None:
@@ -257,10 +262,10 @@ def write_jobs(plan: Plan) -> None:
     for stage, stage_jobs in plan.items():
         for job in stage_jobs.values():
             file = Path(JOB_FILES[stage].format(**job.where))
-            if not file.exists() or file.read_text() != job.cfg:
+            if not file.exists() or file.read_bytes() != job.cfg.encode():
                 file.parent.mkdir(parents=True, exist_ok=True)
                 temporary = file.with_suffix(".part")
-                temporary.write_text(job.cfg)
+                temporary.write_bytes(job.cfg.encode())
                 os.replace(temporary, file)
 
 

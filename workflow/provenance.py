@@ -6,31 +6,32 @@ Without records Snakemake sees no changed parameters; with arbitrary times it ru
 
 So results/provenance/STAGE.json, kept in git, says of every job what made it (parameters and digests of sources),
 from which inputs, and the digests of its outputs. Before the DAG is built, every output on the disk must be as
-Snakemake left it, or have the content of a sealed job, whose record is then given back to Snakemake. Anything
-else is of unknown origin and is made again. .snakemake/ is thereby a cache, which may be deleted.
+Snakemake left it, in time and, where it was seen before or is sealed, in content; or have the content of a sealed job,
+whose record is then given back to Snakemake. Anything else is of unknown origin and is made again. .snakemake/ is
+thereby a cache, which may be deleted.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import sys
-from collections.abc import Iterable
+import time
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any
 
-from dependencies import SOURCES, STAMP, Digests, files_in
-from plan import Plan
-from snakemake.persistence import RECORD_FORMAT_VERSION, MetadataRecord
-from snakemake.persistence.file import FilePersistence
+from dependencies import SOURCES, Digests
+from internals import MetadataRecord, Records
+from plan import Job, Plan
+from pydantic import TypeAdapter
+from seals import Seal, file_of, params_of, params_of_job, seal
+from state import STATE, State, say, some
 
-from lethe.params.addresses import ROOTS
+from lethe.system.files import STAMP, files_in
 
-SEALS = Path("results/provenance")
-ORPHANS = Path(".snakemake/orphans")
-KEPT = {".gitignore"}  # in a stage's folder, but no output: DVC's
 SLACK = 1e-5  # s, rounding of file times in Snakemake's records
+# output -> its time and digest when the last run began or ended, of those that could be trusted
+FOUND = State(STATE / "found.json", TypeAdapter(dict[str, tuple[float, str]]))
 
 
 @dataclass(frozen=True)
@@ -38,33 +39,14 @@ class Made:
     """How outputs were made, in the terms that Snakemake compares.
 
     Attributes:
+        rule: name of the rule, where it is known.
         params: representations of the values of the rule's parameters.
         inputs: file -> `sha256:…`, or None for a folder, for which another input is the pin.
     """
 
+    rule: str
     params: list[str]
     inputs: dict[str, str | None]
-
-
-def say(text: str) -> None:
-    print(f"[provenance] {text}", file=sys.stderr)
-
-
-def some(names: Iterable[str]) -> str:
-    names = list(names)
-    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
-
-
-def seal_file(stage: str) -> Path:
-    return SEALS / f"{stage}.json"
-
-
-def sealed(stage: str) -> dict[str, Any]:
-    """address -> {params, inputs, outputs} of a stage; empty where there is no readable file."""
-    try:
-        return json.loads(seal_file(stage).read_text())
-    except (FileNotFoundError, json.JSONDecodeError):  # as after a clone of the sources, or a merge conflict
-        return {}
 
 
 def time_of(path: Path) -> float:
@@ -73,12 +55,16 @@ def time_of(path: Path) -> float:
     return (stamp if path.is_dir() and not path.is_symlink() and stamp.exists() else path).lstat().st_mtime
 
 
-def newest(path: Path) -> float:
-    """Latest modification time of a file, or of anything in a folder: removing a file changes its folder's."""
+def below(path: Path) -> list[Path]:
+    """The file, or all files of a folder, itself and all folders in it: removing a file changes its folder's time."""
     if not path.is_dir():
-        return path.lstat().st_mtime
-    folders = [Path(folder) for folder, _, _ in os.walk(path)]
-    return max(f.lstat().st_mtime for f in [*folders, *files_in(path)])
+        return [path]
+    stamp = [path / STAMP] if (path / STAMP).exists() else []
+    return [*(Path(folder) for folder, _, _ in os.walk(path)), *files_in(path), *stamp]
+
+
+def newest(path: Path) -> float:
+    return max(file.lstat().st_mtime for file in below(path))
 
 
 class Provenance:
@@ -90,75 +76,103 @@ class Provenance:
     """
 
     def __init__(self, plan: Plan, outputs: dict[str, dict[str, list[str]]], digests: Digests):
-        self.plan, self.outputs, self.digests = plan, outputs, digests
-        self.records = FilePersistence(path=Path(".snakemake").absolute())
-        self.seals = {stage: sealed(stage) for stage in plan}
-        self.known = {k: d for s in self.seals.values() for e in s.values() for k, d in e["outputs"].items()}
-        self.current: dict[str, set[str]] = {stage: set() for stage in plan}
+        self.plan, self.digests = plan, digests
+        self.outputs = {
+            s: {a: list(map(Path, paths)) for a, paths in of.items()} for s, of in outputs.items()
+        }
+        self.records = Records()
+        self.seals = {stage: file_of(stage).read() or {} for stage in plan}
+        self.sealed = {k: d for s in self.seals.values() for e in s.values() for k, d in e.outputs.items()}
+        self.found: dict[str, tuple[float, str]] | None = None
+        self.current: dict[str, dict[str, Made]] = {stage: {} for stage in plan}
+        self.digest = cache(digests.of)  # of each file once
 
     # ---------------------------------------------------------------- what is there
 
     def left_by_snakemake(self, paths: list[Path]) -> Made | None:
-        """How outputs were made, if each is exactly as Snakemake left it at the end of its job."""
+        """How outputs were made, if the times of each are as Snakemake left them at the end of its job."""
         made = None
-        if self.records._filter_incomplete_keys(map(str, paths)):
+        if self.records.marked(paths):
             return None
         for path in paths:
-            record = self.records._io_read(self.records._metadata_path, str(path))
-            if not record.get("endtime") or abs(record["endtime"] - time_of(path)) > SLACK:
+            record = self.records.read(path)
+            if record is None or not record.endtime or abs(record.endtime - time_of(path)) > SLACK:
                 return None
-            if newest(path) > record["endtime"] + 0.01:  # s; the stamp is written a moment before the record
+            if newest(path) > record.endtime + 0.01:  # s; the stamp is written a moment before the record
                 return None
-            checksums = record.get("input_checksums") or {}
-            made = Made(record.get("params") or [], {n: checksums.get(n) for n in record.get("input") or []})
+            checksums = record.input_checksums or {}
+            inputs = {name: checksums.get(name) for name in record.input or []}
+            made = Made(record.rule or "", sorted(record.params or []), inputs)
         return made
 
-    def left_by_seal(self, entry: dict[str, Any] | None, paths: list[Path]) -> Made | None:
+    def is_damaged(self, made: Made, entry: Seal | None, paths: list[Path]) -> bool:
+        """Did the content of an output change, though not its time, since the last run saw it or it was sealed?"""
+        if self.found is None:
+            sealed = entry is not None and (params_of(entry), entry.inputs) == (made.params, made.inputs)
+            return sealed and self.left_by_seal(entry, paths) is None
+        for path in paths:
+            seen, digest = self.found.get(str(path), (0.0, ""))  # what is not in it was made since
+            if abs(seen - time_of(path)) <= SLACK and digest != self.digest(path):
+                return True
+        return False
+
+    def left_by_seal(self, entry: Seal | None, paths: list[Path]) -> Made | None:
         """How outputs were made, if each has the sealed content."""
-        if entry is None or any(entry["outputs"].get(str(p)) != self.digests.of(p) for p in paths):
+        if entry is None or any(entry.outputs.get(str(p)) != self.digest(p) for p in paths):
             return None
-        return Made(entry["params"], entry["inputs"])
+        return Made(entry.rule, params_of(entry), entry.inputs)
 
     def changed_inputs(self, made: Made) -> list[str]:
         """Inputs whose content is not the one the outputs were made from; one that is not there counts as sealed."""
         changed = []
         for name, checksum in made.inputs.items():
             path = Path(name)
-            digest = self.digests.of(path) if path.is_file() else self.known.get(name)
+            digest = self.digest(path) if path.is_file() else self.sealed.get(name)
             if checksum and digest and checksum != f"sha256:{digest}":
                 changed.append(name)
         return changed
 
-    def is_current(self, made: Made, job) -> bool:
-        return {repr(job.cfg), repr(job.sources)} <= set(made.params) and not self.changed_inputs(made)
+    def is_current(self, made: Made, job: Job) -> bool:
+        return params_of_job(job) <= set(made.params) and not self.changed_inputs(made)
 
     # ---------------------------------------------------------------- before a run
 
     def settle(self) -> None:
         """Give Snakemake the records of all outputs that can be trusted, and mark the others to be made again."""
         restored, unknown, outdated = [], [], []
+        seen: dict[str, tuple[float, str]] = {}
+        self.found = FOUND.read()
         for stage, jobs in self.plan.items():
             for address, job in jobs.items():
-                paths = [Path(p) for p in self.outputs[stage][address]]
+                paths = self.outputs[stage][address]
                 there = [p for p in paths if p.exists() or p.is_symlink()]
-                local = self.left_by_snakemake(there)
-                made, current = local, local is not None and self.is_current(local, job)
-                if not current:
-                    entry = self.left_by_seal(self.seals[stage].get(address), there)
-                    if entry and (local is None or self.is_current(entry, job)):
-                        made, current = entry, self.is_current(entry, job)
+                made, recorded = self.origin(job, self.seals[stage].get(address), there)
+                late = [path for path in there if calm(path)]
                 if made is None:
                     unknown += self.distrust(there)
                     continue
-                if made is not local:
+                if late or not recorded:
                     restored += self.install(made, paths)
-                if current:
+                seen |= {str(path): (time_of(path), self.digest(path)) for path in there}
+                if self.is_current(made, job):
                     if len(there) == len(paths):
-                        self.current[stage].add(address)
+                        self.current[stage][address] = made
                 elif self.is_hidden(made, there):
                     outdated += self.distrust(there)
         self.tell(restored, unknown, outdated)
+        FOUND.write(seen)
         self.digests.save()
+
+    def origin(self, job: Job, entry: Seal | None, there: list[Path]) -> tuple[Made | None, bool]:
+        """How the outputs of a job were made, if that is known, and whether Snakemake's records say so."""
+        local = self.left_by_snakemake(there)
+        if local and self.is_damaged(local, entry, there):
+            local = None
+        if local is None or not self.is_current(local, job):
+            sealed = self.left_by_seal(entry, there)
+            if sealed and (local is None or self.is_current(sealed, job)):
+                return sealed, False
+        return local, True
 
     def is_hidden(self, made: Made, there: list[Path]) -> bool:
         """Did an input change without being newer, so that Snakemake would not see it?"""
@@ -168,29 +182,28 @@ class Provenance:
 
     def distrust(self, paths: list[Path]) -> list[str]:
         """Mark outputs as incomplete; returns those that were not."""
-        fresh = set(map(str, paths)) - self.records._filter_incomplete_keys(map(str, paths))
+        fresh = set(map(str, paths)) - self.records.marked(paths)
         for name in fresh:
-            self.records._mark_incomplete(name, None)
+            self.records.mark(Path(name))
         return sorted(fresh)
 
     def install(self, made: Made, paths: list[Path]) -> list[str]:
         """Write Snakemake's records for outputs whose content is known; returns those that had none."""
-        new = [str(p) for p in paths if p.exists() and self.records._read_record(str(p)) is None]
+        new = [str(p) for p in paths if p.exists() and self.records.read(p) is None]
         for path in paths:
-            time = time_of(path) if path.exists() else 0.0
+            when = time_of(path) if path.exists() else 0.0
             record = MetadataRecord(
+                rule=made.rule,
                 params=made.params,
                 input=sorted(made.inputs),
                 input_checksums={name: checksum for name, checksum in made.inputs.items() if checksum},
-                record_format_version=RECORD_FORMAT_VERSION,
-                starttime=time,
-                endtime=time,
+                starttime=when,
+                endtime=when,
                 incomplete=False,
                 log=[],
             )
-            self.records._write_record(str(path), record)
-            self.records._unmark_incomplete(str(path))
-        self.records._clear_cache()
+            self.records.write(path, record)
+        self.records.forget_what_was_read()
         return new
 
     def tell(self, restored: list[str], unknown: list[str], outdated: list[str]) -> None:
@@ -209,19 +222,13 @@ class Provenance:
 
     def doubt(self, began: float) -> bool:
         """Distrust what was made in this run from code or data that have been edited since it began; was there any?"""
-        same: dict[tuple[str, str], bool] = {}
+        is_same = cache(self.is_same)
         doubted = []
         for stage, jobs in self.plan.items():
             for address, job in jobs.items():
-                made = [
-                    p for p in map(Path, self.outputs[stage][address]) if p.exists() and time_of(p) >= began
-                ]
-                for source in json.loads(job.sources).items() if made else []:
-                    if source not in same:
-                        same[source] = self.is_same(*source)
-                    if not same[source]:
-                        doubted += self.distrust(made)
-                        break
+                made = [p for p in self.outputs[stage][address] if p.exists() and time_of(p) >= began]
+                if made and not all(is_same(*source) for source in json.loads(job.sources).items()):
+                    doubted += self.distrust(made)
         if doubted:
             say(
                 f"{len(doubted)} outputs were made while their sources changed, and will be made again: {some(doubted)}"
@@ -231,46 +238,31 @@ class Provenance:
     def is_same(self, name: str, digest: str) -> bool:
         """Has a source the digest of the plan? A rule has: it was read once. So has what is not there any more."""
         found = [path for path in (SOURCES / name, Path(name)) if path.exists()]
-        return not found or self.digests.of(found[0]).startswith(digest)
+        return not found or self.digests.of(found[0], anew=True).startswith(digest)
 
     def is_complete(self, stage: str) -> bool:
-        return self.current[stage] == set(self.plan[stage])
+        return set(self.current[stage]) == set(self.plan[stage])
 
     def seal(self, stage: str) -> None:
         """Write how the outputs of a stage were made; what is known of jobs that wait to be made again is kept."""
-        before, jobs = self.seals[stage], {}
-        for address in self.plan[stage]:
-            paths = [Path(p) for p in self.outputs[stage][address]]
-            made = self.left_by_snakemake(paths) if address in self.current[stage] else None
+        entries = {}
+        for address, job in self.plan[stage].items():
+            made = self.current[stage].get(address)
             if made:
-                outputs = {str(p): self.digests.of(p) for p in paths}
-                jobs[address] = {"params": made.params, "inputs": made.inputs, "outputs": outputs}
-            elif address in before:
-                jobs[address] = before[address]
-        text = json.dumps(jobs, indent=1, sort_keys=True) + "\n"
-        file = seal_file(stage)
-        if not file.exists() or file.read_text() != text:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            temporary = file.with_suffix(".part")
-            temporary.write_text(text)
-            os.replace(temporary, file)
+                outputs = {str(p): self.digest(p) for p in self.outputs[stage][address]}
+                entries[address] = seal(made.rule, job, made.params, made.inputs, outputs)
+            elif address in self.seals[stage]:
+                entries[address] = self.seals[stage][address]
+        file_of(stage).write(entries)
         self.digests.save()
 
-    def tidy(self, stage: str) -> None:
-        """Move what is no output of the plan out of a stage's folder, such as the runs of a removed method."""
-        expected = {Path(p) for paths in self.outputs[stage].values() for p in paths}
-        moved: list[str] = []
-        for folder, _, names in os.walk(ROOTS[stage], topdown=False):
-            here = Path(folder)
-            if any(parent in expected for parent in (here, *here.parents)):
-                continue
-            strangers = [here / n for n in names if here / n not in expected and n not in KEPT]
-            for path in strangers:
-                (ORPHANS / path).parent.mkdir(parents=True, exist_ok=True)
-                path.replace(ORPHANS / path)
-                self.records._unmark_incomplete(str(path))
-            moved += map(str, strangers)
-            if here != Path(ROOTS[stage]) and not any(here.iterdir()):
-                here.rmdir()
-        if moved:
-            say(f"{len(moved)} files are no outputs of {stage} any more; moved to {ORPHANS}: {some(moved)}")
+
+def calm(path: Path) -> bool:
+    """Set times of the future, of another machine's clock, to now; what is made from the file would seem older than it.
+
+    Returns whether there were some.
+    """
+    late = [file for file in below(path) if file.lstat().st_mtime > time.time()]
+    for file in late:
+        os.utime(file, follow_symlinks=False)
+    return bool(late)

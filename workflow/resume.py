@@ -15,9 +15,9 @@ import subprocess
 import sys
 import time
 
-from agreement import PATIENCE, take_lock, who_is_at_work
-from provenance import say
+import lock
 from slurm import NoAnswerError, jobs_in_queue
+from state import say
 
 POLL = 5.0  # s between two looks at the queue
 
@@ -39,8 +39,8 @@ def wait(cancel: bool) -> None:
                 f"{'cancelling' if cancel else 'waiting for'} {len(jobs)} jobs in the queue: {' '.join(jobs)}"
             )
             before = jobs
-            if cancel and (error := refusal(jobs)):
-                say(f"Slurm does not cancel them ({error}); asking again")
+            if cancel and (reason := refusal(jobs)):
+                say(f"Slurm does not cancel them ({reason}); asking again")
                 before = None
         time.sleep(POLL)
 
@@ -61,11 +61,12 @@ def main() -> None:
     if not os.path.isdir(args.directory):
         parser.error(f"--directory: {args.directory}: no such folder; needed is that of the run")
     with contextlib.chdir(args.directory):
-        lock = take_lock(PATIENCE)
-        if lock is None:
-            sys.exit(who_is_at_work())
+        try:
+            held = lock.take(lock.PATIENCE)
+        except lock.TakenError as error:
+            sys.exit(str(error))
         wait(args.cancel)
-        os.close(lock)
+        lock.release(held)
     others = ["--directory", args.directory, *others]
     command = [sys.executable, "-m", "snakemake", "--profile", "profiles/slurm", *others]
     os.execv(sys.executable, command)

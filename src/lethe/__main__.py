@@ -50,6 +50,8 @@ def parser() -> argparse.ArgumentParser:
     check = command("check", "check a parameter file and list its runs")
     check.add_argument("file", nargs="?", default="params.yaml")
 
+    command("verify", "compute every digest anew: of all outputs, and of what they were made from")
+
     tune = command(
         "tune", "search for settings: equally many trials of every method, on seeds that are not reported"
     )
@@ -251,13 +253,18 @@ def started(args: argparse.Namespace, argv: list[str]) -> int | None:
     return workers.launch([sys.executable, "-m", "lethe", *argv], count) if count > 1 else None
 
 
-def execute(args: argparse.Namespace) -> None:
+def execute(args: argparse.Namespace) -> int:
+    """Do what a subcommand says; its status."""
     match args.command:
         case "check":
             from lethe.params.file import load_params
 
             for name, study in load_params(args.file).studies.items():
                 print(f"{name}: {study.task}, seeds {study.seeds}, runs {', '.join(study.runs)}")
+        case "verify":
+            from lethe.verify import verify
+
+            return verify()
         case "tune":
             from lethe.tune import tune
 
@@ -314,6 +321,7 @@ def execute(args: argparse.Namespace) -> None:
             from lethe.report.readme import readme
 
             readme(args.file, args.summary)
+    return 0
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -332,9 +340,8 @@ def main(argv: list[str] | None = None) -> int:
                 args.cfg.pop("plugins", None)
         status = started(args, argv) if args.command in ON_GPUS else None
         if status is None:
-            execute(args)
+            status = execute(args)
             sys.stdout.flush()
-            status = 0
     except ValidationError as error:
         from lethe.params.faults import one_line
 

@@ -1,5 +1,6 @@
 """Every job has GPUs of its own; the list of GPUs is made up."""
 
+import errno
 import os
 import signal
 import time
@@ -121,3 +122,14 @@ def test_what_cannot_be_had_is_one_line(monkeypatch):
     monkeypatch.setenv(gpus.SHARED, "many")
     with pytest.raises(InputError, match=r"LETHE_JOBS_PER_GPU: many: allowed are whole numbers"):
         gpus.claim(1)
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, 524])
+def test_where_files_cannot_be_locked_all_are_used_and_it_is_said(monkeypatch, caplog, number):
+    def flock(*_):
+        raise OSError(number, "no locks")
+
+    monkeypatch.setattr(gpus.fcntl, "flock", flock)
+    assert gpus.claim(2) == ["0", "GPU-1a", "7"]
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "0,GPU-1a, 7"
+    assert "has no locks" in caplog.text

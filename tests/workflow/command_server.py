@@ -13,7 +13,7 @@ import sys
 import traceback
 from pathlib import Path
 
-OURS = {"lethe", "plan", "provenance", "agreement", "damage", "dependencies", "__main__"}
+OURS = {"lethe", "__main__", *(file.stem for file in (Path(__file__).parents[2] / "workflow").glob("*.py"))}
 
 
 def run(argv: list[str]) -> int:

@@ -20,6 +20,7 @@ PARTS = (
     "Snakefile",
     "dvc.yaml",
     ".dvcignore",
+    ".gitattributes",
     ".gitignore",
     "workflow",
     "src/lethe",
@@ -115,10 +116,10 @@ class Repo:
         return planned(self("snakemake -n"))
 
     def changed_stages(self) -> set[str]:
-        """Stages that DVC would run for their own part of the plan."""
-        self("python workflow/plan.py")
+        """Stages that DVC would run for their own part of the plan, which it makes first."""
+        self("dvc repro -q plan")
         changes = json.loads(self("dvc status --json").strip().splitlines()[-1])
-        return set(changes) - {"plan"}
+        return {stage for stage in changes if f"results/plan/{stage}.json" in json.dumps(changes[stage])}
 
     def results(self) -> dict[str, str]:
         """Contents of all outputs by path, but what a run costs."""

@@ -121,7 +121,7 @@ def test_killed_while_dvc_wrote(repo, share):
 
 def test_told_to_end_while_the_scheduler_holds_its_lock(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "workflow"))
-    from agreement import answer_in_a_thread
+    from environment import answer_in_a_thread
 
     lock, answered = threading.Lock(), threading.Event()
 
@@ -163,24 +163,8 @@ def test_parameters_edited_while_dvc_is_at_work(here):
     here.edit("params.yaml", "bootstrap: 100", "bootstrap: 200")
     status, output = here.attempt("snakemake measure", DVC_STAGE="measure")
     assert status != 0
-    assert "changed after DVC wrote its plan: `snakemake` brings both up to date" in output
+    assert "changed after DVC wrote its plan, and nothing is made of it: run `snakemake`" in output
     assert "rule " not in output and "Traceback" not in output
-
-
-def test_a_run_that_found_another_at_work_starts_nothing(tmp_path, monkeypatch):
-    """Not even when the other has ended meanwhile: what it made is not in the DAG."""
-    monkeypatch.syspath_prepend(str(ROOT / "workflow"))
-    monkeypatch.chdir(tmp_path)
-    import agreement
-    from dependencies import Digests
-
-    monkeypatch.setattr(agreement, "PATIENCE", 0.0)
-    other = agreement.take_lock(0.0)
-    late = agreement.Agreement(None, {}, {}, Digests(tmp_path / "digests.json"))
-    late.begin()
-    os.close(other)
-    with pytest.raises(agreement.WorkflowError, match="is at work in this folder"):
-        late.start()
 
 
 def test_slurm_falls_silent_while_jobs_are_cancelled(tmp_path, monkeypatch, capsys):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -111,7 +113,13 @@ def test_imports_of_every_form_are_followed(dependencies, tmp_path, monkeypatch)
     assert found == set(texts) - {"__main__.py", "not_used.py"}
 
 
-def test_digests_are_remembered_but_follow_the_content(dependencies, tmp_path):
+@pytest.fixture
+def settled(dependencies, monkeypatch):
+    """Files count as old enough to be remembered as soon as they are written."""
+    monkeypatch.setattr(dependencies, "TICK", -60.0)
+
+
+def test_digests_are_remembered_but_follow_the_content(dependencies, settled, tmp_path):
     """SHA-256 of `abc` is in FIPS 180-4; a folder's digest changes with a name and with a content."""
     file = tmp_path / "folder" / "file"
     file.parent.mkdir()
@@ -121,8 +129,9 @@ def test_digests_are_remembered_but_follow_the_content(dependencies, tmp_path):
     seen = {digests.of(file.parent)}
     digests.save()
     again = dependencies.Digests(tmp_path / "memory.json")
-    assert again.known == digests.known
+    assert again.known == digests.known != {}
     (file.parent / ".snakemake_timestamp").touch()
+    (file.parent / ".DS_Store").touch()
     assert again.of(file.parent) in seen
     file.write_text("abd")
     seen.add(again.of(file.parent))
@@ -131,9 +140,46 @@ def test_digests_are_remembered_but_follow_the_content(dependencies, tmp_path):
     assert len(seen) == 3
 
 
-def test_a_damaged_memory_of_digests_is_no_error(dependencies, tmp_path):
-    (tmp_path / "memory.json").write_text("{")
-    assert dependencies.Digests(tmp_path / "memory.json").known == {}
+def test_a_change_that_keeps_time_and_size_is_noticed(dependencies, settled, tmp_path):
+    """As by `rsync --inplace --times`: the time of status tells."""
+    file = tmp_path / "file"
+    file.write_text("r12")
+    digests = dependencies.Digests(tmp_path / "memory.json")
+    before, when = digests.of(file), file.stat()
+    with open(file, "r+") as handle:
+        handle.write("r13")
+    os.utime(file, ns=(when.st_atime_ns, when.st_mtime_ns))
+    assert file.stat().st_mtime_ns == when.st_mtime_ns and file.stat().st_ino == when.st_ino
+    assert digests.of(file) != before
+
+
+def test_a_file_that_was_changed_a_moment_ago_is_read_again(dependencies, tmp_path, monkeypatch):
+    """Where times have steps of seconds, a second change leaves no trace: such a file is not remembered."""
+    file = tmp_path / "file"
+    file.write_text("r12")
+    same = os.stat(file)
+    monkeypatch.setattr(dependencies, "os", SimpleNamespace(stat=lambda _: same))
+    digests = dependencies.Digests(tmp_path / "memory.json")
+    before = digests.of_file(file)
+    file.write_text("r13")
+    assert digests.of_file(file) != before
+    monkeypatch.setattr(dependencies, "TICK", -60.0)
+    before = digests.of_file(file)
+    file.write_text("r14")
+    assert digests.of_file(file) == before  # all that can be seen is as it was
+    assert digests.of_file(file, anew=True) != before
+
+
+def test_what_is_small_is_read_whatever_is_remembered(dependencies, settled, tmp_path, monkeypatch):
+    file = tmp_path / "file"
+    file.write_text("abc")
+    digests = dependencies.Digests(tmp_path / "memory.json")
+    right = digests.of(file)
+    digests.known[str(file)] = (digests.known[str(file)][0], "0" * 64)
+    assert digests.of(file) == "0" * 64 and digests.of(file, anew=True) == right
+    digests.known[str(file)] = (digests.known[str(file)][0], "0" * 64)
+    monkeypatch.setattr(dependencies, "SMALL", 2)
+    assert digests.of(file, anew=True) == "0" * 64
 
 
 FILES = [ROOT / "params.yaml", HERE / "params_tiny.yaml", *sorted(ROOT.glob("docs/studies/*/params.yaml"))]

@@ -13,17 +13,17 @@ WORKFLOW = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).pare
 sys.path.insert(0, str(WORKFLOW))
 
 import plan
-from agreement import Agreement, set_environment
+from agreement import Agreement
 from dependencies import Digests
-from slurm import ask_the_queue_only, record_in_job
-from snakemake.io import strip_wildcard_constraints
+from environment import set_environment
+from internals import ask_the_queue_only, is_main, patterns, record_in_job
 
 from lethe.params import addresses
 from lethe.params.addresses import beside, of_study
 from lethe.params.names import SHADOW, VARIANT
 
 DIGESTS = Digests(Path(".snakemake/digests.json"))
-PARAMS, PLAN = plan.read(DIGESTS, plan.FILE if workflow.is_main_process else plan.RUN)
+PARAMS, PLAN = plan.read(DIGESTS, plan.FILE if is_main(workflow) else plan.RUN)
 PREPARE, FORGET, TRAIN, UNLEARN, SCORE, MEASURE, COMPARE, REPORT = (
     addresses.FOLDERS.values()
 )
@@ -158,11 +158,8 @@ def outputs(stage, *endings):
 
 def outputs_by_job(stage):
     """address -> the files that the job makes."""
-    patterns = [
-        strip_wildcard_constraints(pattern)
-        for pattern in workflow.get_rule(RULE[stage]).output
-    ]
+    made = patterns(workflow, RULE[stage])
     return {
-        address: [pattern.format(**job.where) for pattern in patterns]
+        address: [pattern.format(**job.where) for pattern in made]
         for address, job in PLAN[stage].items()
     }

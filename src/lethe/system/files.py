@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fnmatch
 import glob
 import hashlib
 import json
 import os
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import psutil
 
 HOST = socket.gethostname().replace(".", "-")
+STAMP = ".snakemake_timestamp"  # Snakemake keeps the time of a folder in it
+LITTER = (
+    STAMP, "__pycache__", ".DS_Store", "._*", ".nfs*", ".ipynb_checkpoints", "Thumbs.db", "desktop.ini", ".directory",
+)  # fmt: skip
 
 
 @contextlib.contextmanager
@@ -82,14 +87,32 @@ def write_json(path: str | Path, value: object) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def files_in(path: Path) -> Iterator[Path]:
+    """The file itself, or all files below a folder but those that other tools leave there and that say nothing."""
+    if not path.is_dir():
+        yield path
+        return
+    for folder, below, names in os.walk(path):
+        below[:] = [name for name in below if not is_litter(name)]
+        found = (Path(folder, name) for name in names if not is_litter(name))
+        yield from (file for file in found if file.is_file())
+
+
+def is_litter(name: str) -> bool:
+    """Is it Snakemake's time stamp, what Python keeps of code, or what a file manager, NFS or a notebook leaves?"""
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in LITTER)
+
+
 def digest(path: str | Path) -> str:
     """Hexadecimal SHA-256 of a file, or of the names and contents of all files in a folder."""
     path = Path(path)
-    if path.is_file():
+    if not path.is_dir():
         with open(path, "rb") as handle:
             return hashlib.file_digest(handle, "sha256").hexdigest()
-    names = sorted(
-        f.relative_to(path) for f in path.rglob("*") if f.is_file() and f.name != ".snakemake_timestamp"
-    )
-    listing = "".join(f"{name.as_posix()}\0{digest(path / name)}\n" for name in names)
+    return digest_of_names((f.relative_to(path).as_posix(), digest(f)) for f in files_in(path))
+
+
+def digest_of_names(named: Iterable[tuple[str, str]]) -> str:
+    """Digest of a folder, from the names and digests of its files."""
+    listing = "".join(f"{name}\0{content}\n" for name, content in sorted(named))
     return hashlib.sha256(listing.encode()).hexdigest()

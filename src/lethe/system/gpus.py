@@ -34,6 +34,8 @@ def visible() -> list[str]:
 def claim(count: int, pause: float = 1.0) -> list[str]:
     """Wait for `count` free GPUs, let CUDA see only these, and hold them until this process ends.
 
+    Where files cannot be locked, all that CUDA lets this process use, and nothing is held.
+
     Returns:
         their names; none on a machine without a GPU.
     Raises:
@@ -51,6 +53,9 @@ def claim(count: int, pause: float = 1.0) -> list[str]:
         raise InputError(f"{SHARED}: {share}: allowed are whole numbers from 1")
     folder = Path(tempfile.gettempdir(), f"lethe-gpus-{os.getuid()}")
     folder.mkdir(exist_ok=True)
+    if not has_locks(folder):
+        log.warning("%s: its file system has no locks, so GPUs may be shared with other jobs", folder)
+        return names
     waiting = False
     while not (taken := free(folder, names, count, int(share))):
         if not waiting:
@@ -59,6 +64,18 @@ def claim(count: int, pause: float = 1.0) -> list[str]:
         time.sleep(pause)
     os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(taken)
     return taken
+
+
+def has_locks(folder: Path) -> bool:
+    """Can files in a folder be locked? Some network file systems answer with an error of their own."""
+    with open(folder / "choosing", "a") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+    return True
 
 
 def free(folder: Path, names: list[str], count: int, share: int) -> list[str]:
