@@ -50,13 +50,21 @@ def file_of(module: str) -> Path:
     return base / "__init__.py" if base.is_dir() else base.with_suffix(".py")
 
 
+def statements(node: ast.AST) -> Iterator[ast.AST]:
+    """All statements below a node. Not the expressions, which are most of a tree and import nothing."""
+    for inner in ast.iter_child_nodes(node):
+        if isinstance(inner, ast.stmt | ast.excepthandler | ast.match_case):
+            yield inner
+            yield from statements(inner)
+
+
 @cache
 def imports(module: str) -> frozenset[str]:
     """Modules of the package that a module imports anywhere, in a function or at the top, and their packages."""
     file = file_of(module)
     package = module if file.name == "__init__.py" else module.rpartition(".")[0]
     found = set()
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"), filename=str(file))):
+    for node in statements(ast.parse(file.read_text(encoding="utf-8"), filename=str(file))):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):

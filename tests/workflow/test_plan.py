@@ -88,11 +88,33 @@ def test_no_other_file_of_the_package_is_missed(dependencies):
     assert not others & set(dependencies.source_files("lethe.score"))
 
 
+NESTED = """
+try:
+    pass
+except ValueError:
+    import lethe.g
+match f:
+    case 1:
+        with f:
+            if f:
+                pass
+            else:
+                import lethe.h
+class C:
+    async def m(self):
+        while f:
+            import lethe.i
+"""
+
+
 def test_imports_of_every_form_are_followed(dependencies, tmp_path, monkeypatch):
     """Absolute and relative, of modules and of names, at the top and in functions, and their packages."""
     texts = {
         "__init__.py": "",
-        "a.py": "import numpy\nfrom lethe.inner import b\n\ndef f():\n    from . import c\n",
+        "a.py": "import numpy\nfrom lethe.inner import b\n\ndef f():\n    from . import c\n" + NESTED,
+        "g.py": "",
+        "h.py": "",
+        "i.py": "",
         "inner/__init__.py": "from .d import name\n",
         "inner/b.py": "import lethe.inner.e as e\n",
         "inner/d.py": "name = 1\n",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from functools import cache
 from typing import Any, Literal
 
 from lethe.system.plugins import dataclass_in, names_in
@@ -22,6 +23,7 @@ def built_in() -> list[str]:
     return [name for name in names_in("datasets") if has_options(name)]
 
 
+@cache
 def has_options(name: str) -> bool:
     try:
         dataclass_in("datasets", name, "Options")
