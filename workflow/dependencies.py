@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import os
 import time
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
