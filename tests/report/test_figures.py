@@ -1,5 +1,7 @@
 """Arithmetic behind the figures."""
 
+import html
+import io
 import re
 from types import SimpleNamespace
 
@@ -144,3 +146,31 @@ def test_the_legend_of_all_methods_lies_within_the_figure(panels):
         figure.draw_without_rendering()
         box = figure.legends[0].get_window_extent()
     assert box.x0 >= 0 and box.x1 <= figure.bbox.width
+
+
+NAMES = [
+    "costs $_a_b$",
+    r"$\frac{$",
+    "a$^b$c",
+    r"5\$ or 6$",
+    "_hidden",
+    "x" * 300,
+    "two\nlines",
+    "half \ud800",
+]
+
+
+def test_names_of_classes_are_shown_as_they_are():
+    """Two $ make a formula of matplotlib, which may be none; a label that begins with _ is left out of a legend."""
+    with matplotlib.rc_context(style.RC | {"svg.fonttype": "none"}):
+        figure, axes = style.panels(1)
+        latent.key(figure, axes[0], np.array(NAMES, object))
+        figure.draw_without_rendering()
+        text = io.StringIO()
+        figure.savefig(text, format="svg")
+    shown = [html.unescape(found) for found in re.findall(r"<text[^>]*>([^<]*)</text>", text.getvalue())]
+    wanted = [*NAMES[:4], "\N{ZERO WIDTH SPACE}_hidden", "x" * 39 + "…", "two lines", "half ?"]
+    assert [name for name in shown if name in {*wanted, "retain", "forget", "class centroid"}] == [
+        *wanted, "retain", "forget", "class centroid"
+    ]  # fmt: skip
+    assert figure.legends[0].get_window_extent().width <= figure.bbox.width

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lethe.report.collect import Results
-from lethe.report.figures.style import panels
+from lethe.report.figures.style import legend_below, literal, panels
 
 CONTRASTIVE = ("deepcut", "contrastive_unlearning")
 MANY = 10  # classes that a legend and ten colours can hold
@@ -87,9 +87,8 @@ def key(figure: Figure, axis: Axes, classes: np.ndarray) -> None:
     colour = class_colours(len(classes))
     if len(classes) <= MANY:
         for name, shade in zip(classes, colour, strict=True):
-            axis.plot([], [], "o", color=shade, markersize=5, label=str(name))
+            axis.plot([], [], "o", color=shade, markersize=5, label=literal(str(name)))
     axis.plot([], [], "o", color="#999999", alpha=0.5, markersize=3, label="retain")
     axis.plot([], [], "D", color="#cccccc", markeredgecolor="black", markersize=5, label="forget")
     axis.plot([], [], "X", color="#777777", markersize=7, label="class centroid")
-    handles, labels = axis.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(7, len(labels)), handletextpad=0.3)
+    legend_below(figure, axis, columns=7)

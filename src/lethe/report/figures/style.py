@@ -20,6 +20,7 @@ METHOD_COLOURS = ("#0072b2", "#d55e00", "#e69f00", "#cc79a7", "#56b4e9", "#8c564
 REFERENCE_MARKERS = {"base": "s", "original": "D", "retrain": "*"}
 METHOD_MARKERS = ("o", "^", "v", "P", "X", "<", ">", "h")
 PAGE, WIDEST = 10.4, 4.6  # inches: the text width of the page, the widest axes
+LONGEST = 40  # characters of a text of a user in a figure
 RC: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
@@ -86,6 +87,17 @@ def legend_below(figure: Figure, axes: Axes, columns: int = 8) -> None:
 def inches(labels: np.ndarray) -> float:
     """Width of a column of a legend, of wide letters, with its markers and its distance to the next."""
     return 0.08 * max(map(len, labels)) + 0.5
+
+
+def literal(text: str) -> str:
+    """Text of a user as matplotlib shows it as it is: no formula between $, no line break, nothing cut but its end.
+
+    A label that begins with _ would be left out of a legend; half a character (a lone surrogate) can be in no file.
+    """
+    text = " ".join(text.encode("utf-8", "replace").decode().split())
+    text = text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+    text = text.replace("$", r"\$")
+    return f"\N{ZERO WIDTH SPACE}{text}" if text.startswith("_") else text
 
 
 def styled(draw, *arguments) -> Figure | None:
