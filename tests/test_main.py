@@ -20,8 +20,8 @@ from lethe.system.errors import InputError
 from lethe.train import train
 
 COMMANDS = (
-    "check", "prepare", "forget", "train", "unlearn", "score", "measure", "compare", "report", "readme", "tune",
-    "blind", "judge",
+    "check", "schema", "prepare", "forget", "train", "unlearn", "score", "measure", "compare", "report", "readme",
+    "tune", "blind", "judge",
 )  # fmt: skip
 
 

@@ -51,6 +51,7 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument("file", nargs="?", default="params.yaml")
 
     command("verify", "compute every digest anew: of all outputs, and of what they were made from")
+    command("schema", "print the JSON schema of params.yaml, for editors and readers")
 
     tune = command(
         "tune", "search for settings: equally many trials of every method, on seeds that are not reported"
@@ -265,6 +266,10 @@ def execute(args: argparse.Namespace) -> int:
             from lethe.verify import verify
 
             return verify()
+        case "schema":
+            from lethe.params.schema import text
+
+            print(text(), end="")
         case "tune":
             from lethe.tune import tune
 

@@ -125,9 +125,13 @@ class Sizes(StrictModel):
     """Numbers of examples of the disjoint splits; examples beyond their sum are left out."""
 
     train: Annotated[int, Field(ge=2, le=10**9)] = 1000
+    """Examples that `original` is trained on; those that are forgotten are among them."""
     validation: Count = 100
+    """Examples that stopping and `lethe tune` may look at."""
     holdout: Count = 200
+    """Examples that nothing is trained on, on which attacks may learn."""
     test: Count = 400
+    """Examples that nothing is trained on, against which the forget set is judged."""
 
 
 class Dataset(Source, Prompting):

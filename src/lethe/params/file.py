@@ -21,6 +21,8 @@ from lethe.params.tree import DEPTH, check_tree
 from lethe.system import plugins
 from lethe.system.errors import InputError
 
+LONGEST = 1200  # characters of a line that names a fault
+
 
 class Params(StrictModel):
     """The whole of params.yaml."""
@@ -109,7 +111,12 @@ def check_params(value: Any, file: str) -> Params:
         line = one_line(error)
         if line.endswith(UNKNOWN):
             line += allowed_keys(error, Params)
-        raise InputError(f"{file}: {line}") from None
+        raise InputError(shorten(f"{file}: {' '.join(line.split())}")) from None
+
+
+def shorten(line: str) -> str:
+    """The line without its middle, if a value makes it very long."""
+    return line if len(line) <= LONGEST else f"{line[: LONGEST // 2]} … {line[-LONGEST // 2 :]}"
 
 
 def load_params(path: str | Path) -> Params:

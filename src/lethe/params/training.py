@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from lethe.params.fields import BatchSize, Epochs, Fraction, LearningRate, NonNegative, Order, Positive
 from lethe.params.strict_model import StrictModel
@@ -55,11 +55,13 @@ class Training(StrictModel):
     micro_batch: BatchSize | None = None
     """Most sequences of one role in one forward pass; null: the whole batch."""
     optimizer: Literal["adam", "adamw", "sgd"] = "adamw"
+    """sgd is without momentum."""
     beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
     """Of Adam: decay of the mean of gradients."""
     beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
     """Of Adam: decay of the mean of squared gradients."""
     weight_decay: NonNegative = 0.0
+    """Of adamw decoupled from the gradient, of the others added to it; of all weights that are trained."""
     schedule: Literal["constant", "linear", "cosine"] = "constant"
     """How the learning rate falls after the warm-up."""
     warmup: Fraction = 0.0
@@ -86,11 +88,6 @@ class Training(StrictModel):
     """Seconds between two checkpoints; null: none but that of SIGTERM, which always makes one."""
     stop: Stop | None = None
     """Methods of generation: when training ends before its last epoch; null: never."""
-
-    @field_validator("micro_batch", "checkpoint_seconds", "stop", "clip", "lora", mode="before")
-    @classmethod
-    def none(cls, value: Any) -> Any:
-        return None if value == "none" else value
 
     @model_validator(mode="after")
     def check_sharded(self) -> Self:
