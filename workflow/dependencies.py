@@ -24,16 +24,8 @@ SEEN = TypeAdapter(dict[str, tuple[tuple[int, int, int, int], str]])  # file -> 
 # Not followed: the command line only calls, and what the parameter classes decide is in a job's parameters, which
 # hold every value. A new option of a metric, or a new bound, thus retrains no model. What the name of a source of
 # text means, `lethe.params.sources`, is followed. Nor does it matter where files lie: one that moved is not there.
-ONLY_VALIDATE = (
-    "architectures", "claims", "compare", "data", "faults", "fields", "file", "forget", "harness", "measure",
-    "metric_names", "model", "names", "plug_ins", "prompting", "report", "robustness", "score", "shadow",
-    "strict_model", "study", "study_checks", "training", "tree", "tune",
-)  # fmt: skip
-NOT_FOLLOWED = {
-    "lethe.__main__",
-    "lethe.params.addresses",
-    *(f"lethe.params.{name}" for name in ONLY_VALIDATE),
-}
+OF_PARAMS = {f"lethe.params.{file.stem}" for file in (SOURCES / "lethe/params").glob("[!_]*.py")}
+NOT_FOLLOWED = {"lethe.__main__"} | OF_PARAMS - {"lethe.params.sources"}
 
 
 def is_module(name: str) -> bool:
