@@ -172,6 +172,14 @@ def check_files(name: str, study: Study) -> None:
     for key, path in named.items():
         if path and not os.path.exists(path):
             raise InputError(f"{FILE}: studies.{name}.{key}: {path}: no such file")
+    for path in sorted(local_paths(study.model_dump(mode="json"))):
+        if Path.cwd().is_relative_to(Path(path).resolve()):  # its digest would be that of all there is
+            raise InputError(
+                f"{FILE}: studies.{name}: {path}: holds this repository; needed is a folder in it"
+            )
+    model = study.model.source
+    if os.path.isdir(model) and not os.path.exists(os.path.join(model, "config.json")):
+        raise InputError(f"{FILE}: studies.{name}.model.source: {model}: a folder without config.json")
         if path and not (os.path.isfile(path) or os.path.isdir(path)):
             raise InputError(f"{FILE}: studies.{name}.{key}: {path}: is a pipe or a device; a file is needed")
 

@@ -297,6 +297,14 @@ def test_every_file_of_a_study_is_there_and_its_content_counts(dependencies, tmp
     with pytest.raises(InputError, match=r"dataset.general.source: other.csv: no such file"):
         jobs()
     study["dataset"]["general"] = general
+    study["dataset"]["general"] = {"source": ".."}
+    with pytest.raises(InputError, match=r"studies.records: \.\.: holds this repository"):
+        jobs()
+    study["dataset"]["general"] = general
+    (tmp_path / "empty").mkdir()
+    study["model"] = {"source": "empty"}
+    with pytest.raises(InputError, match=r"model.source: empty: a folder without config.json"):
+        jobs()
     study["model"] = {"source": "tiny-gpt-neo", "tokenizer": "words"}
     with pytest.raises(InputError, match=r"model.tokenizer: words: no such file"):
         jobs()
