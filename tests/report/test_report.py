@@ -13,6 +13,7 @@ import pytest
 import scipy.stats
 from synthetic import MAKE, METHODS, generation_scores, parameters, write_results
 
+from lethe.evaluation.scores import NOT_PER_EXAMPLE
 from lethe.params.file import check_params
 from lethe.report.remarks import over_unlearned, text_only_control
 from lethe.report.report import report
@@ -347,7 +348,7 @@ def test_one_seed_with_few_matched_test_examples_has_intervals(tmp_path, monkeyp
         scores["characters"] = np.arange(1, len(scores["ids"]) + 1)  # every model is shown the same texts
         kept = np.ones(len(scores["ids"]), bool)
         kept[np.flatnonzero(scores["sets"] == "forget")[3:]] = False
-        return {name: values if name == "n" else values[kept] for name, values in scores.items()}
+        return {name: values if name in NOT_PER_EXAMPLE else values[kept] for name, values in scores.items()}
 
     monkeypatch.setitem(MAKE, "generation", few)
     params = parameters(seeds=[3])
