@@ -9,8 +9,9 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
-from lethe.params.file import Params
+from lethe.params.file import Params, check_params
 from lethe.system import plugins
 
 ROOT = Path(__file__).parents[1]
@@ -62,6 +63,16 @@ def test_every_parameter_and_plug_in_has_its_place(site):
             assert f'id="{name}"' in pages[page], name
     assert "inverse temperature, 1/nat" in pages["method-options"]  # a comment in npo.py
     assert "lethe judge" in pages["commands"]
+
+
+def test_examples_of_whole_studies_are_valid(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = 0
+    for page in sorted((ROOT / "docs").rglob("*.md")):
+        for example in re.findall(r"```yaml\n(studies:\n.*?)```", page.read_text(), re.DOTALL):
+            check_params(YAML(typ="safe").load(example), page.name)
+            found += 1
+    assert found >= 2
 
 
 def test_no_link_between_files_is_dead():
