@@ -14,6 +14,7 @@ from lethe import models
 from lethe.__main__ import main
 from lethe.evaluation.bootstrap import intervals
 from lethe.evaluation.numbers import modules
+from lethe.judge import with_classes
 from lethe.params.measure import Measure
 from lethe.params.model import Model
 
@@ -274,6 +275,17 @@ def test_labels_are_read_one_way_in_all_sets(world, tmp_path, capsys):
     mixed = rewritten(world, "forget", tmp_path, lambda k, row: row | {"kind": "2"})
     wrong = argv(world, "classification", tmp_path / "b", "--forget", mixed, model=other)
     refused(wrong, capsys, "--forget: 4 labels", "forget/forget0", "their indices in all sets")
+
+
+@pytest.mark.parametrize("written", [str, lambda index: f"{index}.0"])
+def test_indices_of_classes_may_be_written_as_floats(written):
+    """A column of numbers in which one was missing is of floats, as pandas and Spark write it."""
+    frames = {
+        name: pd.DataFrame({"id": ["a", "b"], "label": [written(0), written(1)]})
+        for name in ("forget", "test")
+    }
+    named = with_classes(frames, ["calm", "loud"], ["calm", "loud"])
+    assert [frame["label"].tolist() for frame in named.values()] == [["calm", "loud"]] * 2
 
 
 def test_scores_with_numbers_of_downstream_tasks_are_read(world, tmp_path):
