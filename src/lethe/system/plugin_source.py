@@ -66,10 +66,11 @@ def tree(file: Path) -> ast.Module:
     return tree_of(file, file.stat().st_mtime_ns)
 
 
-def bound(node: ast.stmt) -> set[str]:
+@cache
+def bound(node: ast.stmt) -> frozenset[str]:
     """Names that a statement at the top level defines."""
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        return {node.name}
+        return frozenset({node.name})
     found = set()
     for inner in ast.walk(node):
         if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store):
@@ -78,12 +79,13 @@ def bound(node: ast.stmt) -> set[str]:
             found |= {(alias.asname or alias.name).split(".")[0] for alias in inner.names}
         elif isinstance(inner, ast.FunctionDef | ast.ClassDef):
             found.add(inner.name)
-    return found
+    return frozenset(found)
 
 
-def used(node: ast.stmt) -> set[str]:
+@cache
+def used(node: ast.stmt) -> frozenset[str]:
     """Names that a statement reads, within functions too."""
-    return {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+    return frozenset(n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load))
 
 
 def functions(file: Path) -> set[str]:
@@ -132,7 +134,13 @@ def check_unread(file: Path, kind: str) -> None:
 
 def constants(file: Path, kind: str) -> dict[str, Any]:
     """The constants of a file that are read, checked."""
-    lines = {name: node.lineno for node in tree(file).body for name in bound(node)}
+    return dict(constants_of(file, kind, tree(file)))
+
+
+@cache
+def constants_of(file: Path, kind: str, content: ast.Module) -> dict[str, Any]:
+    """The same of a file with this content: every method of every study asks for those of all files."""
+    lines = {name: node.lineno for node in content.body for name in bound(node)}
     if kind in CONSTANTS and "TASKS" not in lines:
         raise fault(file, 1, f"TASKS is missing; every file of {kind} has it")
     found = {name: Reading.of(file).value(name) for name in CONSTANTS.get(kind, ()) if name in lines}
