@@ -21,7 +21,7 @@ from lethe.train import train
 
 COMMANDS = (
     "check", "schema", "prepare", "forget", "train", "unlearn", "score", "measure", "compare", "report", "readme",
-    "tune", "blind", "judge",
+    "tune", "blind", "judge", "verify", "methods", "metrics", "datasets", "perturbations",
 )  # fmt: skip
 
 

@@ -19,6 +19,12 @@ from lethe.params.tree import DEPTH, check_tree
 from lethe.system import gpus, plugins, workers
 from lethe.system.errors import InputError
 
+LISTS = {
+    "methods": "the methods",
+    "metrics": "the metrics",
+    "datasets": "the data sets that come with it",
+    "perturbations": "the tests whether what was forgotten comes back",
+}
 ON_GPUS = ("train", "unlearn", "score", "judge")  # steps that use a GPU where there is one
 KEYS = {  # what the parameters of a step must hold
     "prepare": ("task", "dataset", "seed"),
@@ -49,6 +55,11 @@ def parser() -> argparse.ArgumentParser:
 
     check = command("check", "check a parameter file and list its runs")
     check.add_argument("file", nargs="?", default="params.yaml")
+    for name, text in LISTS.items():
+        sub = command(name, f"list {text}, with tasks, sources and settings")
+        sub.add_argument(
+            "file", nargs="?", default="params.yaml", type=Path, help="names plug-ins of one's own"
+        )
 
     command("verify", "compute every digest anew: of all outputs, and of what they were made from")
     command("schema", "print the JSON schema of params.yaml, for editors and readers")
@@ -270,6 +281,10 @@ def execute(args: argparse.Namespace) -> int:
             from lethe.params.schema import text
 
             print(text(), end="")
+        case name if name in LISTS:
+            from lethe.params.plug_in_list import plug_in_list
+
+            print("\n".join(plug_in_list(name, args.file)))
         case "tune":
             from lethe.tune import tune
 

@@ -308,3 +308,41 @@ def test_every_file_of_a_study_is_there_and_its_content_counts(dependencies, tmp
     study["model"] = {"source": "tiny-gpt-neo", "tokenizer": "words"}
     with pytest.raises(InputError, match=r"model.tokenizer: words: no such file"):
         jobs()
+
+
+def test_plug_ins_beside_the_package_belong_to_the_jobs_that_import_them(
+    dependencies, own_plug_ins, monkeypatch, tmp_path
+):
+    import plan
+
+    from lethe.params.file import check_params
+
+    monkeypatch.chdir(tmp_path)
+    source = (ROOT / "src/lethe/objectives/npo.py").read_text()
+    content = yaml.safe_load((ROOT / "params.yaml").read_text())
+    content["studies"]["records"]["methods"]["mine"] = {"objective": "npo"}
+
+    def planned() -> dict[str, tuple[str, str]]:
+        found = plan.jobs(
+            check_params(content, "params.yaml"), dependencies.Digests(tmp_path / "memory.json")
+        )
+        return {
+            f"{stage}/{job.address}": (job.cfg, job.sources)
+            for stage in found
+            for job in found[stage].values()
+        }
+
+    without = planned()
+    own_plug_ins(objectives_mine=source)
+    content["plugins"] = ["own"]
+    content["studies"]["records"]["methods"]["mine"] = {"objective": "mine"}
+    dependencies.imports.cache_clear()
+    first = planned()
+    changed = {name for name in first if first[name] != without[name]}
+    own = {f"unlearn/records/mine/{seed}" for seed in content["studies"]["records"]["seeds"]}
+    assert own <= changed and {name.split("/")[0] for name in changed - own} <= {"report", "compare"}
+    cfg, sources = map(json.loads, first[min(own)])
+    assert cfg["plugins"] == ["own"] and "own/objectives/mine.py" in sources
+    own_plug_ins(objectives_mine=source + "\n# another thought\n")
+    second = planned()
+    assert {name for name in second if second[name] != first[name]} == own

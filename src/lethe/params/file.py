@@ -120,10 +120,19 @@ def shorten(line: str) -> str:
 
 
 def load_params(path: str | Path) -> Params:
-    """Read and check a parameter file, as DVC reads it: YAML 1.2, in which `on` is a word, and no key is given twice.
+    """Read and check a parameter file.
 
     Raises:
         InputError: the file cannot be read, is not YAML, or holds a fault; one line names it.
+    """
+    return check_params(read_params(path), str(path))
+
+
+def read_params(path: str | Path) -> dict[str, Any]:
+    """Read a parameter file, as DVC reads it: YAML 1.2, in which `on` is a word, and no key is given twice.
+
+    Raises:
+        InputError: the file cannot be read, or is not YAML; one line names it.
     """
     try:
         value = parsed(Path(path).read_text(encoding="utf-8-sig"))
@@ -135,7 +144,7 @@ def load_params(path: str | Path) -> Params:
         raise InputError(f"{path}: is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(value, dict):
         raise InputError(f"{path}: holds no keys; needed is `studies`")
-    return check_params(value, str(path))
+    return value
 
 
 class ShallowComposer(Composer):

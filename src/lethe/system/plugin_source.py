@@ -269,12 +269,26 @@ class LazyModule(ModuleType):
         return Reading.of(self._file).value(name)
 
 
-def lines_of_fields(file: Path, name: str) -> Iterator[tuple[str, str]]:
-    """Name of each field of a dataclass that the file defines itself, and the comment beside it."""
+def settings(file: Path, name: str) -> list[tuple[str, str, str]]:
+    """Of each field of a dataclass its name, its default and the comment beside it in the file."""
+    found: Any = Reading.of(file).value(name)
+    said = dict(comments(file, name))
+    return [
+        (
+            f.name,
+            "must be given" if f.default is dataclasses.MISSING else repr(f.default),
+            said.get(f.name, ""),
+        )
+        for f in dataclasses.fields(found)
+    ]
+
+
+def comments(file: Path, name: str) -> Iterator[tuple[str, str]]:
+    """Name of each field of a dataclass that the file defines itself, and the comment at the end of its line."""
     lines = file.read_text(encoding="utf-8").splitlines()
     for node in tree(file).body:
         if isinstance(node, ast.ClassDef) and node.name == name:
             for field in node.body:
                 if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
-                    line = lines[(field.end_lineno or field.lineno) - 1][field.end_col_offset or 0 :]
-                    yield field.target.id, line.partition("#")[2].strip()
+                    after = lines[(field.end_lineno or 1) - 1].encode()[field.end_col_offset :].decode()
+                    yield field.target.id, after.partition("#")[2].strip()

@@ -141,6 +141,11 @@ def constants_in(kind: str, name: str) -> dict[str, Any]:
     return plugin_source.constants(file_of(kind, name), kind)
 
 
+def settings_in(kind: str, name: str, dataclass: str) -> list[tuple[str, str, str]]:
+    """Of each field of a plug-in's dataclass its name, its default and the comment beside it."""
+    return plugin_source.settings(file_of(kind, name), dataclass)
+
+
 def first_line(kind: str, name: str) -> str:
     """What a plug-in is, by its docstring."""
     return plugin_source.first_line(file_of(kind, name))
