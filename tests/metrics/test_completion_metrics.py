@@ -105,3 +105,10 @@ def test_scores_without_completions_have_none_of_it():
     bare = {name: scores()[name] for name in ("sets", "logprob", "mask")}
     for metric in (verbatim_completion, sampled_extraction):
         assert metric.values(bare, None) == {} == metric.aggregate(bare, {}, None, 0)
+
+
+def test_no_tries_say_nothing(recwarn):
+    texts = {"suffix": rows([5, 6], [7, 8]), "tries": np.empty((2, 0, 6), np.int32)}
+    found = sampled_extraction.of_texts(texts)
+    assert {*found} == {"sampled_verbatim", "sampled_rouge_l_best"} and not recwarn.list
+    assert all(np.isnan(column).all() and len(column) == 2 for column in found.values())

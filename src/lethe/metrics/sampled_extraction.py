@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lethe.metrics.common.aggregates import masked_elsewhere, set_means
+from lethe.metrics.common.aggregates import set_means
 from lethe.metrics.verbatim_completion import rouge_l, tokens_of
 
 TASKS = ("generation",)
@@ -59,12 +59,12 @@ def log_probability(logprob: np.ndarray, mask: np.ndarray, prompt: np.ndarray) -
 def of_texts(texts):
     tries, suffix = texts["tries"], texts["suffix"]
     sampled = (tries >= 0).any(axis=(1, 2))
-    found = {"verbatim": share_verbatim, "rouge_l_best": best_of_tries}
-    columns = {
-        name: masked_elsewhere(sampled, function(tries[sampled], suffix[sampled]))
-        for name, function in found.items()
-    }
-    return {f"sampled_{name}": column.filled(np.nan) for name, column in columns.items()}
+    columns = {}
+    for name, function in {"verbatim": share_verbatim, "rouge_l_best": best_of_tries}.items():
+        column = columns[f"sampled_{name}"] = np.full(len(tries), np.nan)
+        if sampled.any():
+            column[sampled] = function(tries[sampled], suffix[sampled])
+    return columns
 
 
 def values(scores, settings):
