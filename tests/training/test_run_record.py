@@ -46,7 +46,9 @@ def test_equal_runs_write_equal_bytes_and_other_data_others(tmp_path):
         folder = tmp_path / str(number)
         (folder / "prepared").mkdir(parents=True)
         (folder / "prepared/examples").write_text(content)
-        found = record(folder, CFG | METHOD, {"prepared": folder / "prepared", "base": None})
+        found = record(
+            folder, CFG | METHOD, {"prepared": folder / "prepared", "base": None, "original": folder / "none"}
+        )
         assert found["data"] == {"prepared": files.digest(folder / "prepared")}
         digests.append(files.digest(folder / "run.json"))
     assert digests[0] == digests[1] != digests[2]

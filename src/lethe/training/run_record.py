@@ -39,12 +39,12 @@ def write(out: Path, cfg: dict[str, Any], run: str, seed: int, inputs: dict[str,
 
     Args:
         cfg: parameters of the step, as `lethe train` or `lethe unlearn` got them.
-        inputs: name -> folder that the run was given, or None.
+        inputs: name -> folder that the run was given, or None; one that is not there was not read.
     """
     if workers.rank():
         return
     record = {"run": run, "seed": seed, "settings": settings(cfg, run)}
-    record |= {"data": {name: files.digest(path) for name, path in inputs.items() if path is not None}}
+    record |= {"data": {name: files.digest(path) for name, path in inputs.items() if path and path.exists()}}
     record |= {"code": code_digest(), "versions": versions(), **state_of_git()}
     files.write_json(out / "run.json", record | {"device": device(), "threads": torch.get_num_threads()})
 
