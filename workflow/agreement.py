@@ -73,8 +73,8 @@ class Agreement:
             if not self.refusal:
                 self.settle()
         except OSError as error:
-            self.refusal = (
-                f"{error.filename or STATE}: {error.strerror}; a run must be able to write in this folder"
+            sys.exit(
+                f"{error.filename or STATE}: {error.strerror}; Snakemake writes here, also to say what is to be done"
             )
         if self.refusal:
             say(self.refusal)

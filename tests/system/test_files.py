@@ -3,6 +3,7 @@
 import hashlib
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -119,3 +120,18 @@ def test_remove_takes_a_link_and_not_what_it_points_to(tmp_path):
     files.remove(tmp_path / "link")
     files.remove(tmp_path / "absent")
     assert [f.name for f in tmp_path.iterdir()] == ["real"]
+
+
+def test_dvc_ignores_what_digests_leave_out(tmp_path):
+    lines = (Path(__file__).parents[2] / ".dvcignore").read_text().splitlines()
+    assert [line for line in lines if not line.startswith("#")] == list(files.LITTER)
+    same = folder(tmp_path / "1", {"a": "x"})
+    left = {".DS_Store": "", "._a": "y", ".nfs00ab": "z", "b/.ipynb_checkpoints/a": "w", "a~": "v"}
+    assert folder(tmp_path / "2", {"a": "x"} | left) == same
+    assert folder(tmp_path / "3", {"a": "x", ".hidden": ""}) != same
+
+
+def test_a_link_to_nothing_is_no_file_of_a_folder(tmp_path):
+    same = folder(tmp_path / "1", {"a": "x"})
+    (tmp_path / "1/.#a").symlink_to("someone@host:1")
+    assert files.digest(tmp_path / "1") == same

@@ -18,7 +18,7 @@ def metrics(repo) -> dict:
 
 
 FORGOTTEN = "studies.topics.forget.size=4"  # a name that DVC leaves out of the keys of its cache of runs
-ALL = {"forget": 1, "train": 2, "unlearn": 2, "score": 4, "measure": 5, "report": 1}
+ALL = {"forget": 1, "train": 2, "unlearn": 2, "score": 4, "measure": 5, "compare": 1, "report": 1}
 
 
 @pytest.mark.parametrize(

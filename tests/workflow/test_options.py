@@ -9,9 +9,10 @@ import shutil
 import pytest
 from repository import jobs
 
-COUNTS = {"unlearn": 2, "score": 2, "measure": 2, "report": 1}
+COUNTS = {"unlearn": 2, "score": 2, "measure": 2, "compare": 1, "report": 1}
 NPO = {f"{stage}/records/npo/{seed}" for stage in ("unlearn", "score", "measure") for seed in (0, 1)} | {
-    "report"
+    "compare/records",
+    "report",
 }
 
 

@@ -19,7 +19,8 @@ import psutil
 HOST = socket.gethostname().replace(".", "-")
 STAMP = ".snakemake_timestamp"  # Snakemake keeps the time of a folder in it
 LITTER = (
-    STAMP, "__pycache__", ".DS_Store", "._*", ".nfs*", ".ipynb_checkpoints", "Thumbs.db", "desktop.ini", ".directory",
+    STAMP, "__pycache__", ".DS_Store", ".AppleDouble", "._*", ".nfs*", ".fuse_hidden*", "@eaDir", ".ipynb_checkpoints",
+    "Thumbs.db", "desktop.ini", ".directory", ".~lock.*", "*.swp", "*~",
 )  # fmt: skip
 
 

@@ -44,12 +44,13 @@ def load(path: Path, model, optimizer, fingerprint: str) -> dict | None:
     try:
         with safe_open(path, framework="pt") as file:
             state = json.loads(file.get_tensor("state").numpy().tobytes())
+            found = state["fingerprint"]
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
     except Exception as error:  # safetensors raises its own type, which is not public
         log.warning("%s: unreadable checkpoint (%s), starting over", path, type(error).__name__)
         remove(path)
         return None
-    if state["fingerprint"] != fingerprint:
+    if found != fingerprint:
         remove(path)
         return None
     with torch.no_grad():
