@@ -49,20 +49,38 @@ def test_a_lock_file_that_names_no_process(lock, content):
     lock.release(held)
 
 
-def test_a_run_that_found_another_at_work_starts_nothing(lock, monkeypatch):
-    """Not even when the other has ended meanwhile: what it made is not in the DAG."""
+@pytest.fixture
+def late(lock, monkeypatch):
+    """A run of nothing, before its first look at the disk."""
     import agreement
     from dependencies import Digests
 
     monkeypatch.setattr(lock, "PATIENCE", 0.0)
     monkeypatch.setattr(agreement, "surround", lambda *_: None)
     monkeypatch.setattr(agreement, "refusal", lambda _: "")
+    return agreement.Agreement(None, None, {}, {}, Digests(lock.STATE / "digests.json"))
+
+
+def test_a_run_that_found_another_at_work_starts_nothing(lock, late):
+    """Not even when the other has ended meanwhile: what it made is not in the DAG."""
+    from internals import WorkflowError
+
     other = lock.take(0.0)
-    late = agreement.Agreement(None, None, {}, {}, Digests(lock.STATE / "digests.json"))
     late.begin()
     lock.release(other)
-    with pytest.raises(agreement.WorkflowError, match="is at work in this folder"):
+    with pytest.raises(WorkflowError, match="is at work in this folder"):
         late.check()
+
+
+def test_where_nothing_can_be_written_one_line_says_so(lock, late, monkeypatch):
+    def take(_):
+        raise OSError(errno.EROFS, "Read-only file system", ".snakemake/run.lock")
+
+    monkeypatch.setattr(lock, "take", take)
+    with pytest.raises(
+        SystemExit, match=r"\.snakemake/run\.lock: Read-only file system; Snakemake writes here"
+    ):
+        late.begin()
 
 
 def test_snakemakes_folder_is_removed_during_a_run(here, made):
