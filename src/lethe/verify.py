@@ -118,7 +118,12 @@ def made_from(seal: Seal) -> Iterator[tuple[str, str, Path]]:
             yield name, checksum.removeprefix("sha256:"), Path(name)
     for name, expected in seal.sources.items():
         if not name.startswith("rules/"):
-            yield name, expected, SOURCES / name if (SOURCES / name).exists() else Path(name)
+            places = (
+                Path("src", name),
+                SOURCES / name,
+                Path(name),
+            )  # beside the results; in the package; data
+            yield name, expected, next((place for place in places if place.exists()), Path(name))
 
 
 def copies() -> Iterator[str]:

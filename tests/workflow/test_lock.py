@@ -8,7 +8,7 @@ import shutil
 
 import pytest
 from repository import ROOT
-from test_interruptions import jobs_at_work
+from test_interruptions import finish, jobs_at_work
 
 
 @pytest.fixture
@@ -86,13 +86,15 @@ def test_where_nothing_can_be_written_one_line_says_so(lock, late, monkeypatch):
 def test_snakemakes_folder_is_removed_during_a_run(here, made):
     """No other starts beside it, and the next makes what is missing."""
     (here.path / "results/unlearn/records/icu/seed0/model.sha256").unlink()
-    run = here.start("snakemake", FAKE_SECONDS="2")
-    while not jobs_at_work(run):
+    run = here.start("snakemake", FAKE_SECONDS="600")
+    while not (jobs := jobs_at_work(run)):
         assert run.poll() is None
     shutil.rmtree(here.path / ".snakemake")
     status, output = here.quick("snakemake")
-    assert status != 0 and "another run is at work in this folder" in output and "Traceback" not in output
+    assert status != 0 and "at work in this folder" in output and "Traceback" not in output
+    for process in (run, *jobs):
+        process.kill()
     run.communicate()
-    here("snakemake")
+    finish(here, "snakemake")
     assert here.results() == made.results()
     assert here.is_clean()

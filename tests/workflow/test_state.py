@@ -65,7 +65,8 @@ def test_no_run_ends_in_a_traceback(repo, made):
     records = sorted((repo.path / ".snakemake/metadata").rglob("*"))
     files = [*(repo.path / name for name in FILES), *(f for f in records if f.is_file())][: len(WRONG)]
     for file, content in zip(files, WRONG.values(), strict=True):
-        file.chmod(0o644)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.unlink(missing_ok=True)
         file.write_bytes(content)
     output = repo("snakemake")
     assert "Traceback" not in output and "is unreadable" in output
