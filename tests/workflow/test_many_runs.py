@@ -53,8 +53,8 @@ def test_the_report_of_a_thousand_runs(repo):
     assert (repo.path / "results/report/report.html").exists()
 
 
-def test_the_metrics_of_a_run_with_hundreds_of_shadow_models(repo):
-    name, count = "-".join(map(str, range(70))), 600
+def test_the_metrics_of_a_run_with_a_thousand_shadow_models(repo):
+    name, count = "-".join(map(str, range(37))), 1000
     declare(repo, name, shadow={"models": count})
     files = [f"results/score/{name}/shadow/seed{1000 + k}/scores.npz" for k in range(count)]
     assert len(" ".join(files)) > LIMIT
