@@ -197,12 +197,13 @@ def test_a_key_that_is_given_twice(tmp_path):
         load_params(tmp_path / "twice.yaml")
 
 
-def test_the_examples_of_the_readme_are_valid(tmp_path):
+def test_the_examples_of_the_documentation_are_valid(tmp_path):
     """Blocks that belong into a study stand in the default one; `on`, a key of one, is a boolean in YAML 1.1."""
     default = (ROOT / "params.yaml").read_text()
-    blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    pages = "".join(page.read_text() for page in sorted((ROOT / "docs/howto").glob("*.md")))
+    blocks = re.findall(r"```yaml\n(.*?)```", pages, re.DOTALL)
     robustness = next(block for block in blocks if block.startswith("    robustness:"))
-    whole = next(block for block in blocks if block.startswith("studies:"))
+    whole = next(block for block in blocks if block.startswith("studies:\n  news:"))
     (tune,) = (block for block in blocks if block.startswith("    tune:"))
     for text in (whole + tune, default + robustness):
         (tmp_path / "params.yaml").write_text(text)
