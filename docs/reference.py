@@ -21,6 +21,7 @@ sys.path.insert(0, str(ROOT / "src"))
 
 from lethe.__main__ import parser  # noqa: E402
 from lethe.params.file import Params  # noqa: E402
+from lethe.params.schema import text as schema_file  # noqa: E402
 from lethe.system import plugins  # noqa: E402
 
 WRITTEN = "Written from the code when this site is built.\n\n"
@@ -45,7 +46,7 @@ def on_files(files: Files, config: Any) -> Files:
     schema = Params.model_json_schema()
     pages = {
         "parameters.md": parameters(schema),
-        "params.schema.json": json.dumps(schema, indent=1),
+        "params.schema.json": schema_file(),
         "method-options.md": WRITTEN + options("objectives", "Hyper", "Options of methods", "hyper"),
         "datasets.md": WRITTEN + options("datasets", "Options", "Built-in texts", "options"),
         "perturbations.md": WRITTEN + options("perturbations", "Options", "Perturbations", "options"),
@@ -77,20 +78,20 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
 
 def parameters(schema: dict[str, Any]) -> str:
     """A table for each section, in the order in which they are met from the top."""
-    text = "# Parameters\n\n" + WRITTEN
-    text += (
+    page = "# Parameters\n\n" + WRITTEN
+    page += (
         "All of `params.yaml`. Required keys are **bold**. An editor that knows JSON schemas completes and checks the"
         " file with [params.schema.json](params.schema.json).\n\n"
     )
     todo, done = [("", schema)], []
     while todo:
         name, section = todo.pop(0)
-        text += f"## {name or 'params.yaml'}\n\n{section.get('description', '')}\n\n" + table(section)
+        page += f"## {name or 'params.yaml'}\n\n{section.get('description', '')}\n\n" + table(section)
         for found in re.findall(r'"#/\$defs/(\w+)"', json.dumps(section.get("properties", {}))):
             if found not in done:
                 done.append(found)
                 todo.append((found, schema["$defs"][found]))
-    return text
+    return page
 
 
 def table(section: dict[str, Any], notes: dict[str, str] | None = None) -> str:

@@ -38,3 +38,11 @@ def test_an_image_holds_what_its_package_is_built_from():
         for file in name.split():
             assert f"!{file}" in kept.splitlines(), file
             assert (ROOT / file).exists()
+
+
+def test_what_runs_before_a_commit_is_part_of_the_lint():
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
+    lint = re.search(r"^lint:.*?\n\n", (ROOT / "Makefile").read_text(), re.DOTALL | re.MULTILINE)[0]
+    for hook in hooks:
+        command = hook["entry"].removeprefix(".venv/bin/").removesuffix(" --force-exclude")
+        assert f"\t{command}" in lint, command
