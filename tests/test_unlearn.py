@@ -8,6 +8,7 @@ import pytest
 from safetensors.torch import load_file
 
 from lethe import models
+from lethe.__main__ import main
 from lethe.params.model import Model
 from lethe.system import plugins
 from lethe.training.job import Job
@@ -76,3 +77,16 @@ def test_a_run_leaves_a_changed_model_and_a_finite_trace(tmp_path, objective, ta
     assert changed
     if objective == "rmu":
         assert all(name.startswith("transformer.h.0.") for name in changed)
+
+
+def test_one_process_writes_its_run_whatever_the_launcher_of_a_cluster_says(tmp_path, monkeypatch):
+    study(tmp_path, "generation")
+    for name, value in {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1"}.items():
+        monkeypatch.setenv(name, value)
+    method = {"objective": "gradient_ascent", "training": {"batch": {"forget": 4}}}
+    cfg = json.dumps({"task": "generation", "model": DECODER, "method": method})
+    places = [f"--prepared={tmp_path}", f"--forget={tmp_path}", f"--model={tmp_path}/original"]
+    outputs = [f"--out={tmp_path}/out", f"--checkpoint={tmp_path}/state"]
+    assert main(["unlearn", f"--cfg={cfg}", "--seed=1", "--run=ascent", *places, *outputs]) == 0
+    made = {file.name for file in (tmp_path / "out").iterdir()}
+    assert made == {"model", "model.sha256", "trace.csv", "epochs.csv", "cost.json", "run.json"}

@@ -256,11 +256,13 @@ def processes(args: argparse.Namespace) -> int:
 
 def started(args: argparse.Namespace, argv: list[str]) -> int | None:
     """Give a step its GPUs, and start the processes of one that needs several; their status, or None if it is one."""
+    count = processes(args) if args.command in ("train", "unlearn") else 1
+    if count == 1:
+        workers.be_alone()
     if workers.is_member():
         if workers.MEMBER in os.environ:
             workers.end_with_starter()
         return None
-    count = processes(args) if args.command in ("train", "unlearn") else 1
     gpus.claim(count)
     return workers.launch([sys.executable, "-m", "lethe", *argv], count) if count > 1 else None
 

@@ -28,6 +28,12 @@ def rank() -> int:
     return int(os.environ["RANK"]) if is_member() else 0
 
 
+def be_alone() -> None:
+    """Forget what a cluster's launcher says of other processes: this one does the whole work, and writes it."""
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):
+        os.environ.pop(name, None)
+
+
 def launch(command: list[str], count: int) -> int:
     """Run a command `count` times at once, as the ranks of one group, and return the status of the first to fail.
 
