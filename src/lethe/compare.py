@@ -17,8 +17,8 @@
                on membership, how many examples of test it is judged on in the first seed, the smallest false positive
                rate above zero, and the curve, averaged over seeds
     claims     what was declared before the run, as `lethe.params.claims.Claims`, `primary` filled in
-    verdicts   method -> primary metric -> {gap, error, degrees, low, high, p, star, margin, verdict}, see
-               `lethe.evaluation.verdicts.judged`; verdict is near, far or open
+    verdicts   method, and original for comparison -> primary metric -> {gap, error, degrees, low, high, p, star,
+               margin, verdict}, see `lethe.evaluation.verdicts.judged`; verdict is near, far or open
     strongest  run -> {attack, attacks, auc, retrained, gap, low, high}: the attack that tells it furthest from the
                retrained models, of all that were run
     memory     [{key, label, good, digits}]: measures of what is left of the forget set, the first in figures
@@ -112,7 +112,8 @@ def comparison(settings: Compare, measured: Path, scores: Path) -> dict[str, Any
         "runs": found,
         "attack": attack(settings, measured),
         "claims": declared(claims, task),
-        "verdicts": judged(numbers, extra, settings.methods, task, claims, values),
+        "verdicts": judged(numbers, extra, settings.methods, task, claims, values)
+        | judged(numbers, extra, ["original"], task, claims, values),
         "strongest": strongest(numbers, extra, settings.compared, level),
         "memory": list(map(asdict, memory(settings.task, set().union(*plain["retrain"].values())))),
         "robustness": survival(settings.task, plain, variants, settings.methods, *limits),

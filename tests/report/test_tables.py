@@ -38,7 +38,7 @@ def test_spread_is_left_out_not_zero_with_one_seed():
 
 def test_gap_cell():
     gap = {"mean": -0.25, "sd": 0.1, "n": 2, "low": -0.5, "high": -0.125, "excludes_zero": True}
-    assert tables.gap_cell(gap, 3) == "−0.250 [−0.500, −0.125]*"
+    assert tables.gap_cell(gap, 3) == "−0.250 [−0.500, −0.125]"
     assert tables.gap_cell({"mean": 0.1, "n": 1}, 1) == "0.1"
 
 
@@ -81,3 +81,18 @@ def test_columns_follow_what_was_measured():
 def test_cells_of_the_page_are_escaped():
     assert cell("<b> ± 1*") == "&lt;b&gt;<small> ± 1</small><b class=mark>*</b>"
     assert cell("1 [0, 2]") == "1<br><small>[0, 2]</small>"
+
+
+def test_a_claim_is_a_verdict_and_a_mark():
+    assert tables.claim(None) == ""
+    assert tables.claim({"verdict": "far", "star": True}) == " far*"
+    assert tables.claim({"verdict": "open", "star": False}) == " open"
+    assert tables.claim({"star": True}) == "*"  # no margin, no verdict
+
+
+def test_the_strongest_attack_stands_beside_the_retrained_models():
+    gap = {"attack": "transfer", "attacks": 7, "auc": 0.956, "retrained": 0.536, "gap": 0.42}
+    found = {"icu": gap | {"low": 0.35, "high": 0.49}, "npo": gap | {"attack": "own"}}
+    table = tables.attacks_table(found, ["npo", "icu", "base"], {"transfer": "transfer attack"})
+    assert table.rows[1] == ["icu", "transfer attack (of 7)", "0.956", "0.536", "0.420 [0.350, 0.490]"]
+    assert table.rows[0] == ["npo", "own (of 7)", "0.956", "0.536", "0.420"]

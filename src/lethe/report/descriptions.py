@@ -16,12 +16,29 @@ def digits(metric: str) -> int:
     return 1 if metric.startswith("perplexity") else 3
 
 
+ATTACKS = {  # score of an attack -> its name
+    "transfer": "transfer attack",
+    "attack": "fitted attack",
+    "min_k": "Min-K%",
+    "min_k_plus": "Min-K%++",
+    "loss_zlib": "loss ÷ zlib",
+    "memorization_accuracy": "MA",
+    "modified_entropy": "modified entropy",
+    "reference_loss": "reference loss",
+    "lira": "LiRA",
+    "lira_offline": "LiRA, offline",
+    "rmia": "RMIA",
+    "rmia_offline": "RMIA, offline",
+}
 FITTED = (
     "attack AUC", "Membership inference. A logistic regression on loss, confidence, entropy and margin learns "
     "to tell retain from hold-out examples, then has to tell forget from test examples. 0.5: it cannot. 1: it "
     "always can. Significantly below 0.5: over-unlearned, the forget set stands out by being too unfamiliar.",
 )  # fmt: skip
 SHARED = [
+    ("transfer AUC", "Membership inference by one who knows the method: a quadratic classifier learns, on the models "
+     "that it made for the other seeds, to tell their forget sets from test examples, by the scores of an example, and "
+     "judges this seed's. On retrained models it finds nothing (0.5)."),
     ("LiRA, RMIA AUC", "Membership inference with shadow models, retrained with and without each text: how much "
      "likelier is what the model says of a text among those that knew it? Only where the study asks for them."),
     ("blind AUC", "The control: an attack that sees only the words of the texts. Above 0.5 forget and test "
@@ -52,6 +69,8 @@ GLOSSARY = {
     "generation": [
         ("MA (memorization accuracy)", "Share of the tokens of a text that the model predicts greedily from the true "
          "text before them. 1 is full memorisation; unseen text of the same kind is not 0, so compare with retrain."),
+        ("MA, forget − test", "MA of the forget set beyond that of unseen text under the same model: a model that "
+         "predicts nothing any more has a low MA on both. Retrained models have about 0."),
         ("ELₙ (extraction likelihood)", "From every prefix of the text the model continues greedily; the share of "
          "the n-grams of the true rest that it brings out, averaged over prefixes. Compare with retrain."),
         ("extraction strength", "Share of a text that greedy decoding yields word for word from the shortest prefix "

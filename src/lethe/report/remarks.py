@@ -25,6 +25,7 @@ def remarks(results: Results, settings: Report) -> list[str]:
     """Sentences for the page, from the weakest point of the evidence on."""
     return [
         seeds(len(results.seeds), results.comparison["reach"], settings.confidence),
+        declaration(results),
         *noise(results, settings.confidence),
         *small_sets(results),
         *text_only_control(results),
@@ -40,12 +41,25 @@ def seeds(count: int, reach: float | None, confidence: float) -> str:
             "One seed: there is no spread, intervals are over examples, and any difference between two runs may be "
             "chance. Add seeds before drawing conclusions."
         )
-    text = (
-        f"{count} seeds: a gap is marked when the {100 * confidence:g}% Student-t interval of the paired differences "
-        f"excludes zero. With {count} seeds it reaches {reach:.1f} standard deviations to each side"
+    return (
+        f"{count} seeds: the {100 * confidence:g}% interval of a mean difference reaches {reach:.1f} standard "
+        "deviations to each side. A value without a mark was not told from the retrained models'; that does not make "
+        "the two equal."
     )
-    few = ", so that only gaps far beyond the spread are marked" if count < 5 else ""
-    return f"{text}{few}. A value without a mark was not told apart from retrain's; that does not make the two equal."
+
+
+def declaration(results: Results) -> str:
+    """What was declared before the run."""
+    claims, count = results.comparison["claims"], results.study.train.retrains
+    models = f"{count} retrained model{'s' if count > 1 else ''} per seed"
+    if not any(results.comparison["verdicts"].values()):
+        return f"Declared: {models} and {len(results.seeds)} seed, which carry no claim: no verdict is given, no mark."
+    return (
+        f"Declared before the run: {models}; {', '.join(claims['primary'])} carry marks and verdicts. Near retraining "
+        f"is a gap of at most {100 * claims['near']:g}% of what the original has more than the retrained models, or, "
+        f"of what should not fall, {100 * claims['keep']:g}% of their value; errors of {100 * claims['level']:g}%, "
+        "marks over all methods together (Holm)."
+    )
 
 
 def noise(results: Results, confidence: float) -> list[str]:

@@ -13,6 +13,7 @@ from lethe.params.file import Params, check_params
 from lethe.report import tables
 from lethe.report.collect import Results, collect
 from lethe.report.costs import costs
+from lethe.report.descriptions import ATTACKS
 from lethe.report.figures import style
 from lethe.report.figures.curves import curves
 from lethe.report.figures.examples import examples
@@ -29,6 +30,13 @@ from lethe.report.tables import Table
 from lethe.system.files import replacing, write_json
 
 log = logging.getLogger("lethe.report")
+LEGEND = (
+    "Mean ± standard deviation over seeds. ↑ higher is better, ↓ lower is better, ≈ the nearer to the "
+    "retrained models, which never saw the forget set, the better. What was declared before the run to carry "
+    "claims has a verdict: *near*, the gap to the retrained models is within the declared margin; *far*, "
+    "beyond it; *open*, these seeds tell neither. \\* told from the retrained models (Holm over the methods). "
+    "A value without a mark is not thereby equal to theirs. Tokens are those that training read.\n"
+)
 
 
 def report(params: Params | dict[str, Any], out: Path, root: Path = Path()) -> None:
@@ -42,7 +50,6 @@ def report(params: Params | dict[str, Any], out: Path, root: Path = Path()) -> N
         InputError: an output of a run is missing.
     """
     params = params if isinstance(params, Params) else check_params(params, "params.yaml")
-    confidence = params.report.confidence
     metrics, spent, sections = {}, {}, []
     files: dict[str, dict[str, str | bytes]] = {"tables": {}, "figures": {}}
     for name, study in params.studies.items():
@@ -61,7 +68,7 @@ def report(params: Params | dict[str, Any], out: Path, root: Path = Path()) -> N
         }
         said = remarks(results, params.report)
         sections.append(Section(results, shown, elements, said, verdicts(results)))
-    summary = summary_text(sections, confidence)
+    summary = summary_text(sections)
     write_json(out / "metrics.json", metrics)
     write_json(out / "cost.json", spent)
     for folder, content in files.items():
@@ -78,7 +85,8 @@ def tables_of(results: Results, spent: tables.Summaries) -> dict[str, Table]:
     shown, runs, found = results.columns, results.runs, results.summaries
     others = [run for run in runs if run != "retrain"]
     every = {
-        "results": tables.results_table(found, spent, shown, runs),
+        "results": tables.results_table(found, spent, shown, runs, results.comparison["verdicts"]),
+        "attacks": tables.attacks_table(results.comparison["strongest"], runs, ATTACKS),
         "gaps": tables.gap_table(found, shown, others),
         "costs": tables.cost_table(spent, runs),
         "data": tables.data_table(results),
@@ -119,7 +127,7 @@ def figures_of(results: Results) -> dict[str, Figure]:
     return {name: figure for name, figure in drawn.items() if figure is not None}
 
 
-def summary_text(sections: list[Section], confidence: float) -> str:
+def summary_text(sections: list[Section]) -> str:
     """The result tables of all studies as Markdown, with what is needed to read them."""
     parts = []
     for section in sections:
@@ -128,14 +136,7 @@ def summary_text(sections: list[Section], confidence: float) -> str:
         parts.append(
             f"**{results.name}** ({results.study.task}, {seeds})\n\n{tables.markdown(section.tables['results'])}"
         )
-    legend = (
-        "Mean ± standard deviation over seeds. ↑ higher is better, ↓ lower is better, ≈ the nearer to `retrain`, "
-        f"the model that never saw the forget set, the better. \\* the {100 * confidence:g}% interval of the paired "
-        "difference to `retrain` excludes zero (of a single seed: the interval over examples); a value without a mark "
-        "was not told apart from that of `retrain`, which does not make the two equal. Tokens are those that training "
-        "read.\n"
-    )
-    return "\n".join([*parts, legend])
+    return "\n".join([*parts, LEGEND])
 
 
 def write_text(path: Path, text: str) -> None:

@@ -12,7 +12,7 @@ from lethe.report.collect import Results
 from lethe.report.descriptions import digits, title
 
 Summaries = dict[str, dict[str, dict[str, Any]]]
-MARK = "*"  # the interval of the gap to retrain excludes zero
+MARK = "*"  # told from the retrained models
 BARE = "–"  # there is no such number
 BAND = "retrain band"  # row of the gaps of retrained models among themselves
 
@@ -41,8 +41,10 @@ def spread(entry: dict[str, Any] | None, decimals: int) -> str:
     return number(entry["mean"], decimals) + tail
 
 
-def results_table(found: Summaries, costs: Summaries, columns: list[Column], runs: list[str]) -> Table:
-    """The headline: every run's main metrics, marked where they differ from retrain, and the tokens it read.
+def results_table(
+    found: Summaries, costs: Summaries, columns: list[Column], runs: list[str], claimed: Summaries
+) -> Table:
+    """The headline: every run's main metrics, with what is claimed of the declared ones, and the tokens it read.
 
     Tokens are the same on every machine; the time, which is not, is in the table of costs.
     """
@@ -50,11 +52,31 @@ def results_table(found: Summaries, costs: Summaries, columns: list[Column], run
     for run in runs:
         cells = []
         for column in columns:
-            entry = found[run].get(column.key)
-            differs = bool(entry and entry.get("gap", {}).get("excludes_zero"))
-            cells.append(spread(entry, column.digits) + MARK * differs)
+            value = spread(found[run].get(column.key), column.digits)
+            cells.append(value + claim(claimed.get(run, {}).get(column.key)))
         rows.append([run, *cells, ratio_cell(costs[run]["tokens"], run)])
     return Table(["run", *map(title, columns), "tokens ÷ retrain\N{NO-BREAK SPACE}↓"], rows)
+
+
+def claim(entry: dict[str, Any] | None) -> str:
+    """The verdict and the mark of a declared metric; nothing of another."""
+    if entry is None:
+        return ""
+    return (f" {entry['verdict']}" if "verdict" in entry else "") + MARK * entry["star"]
+
+
+def attacks_table(found: dict[str, dict[str, Any]], runs: list[str], titles: dict[str, str]) -> Table:
+    """The strongest attack on every run: what it reveals, and what it finds in the retrained models."""
+    rows = []
+    for run in [run for run in runs if run in found]:
+        entry = found[run]
+        gap = number(entry["gap"], 3)
+        if "low" in entry:
+            gap += f" [{number(entry['low'], 3)}, {number(entry['high'], 3)}]"
+        name = titles.get(entry["attack"], entry["attack"])
+        what = f"{name} (of {entry['attacks']})"
+        rows.append([run, what, number(entry["auc"], 3), number(entry["retrained"], 3), gap])
+    return Table(["run", "strongest attack", "AUC", "retrained models", "difference"], rows)
 
 
 def ratio_cell(entry: dict[str, Any], run: str) -> str:
@@ -90,7 +112,7 @@ def gap_cell(gap: dict[str, Any] | None, decimals: int) -> str:
     if "low" not in gap:
         return mean
     low, high = number(gap["low"], decimals), number(gap["high"], decimals)
-    return f"{mean} [{low}, {high}]{MARK * gap['excludes_zero']}"
+    return f"{mean} [{low}, {high}]"
 
 
 def better_table(found: dict[str, dict[str, list[str]]], runs: list[str], columns: list[Column]) -> Table:
