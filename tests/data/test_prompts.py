@@ -162,7 +162,7 @@ def test_joined_rows_keep_their_prompts():
     [
         (None, Prompting(template="chat"), asked("Why"), "no chat template"),
         (None, Prompting(), [*asked("Why"), *asked("So?")], "2 messages needs a chat template"),
-        ("{{ raise_exception('roles must alternate') }}", Prompting(), asked("Why"), "roles must alternate"),
+        ("{{ raise_exception(messages[0].content) }}", Prompting(), asked("Why"), "refuses the messages$"),
     ],
 )
 def test_what_cannot_be_done_ends_in_one_line(template, prompting, messages, words):

@@ -70,10 +70,8 @@ def rendered(messages: Sequence[Message], tokenizer, prompting: Prompting) -> st
             add_generation_prompt=True,
             date_string=written(day, "%d %b %Y"),
         )
-    except TemplateError as error:
-        raise InputError(
-            f"dataset.template: the model's chat template refuses the messages: {error}"
-        ) from None
+    except TemplateError:  # whose own words may quote a message
+        raise InputError("dataset.template: the model's chat template refuses the messages") from None
 
 
 def on_a_day(template: str, day: datetime.date) -> str:
