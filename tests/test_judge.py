@@ -306,7 +306,7 @@ def test_texts_in_two_sets_are_said(change, world, tmp_path, caplog):
             world, "forget", tmp_path, lambda k, row: row | {"body": row["body"].upper() + "."}
         )
     assert main(argv(world, "generation", tmp_path / "out", *files)) == 0
-    said = [record.message for record in caplog.records if "share texts" in record.message]
+    said = [record.message for record in caplog.records if "sets overlap" in record.message]
     assert len(said) == 1 and "4 of 4 of holdout in forget" in said[0] and "test" not in said[0]
     assert json.loads((tmp_path / "out/metrics.json").read_text())["near_duplicates_holdout_forget"] == 4
 

@@ -162,7 +162,7 @@ def say_overlaps(frames: dict[str, pd.DataFrame]) -> dict[str, float]:
             f"{n} of {len(frames[one])} of {one} in {other}" for (one, other), n in found.items()
         )
         log.warning(
-            "sets share texts, word for word or nearly, so that they cannot be told apart by them: %s", said
+            "sets overlap, word for word or nearly, so that they cannot be told apart by them: %s", said
         )
     return {f"near_duplicates_{one}_{other}": float(count) for (one, other), count in found.items()}
 
