@@ -211,14 +211,17 @@ def test_the_texts_are_never_logged(done, caplog):
 
 
 def test_hyperparameters_arrive_in_their_types(done):
-    """YAML reads 1e-1 as a string; it is a number for the objective."""
+    """A whole number stands for a float; text is none, whatever it looks like."""
     cfg = copy.deepcopy(done.cfg)
     name = {"generation": "learn", "classification": "gamma"}[done.task]
     traces = []
-    for value in ("1e-1", 0.1):
+    for value in (2, 2.0):
         cfg["method"]["hyper"] = {name: value}
-        traces.append((done.unlearn(f"hyper-{value}", cfg) / "trace.csv").read_bytes())
+        traces.append((done.unlearn(f"hyper-{value!r}", cfg) / "trace.csv").read_bytes())
     assert traces[0] == traces[1] != (done.folder / "method" / "trace.csv").read_bytes()
+    cfg["method"]["hyper"] = {name: "1e-1"}
+    with pytest.raises(InputError, match=rf'hyper.{name}: "1e-1": input should be a valid number'):
+        done.unlearn("hyper-text", cfg)
 
 
 def test_runs_that_cannot_be_made(done, tmp_path):
