@@ -4,6 +4,7 @@ import pytest
 import tiny
 import torch
 import transformers
+from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 
 from lethe import models
@@ -158,11 +159,6 @@ def test_a_tokenizer_without_pad_and_beginning_gets_its_end_for_both(tmp_path):
         ("no such model", {}, ["model.source", "no such model", "tiny-gpt-neo", "a folder"]),
         ("tiny-gpt-neo", {"options": {"num_layers": 3}}, ["model.options", "num_layers", "3"]),
         ("tiny-gpt-neo", {"options": {"hidden_size": 30, "num_heads": 4}}, ["model.options", "30"]),
-        ("tiny-bert", {"options": {"hiden_size": 32}}, ["model.options.hiden_size", "unknown key"]),
-        ("tiny-bert", {"options": {"hidden_size": "wide"}}, ["model.options", "wide"]),
-        ("tiny-gpt-neo", {"options": {"vocab_size": "all"}}, ["model.options.vocab_size", "all"]),
-        ("tiny-gpt-neo", {"options": {"num_heads": 0}}, ["model.options", "num_heads", "0"]),
-        ("tiny-bert", {"options": {"hidden_size": -4}}, ["model.options", "-4"]),
         ("tiny-gpt-neo", {"tokenizer": "no/folder"}, ["tokenizer", "no/folder"]),
         ("minilm", {"tokenizer": "no/folder"}, ["model.tokenizer", "no/folder", "tiny-gpt-neo"]),
     ],
@@ -172,6 +168,21 @@ def test_what_cannot_be_built_is_one_line(source, changes, parts):
     with pytest.raises(InputError) as raised:
         built(source, **({"options": {}} | changes))
     one_line(raised, *parts)
+
+
+@pytest.mark.parametrize(
+    ("source", "key", "value", "words"),
+    [
+        ("tiny-bert", "hiden_size", 32, "options.hiden_size: unknown key; allowed are"),
+        ("tiny-bert", "hidden_size", "wide", 'options.hidden_size: "wide"'),
+        ("tiny-gpt-neo", "vocab_size", "all", 'options.vocab_size: "all"'),
+        ("tiny-gpt-neo", "num_heads", 0, "options.num_heads: 0"),
+        ("tiny-bert", "hidden_size", -4, "options.hidden_size: -4"),
+    ],
+)
+def test_options_that_no_model_has_are_found_with_the_parameters(source, key, value, words):
+    with pytest.raises(ValidationError, match=words):
+        Model(source=source, options={key: value})
 
 
 @pytest.mark.parametrize(("source", "task"), [("tiny-bert", "generation"), ("tiny-gpt-neo", "tagging")])
