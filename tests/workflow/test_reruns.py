@@ -126,16 +126,16 @@ TABLE = {
     ),
     "the base's recipe": (
         set_to("studies.records.train.pretrain.epochs", 2),
-        jobs_of("records", f"base {MODELS}") | told("records"),
+        jobs_of("records", f"base blind {MODELS}") | told("records"),
     ),
     "the references' recipe": (
         set_to("studies.topics.train.finetune.epochs", 2),
-        jobs_of("topics", "train unlearn") | jobs_of("topics", "score measure", REFERENCES[1:])
+        jobs_of("topics", "train unlearn blind") | jobs_of("topics", "score measure", REFERENCES[1:])
         | jobs_of("topics", "score measure", TINY["studies"]["topics"]["methods"]) | told("topics"),
     ),
     "what is scored": (
         set_to("studies.records.score", {"n": [4]}),
-        jobs_of("records", "score measure") | told("records"),
+        jobs_of("records", "score measure blind") | told("records"),
     ),
     "a parameter of the metrics": (
         set_to("studies.topics.measure.bootstrap", 200),
