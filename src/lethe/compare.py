@@ -33,6 +33,7 @@ import json
 import logging
 from collections.abc import Iterable
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,7 @@ def comparison(settings: Compare, measured: Path, scores: Path) -> dict[str, Any
     def read(*runs: str, ending: str = "") -> Numbers:
         return {run: numbers_of(measured, run + ending, settings.seeds) for run in runs}
 
+    @cache  # several metrics ask for the same file
     def values(run: str, seed: int) -> dict[str, np.ndarray]:
         return values_of(measured, run, seed)
 
