@@ -1,4 +1,4 @@
-"""Small causal language models of three architectures, trained on a few random texts up to a given accuracy."""
+"""Small causal language models of several architectures, trained on a few random texts up to a given accuracy."""
 
 from __future__ import annotations
 
@@ -24,10 +24,35 @@ LLAMA = {
     "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
     "num_key_value_heads": 2,
 }  # fmt: skip
-OPTIONS = {
+ATTENTION = {
     "gpt_neo": NEO, "gpt2": GPT2, "llama": LLAMA, "mistral": LLAMA | {"sliding_window": 6},
-    "mamba": {"hidden_size": 16, "num_hidden_layers": 1},
 }  # fmt: skip
+MAMBA2 = {
+    "mamba_n_heads": 4,
+    "mamba_d_head": 16,
+    "mamba_n_groups": 1,
+    "mamba_d_state": 8,
+    "mamba_chunk_size": 8,
+}
+STATEFUL = {  # keep another state than keys and values
+    "mamba": {"hidden_size": 16, "num_hidden_layers": 2, "state_size": 4},
+    "jamba": LLAMA | {
+        "attn_layer_period": 2, "attn_layer_offset": 1, "num_experts": 2, "num_experts_per_tok": 1,
+        "mamba_d_state": 4, "mamba_dt_rank": 4, "use_mamba_kernels": False,
+    },
+    "falcon_h1": LLAMA | MAMBA2 | {"mamba_d_ssm": 64},
+    "lfm2": LLAMA | {"layer_types": ["conv", "full_attention"]},
+    "qwen3_next": LLAMA | {
+        "head_dim": 8, "layer_types": ["linear_attention", "full_attention"], "num_experts": 2,
+        "num_experts_per_tok": 1, "moe_intermediate_size": 32, "shared_expert_intermediate_size": 32,
+        "linear_num_value_heads": 4, "linear_num_key_heads": 2, "linear_key_head_dim": 8, "linear_value_head_dim": 8,
+    },
+    "recurrent_gemma": LLAMA | {
+        "num_hidden_layers": 3, "num_key_value_heads": 1, "lru_width": 32, "attention_window_size": 6,
+        "block_types": ["recurrent", "recurrent", "attention"],
+    },
+}  # fmt: skip
+OPTIONS = ATTENTION | STATEFUL
 LEVELS = {"random": 0.0, "half": 0.5, "memorised": 0.95}
 
 

@@ -12,7 +12,7 @@ import slow_extraction
 import torch
 
 from lethe import score
-from lethe.decoding import key_values
+from lethe.decoding import continuations, key_values
 from lethe.decoding.extraction import extraction
 from lethe.system import progress
 from lethe.system.errors import InputError
@@ -169,7 +169,8 @@ def test_text_too_short_for_an_ngram():
         slow_extraction.extraction(model, plain(tokens)[1], (13,))
 
 
-def test_a_model_without_keys_and_values_in_every_layer_is_refused():
+def test_a_model_that_hides_another_state_is_refused(monkeypatch):
+    monkeypatch.setattr(continuations, "keeps_keys_and_values", lambda model: True)
     with pytest.raises(InputError, match="mamba"):
         extraction(causal_models.untrained("mamba"), causal_models.texts(1))
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from lethe.decoding.decoding import TeacherForced, checked, evaluating, forced
 from lethe.decoding.greedy_branches import Branches, branches, decode, unended
-from lethe.decoding.key_values import KeyValues
+from lethe.decoding.key_values import KeyValues, Prefixes, keeps_keys_and_values
 from lethe.system.progress import Progress
 
 
@@ -54,10 +54,7 @@ class Decoder:
             start: shortest prefix, one number or one per text.
             all_prefixes: decode the continuations of all longer prefixes, too.
         """
-        width = ids.shape[1]
-        source = KeyValues(self.model, len(ids), width)
-        found = forced(self.model, ids, lengths, self.batch_size, self.logprob, source)
-        source.check(self.model)
+        found, source, most_rows = self.passed(ids, lengths)
         rows = branches(ids, lengths, found, start, self.eos)
         if not all_prefixes:
             rows = rows.shortest()
@@ -71,9 +68,19 @@ class Decoder:
             progress.add(len(ids) * count / most)
 
         going = unended(rows, limit, self.eos)
-        decode(self.model, source, rows, going, limit, self.eos, self.tokens // width - len(ids), report)
+        decode(self.model, source, rows, going, limit, self.eos, most_rows, report)
         progress.add(len(ids) * (1 - decoded / max(most, 1)))
         return found, rows
+
+    def passed(self, ids: np.ndarray, lengths: np.ndarray) -> tuple[TeacherForced, KeyValues | Prefixes, int]:
+        """The pass over a group of texts, what it leaves for their branches, and how many of these fit beside it."""
+        if not keeps_keys_and_values(self.model):
+            found = forced(self.model, ids, lengths, self.batch_size, self.logprob)
+            return found, Prefixes(self.model), self.batch_size
+        source = KeyValues(self.model, *ids.shape)
+        found = forced(self.model, ids, lengths, self.batch_size, self.logprob, source)
+        source.check(self.model)
+        return found, source, self.tokens // ids.shape[1] - len(ids)
 
 
 def end_tokens(model, eos: Sequence[int] | None = None) -> np.ndarray:

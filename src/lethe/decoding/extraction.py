@@ -57,7 +57,7 @@ def extraction(
     Raises:
         ValueError: shapes do not fit; a text has fewer than two tokens or, for an n, no term; decode_batch_tokens
             holds no two of the longest text. The first such row is named.
-        InputError: the model keeps a state other than keys and values.
+        InputError: the model keeps a state other than keys and values, and does not say so.
     """
     ids, lengths = checked(input_ids, lengths)
     for size in n:

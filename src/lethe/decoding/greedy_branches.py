@@ -2,8 +2,9 @@
 
 From prefix t greedy decoding follows the true text up to the first position p >= t where it stops doing so: all
 prefixes with the same p share one continuation, a branch. Only branches are decoded, from copies of the keys and
-values of the one pass over the true texts. All branches that are being decoded stand at the same position, so there
-is no padding among them; a branch that has ended leaves its row to another.
+values of the one pass over the true texts, or, of models that keep another state, by reading them again. All branches
+that are being decoded stand at the same position, so there is no padding among them; a branch that has ended leaves
+its row to another.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from torch import Tensor
 
 from lethe.decoding.decoding import TeacherForced, greedy
 from lethe.decoding.head import rows_at_once
-from lethe.decoding.key_values import KeyValues
+from lethe.decoding.key_values import KeyValues, Prefixes
 from lethe.models.fused import windows
 
 # (B, V) float32 logits, which may be used up, of the B branches given, and the position of the token to be chosen
@@ -81,14 +82,15 @@ def unended(branches: Branches, limit: np.ndarray, eos: np.ndarray) -> np.ndarra
 
 
 def decode(
-    model, source: KeyValues, branches: Branches, going: np.ndarray, limit: np.ndarray, eos: np.ndarray, rows: int,
+    model, source: KeyValues | Prefixes, branches: Branches, going: np.ndarray, limit: np.ndarray, eos: np.ndarray,
+    rows: int,
     report: Callable[[int], None], choose: Choose = most_likely,
 ) -> None:  # fmt: skip
     """Complete the branches in place, at most `rows` at once, and fewer where their logits were too many.
 
     Args:
         model: as within `evaluating`.
-        source: keys and values of the texts, row i those of text i.
+        source: keys and values of the texts, row i those of text i; or nothing.
         going: (M,) bool, the branches that are continued after their position `first`; used up.
         limit: (M,) where continuations end at the latest.
         eos: tokens that end a continuation.
@@ -97,8 +99,13 @@ def decode(
     """
     waiting = np.flatnonzero(going)
     waiting = waiting[np.argsort(branches.first[waiting], kind="stable")]
+    width = branches.text.shape[1]
     rows = min(rows, rows_at_once(model))
-    slab = KeyValues(model, min(rows, len(waiting)), branches.text.shape[1], windows(model))
+    slab: KeyValues | Prefixes = Prefixes(model)
+    if isinstance(source, KeyValues):
+        slab = KeyValues(model, min(rows, len(waiting)), width, windows(model))
+    elif "logits_to_keep" not in slab.given:
+        rows = max(1, rows_at_once(model) // width)
     while len(waiting):
         room = min(rows, len(waiting))
         waiting = walk(model, source, slab, branches, limit, eos, going, waiting, room, report, choose)
@@ -122,8 +129,10 @@ def walk(model, source, slab, branches, limit, eos, going, waiting, rows, report
             active = np.concatenate([active, due])
         if not len(active):
             continue
-        tokens = torch.from_numpy(branches.text[active, position]).to(model.device)
-        logits = model(input_ids=tokens[:, None], past_key_values=slab, use_cache=True).logits[:, -1].float()
+        tokens = torch.from_numpy(branches.text[active, slab.unread(position) : position + 1]).to(
+            model.device
+        )
+        logits = model(input_ids=tokens, **slab.given).logits[:, -1].float()
         token, gap = (value.cpu().numpy() for value in choose(logits, active, position + 1))
         branches.text[active, position + 1] = token
         branches.ends[active] = position + 2
@@ -133,7 +142,7 @@ def walk(model, source, slab, branches, limit, eos, going, waiting, rows, report
     return np.concatenate(left_over)
 
 
-def compacted(slab: KeyValues, active: np.ndarray, stays: np.ndarray) -> np.ndarray:
+def compacted(slab: KeyValues | Prefixes, active: np.ndarray, stays: np.ndarray) -> np.ndarray:
     """Branches of the rows that stay, moved into the first rows; only rows behind a hole move."""
     count = int(stays.sum())
     holes, behind = np.flatnonzero(~stays[:count]), count + np.flatnonzero(stays[count:])

@@ -69,7 +69,7 @@ def predictions(
         cache: keeps the keys and values of the pass.
         in_parts: at most `rows_at_once` at a time; else all follow from one pass and are in memory.
     """
-    given = {"past_key_values": cache, "use_cache": cache is not None}
+    given = {"use_cache": False} if cache is None else cache.given
     if not in_parts:
         logits = model(input_ids=tokens, **given).logits
         yield from ((row, 0, logits[row, : length - 1]) for row, length in enumerate(lengths))

@@ -1,12 +1,17 @@
-"""Keys and values of attention in memory that is allocated once, for rows that all stand at one position.
+"""What decoding keeps of the tokens before: keys and values of attention, or nothing.
 
-Rows at one position need no padding, no attention mask and no position ids: every causal model of transformers
-then takes the place of a token from the length of the cache.
+Keys and values are in memory that is allocated once, for rows that all stand at one position. Such rows need no
+padding, no attention mask and no position ids: every causal model of transformers then takes the place of a token from
+the length of the cache. Of models that keep another state, such as that of a recurrence, nothing is kept.
 """
 
 from __future__ import annotations
 
+import functools
+import inspect
+import logging
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +19,31 @@ from torch import Tensor
 from transformers.cache_utils import Cache, DynamicLayer
 
 from lethe.system.errors import InputError
+
+log = logging.getLogger("lethe.decoding")
+ATTENTION = {
+    "full_attention",
+    "sliding_attention",
+    "chunked_attention",
+}  # kinds of layers, as configurations say
+
+
+def keeps_keys_and_values(model) -> bool:
+    """Are keys and values of every layer all that the model needs of the tokens before? By what it says of itself."""
+    config = model.config.get_text_config(decoder=True)
+    kinds = {*(getattr(config, "layer_types", None) or ATTENTION)}
+    shared = getattr(config, "kv_sharing_modes", None) or getattr(config, "num_kv_shared_layers", 0)
+    found = not (model._is_stateful or shared) and kinds <= ATTENTION
+    if not found:
+        tell_of_state(config.model_type)
+    return found
+
+
+@functools.cache
+def tell_of_state(kind: str) -> None:
+    log.info(
+        "%s keeps other states than keys and values: whole prefixes are read for each token, slowly", kind
+    )
 
 
 class Layer(DynamicLayer):
@@ -77,6 +107,7 @@ class KeyValues(Cache):
         windows = windows or [None] * config.num_hidden_layers
         self.own = [Layer(rows, width if window is None else min(window, width)) for window in windows]
         super().__init__(layers=list(self.own))
+        self.given = {"past_key_values": self, "use_cache": True}  # to a pass
 
     def stand(self, position: int, first: int = 0) -> None:
         """The next pass writes at this position of rows first, first + 1, ..."""
@@ -96,10 +127,33 @@ class KeyValues(Cache):
             layer.keys[place, :, : layer.filled] = layer.keys[index, :, : layer.filled]
             layer.values[place, :, : layer.filled] = layer.values[index, :, : layer.filled]
 
+    def unread(self, position: int) -> int:
+        """The first token that a pass must be given, to say what follows on the one at `position`."""
+        return position
+
     def check(self, model) -> None:
         """InputError unless every layer of the model has kept its keys and values here."""
         if not all(layer.is_initialized for layer in self.own):
             raise InputError(
-                f"model: {model.config.model_type} keeps a state other than keys and values in every layer;"
-                " the extraction metrics need a causal model of attention layers only"
+                f"model: {model.config.model_type} keeps a state other than keys and values, and does not say so;"
+                " the extraction metrics need a causal model of transformers that does"
             )
+
+
+class Prefixes:
+    """In place of `KeyValues`: rows keep nothing, and each pass reads their whole prefixes."""
+
+    def __init__(self, model):
+        self.given: dict[str, Any] = {"use_cache": False}
+        if "logits_to_keep" in inspect.signature(model.forward).parameters:
+            self.given["logits_to_keep"] = 1
+
+    def stand(self, position: int) -> None: ...
+
+    def admit(self, source: Any, chosen: np.ndarray, first: int) -> None: ...
+
+    def move(self, origin: np.ndarray, target: np.ndarray) -> None: ...
+
+    def unread(self, position: int) -> int:
+        """As of `KeyValues`."""
+        return 0

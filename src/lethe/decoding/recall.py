@@ -14,6 +14,7 @@ import torch
 
 from lethe.decoding.continuations import end_tokens, greedy_continuations
 from lethe.decoding.decoding import checked, evaluating
+from lethe.decoding.key_values import keeps_keys_and_values
 from lethe.decoding.similarity import bert_score, bleu
 
 Tokens = list[np.ndarray]
@@ -110,6 +111,7 @@ def searched(model, ids, prompts, totals, beams: int, batch_size: int) -> Tokens
     """Beam search of texts of equal shape at a time: beams do not depend on the batch."""
     found, eos = [ids[0, :0]] * len(ids), end_tokens(model)
     shapes = np.stack([prompts, totals], 1)
+    cached = keeps_keys_and_values(model)  # some keep another state where a search cannot reorder it
     with evaluating(model):
         for prompt, total in np.unique(shapes, axis=0):
             alike = np.flatnonzero((shapes == (prompt, total)).all(1))
@@ -118,7 +120,7 @@ def searched(model, ids, prompts, totals, beams: int, batch_size: int) -> Tokens
                 tokens = torch.from_numpy(ids[rows, :prompt]).to(model.device)
                 out = model.generate(
                     tokens, attention_mask=torch.ones_like(tokens), max_new_tokens=int(total - prompt), num_beams=beams,
-                    do_sample=False, pad_token_id=int(eos[0]) if len(eos) else 0,
+                    do_sample=False, pad_token_id=int(eos[0]) if len(eos) else 0, use_cache=cached,
                 )  # fmt: skip
                 for row, text in zip(rows, out[:, prompt:].cpu().numpy(), strict=True):
                     found[row] = until_end(text, eos)

@@ -13,9 +13,8 @@ import torch
 from torch import Tensor
 
 from lethe.decoding.continuations import Decoder, end_tokens
-from lethe.decoding.decoding import checked, evaluating, forced
+from lethe.decoding.decoding import checked, evaluating
 from lethe.decoding.greedy_branches import Branches, decode
-from lethe.decoding.key_values import KeyValues
 from lethe.system.progress import Progress
 
 NONE = -1  # in place of a token where there is none
@@ -53,10 +52,7 @@ def sampled_continuations(
             rows = started(texts, prompts[group], tries)
             limit, first = lengths[group][rows.example], prompts[group][rows.example]
             choose = chooser(draws[group].reshape(-1, width), first, temperature)
-            source = KeyValues(model, len(texts), texts.shape[1])
-            forced(model, texts, lengths[group], batch_size, cache=source)
-            source.check(model)
-            most = decode_batch_tokens // texts.shape[1] - len(texts)
+            _, source, most = decoder.passed(texts, lengths[group])
             going = np.ones(len(limit), dtype=bool)
             decode(model, source, rows, going, limit, decoder.eos, most, lambda count: None, choose)
             place = np.arange(width) + first[:, None]
