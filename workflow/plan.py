@@ -38,7 +38,7 @@ PLAN = Path("results/plan")
 RUN = ".snakemake/run.params"  # the parameters of the run at work, of which its jobs on a cluster are made
 # stage -> pattern of the file with the parameters of a job of the run at work
 JOB_FILES = {stage: beside(".snakemake/run.jobs", stage, ".json") for stage in ROOTS}
-TASKS = SOURCES / "lethe/tasks"
+HARNESS_TASKS = SOURCES / "lethe/evaluation/harness_tasks"
 RULES = Path(__file__).parent / "rules"
 DECISIVE = {"input", "output", "params", "shell"}  # parts of a rule that decide what a job makes
 
@@ -207,8 +207,8 @@ def task_folders(cfg: dict[str, Any]) -> Iterator[tuple[str, Path]]:
         folder = os.path.dirname(task) or task
         if os.path.isfile(task):
             yield folder, Path(folder)
-        elif (TASKS / f"{task}.yaml").exists():
-            yield "lethe/tasks", TASKS
+        elif (HARNESS_TASKS / f"{task}.yaml").exists():
+            yield str(HARNESS_TASKS.relative_to(SOURCES)), HARNESS_TASKS
 
 
 def canonical(value: Any) -> str:

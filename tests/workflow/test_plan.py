@@ -82,7 +82,7 @@ def test_of_the_parameters_only_what_a_source_means_is_followed(dependencies):
 def test_no_other_file_of_the_package_is_missed(dependencies):
     """The page's template belongs to the report; the tasks of the evaluation harness have a test of their own."""
     others = {f for f in (ROOT / "src/lethe").rglob("*.*") if f.suffix not in (".py", ".pyc")}
-    tasks = set((ROOT / "src/lethe/tasks").iterdir())
+    tasks = set((ROOT / "src/lethe/evaluation/harness_tasks").iterdir())
     assert others - tasks
     assert others - tasks <= set(dependencies.source_files("lethe.report.report"))
     assert not others & set(dependencies.source_files("lethe.score"))
@@ -237,11 +237,12 @@ def test_score_jobs_follow_their_tasks(dependencies, tmp_path, monkeypatch):
     file.parent.mkdir()
     file.write_text("task: mine")
     plain, before = sources(), sources("documentation_cloze", "mine/task.yaml", "hellaswag")
-    assert set(before) - set(plain) == {"lethe/tasks", "mine"}
+    assert set(before) - set(plain) == {"lethe/evaluation/harness_tasks", "mine"}
     (file.parent / "data.jsonl").write_text("{}")
     (file.parent / "__pycache__").mkdir()
     after = sources("documentation_cloze", "mine/task.yaml")
-    assert after["mine"] != before["mine"] and after["lethe/tasks"] == before["lethe/tasks"]
+    ours = "lethe/evaluation/harness_tasks"
+    assert after["mine"] != before["mine"] and after[ours] == before[ours]
     (file.parent / "__pycache__/code.pyc").write_bytes(b"kept by Python")
     assert sources("documentation_cloze", "mine/task.yaml") == after
 

@@ -1,7 +1,7 @@
 """Downstream tasks of EleutherAI's evaluation harness (lm_eval), with the results of its own command line.
 
-A task is a name the harness knows, whose data come from the Hub; a name of the folder `tasks`, which needs no network;
-or a YAML file in the harness's format.
+A task is a name the harness knows, whose data come from the Hub; a name of the folder `harness_tasks`, which needs no
+network; or a YAML file in the harness's format.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import torch
 from lethe.system.errors import InputError
 
 log = logging.getLogger("lethe.downstream")
-TASKS = Path(__file__).parents[1] / "tasks"
+TASKS = Path(__file__).parent / "harness_tasks"
 
 
 def downstream(model, tokenizer, tasks: Sequence[str], batch_size: int) -> dict[str, np.ndarray]:

@@ -12,7 +12,7 @@ from lethe.system.plugins import PACKAGE
 
 def own_tasks() -> list[str]:
     """Tasks that come with this package."""
-    return sorted(file.stem for file in (PACKAGE / "tasks").glob("*.yaml"))
+    return sorted(file.stem for file in (PACKAGE / "evaluation/harness_tasks").glob("*.yaml"))
 
 
 @cache

@@ -34,7 +34,7 @@ class Score(StrictModel):
     keep_text: bool = False
     """Keep the true ends of texts and their completions, as tokens, in scores.npz: for metrics to come; private."""
     tasks: list[str] = []
-    """Generation: tasks of the evaluation harness: its names, those of tasks/, or YAML files."""
+    """Generation: tasks of the evaluation harness: its names, those of evaluation/harness_tasks, or YAML files."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Of products; auto: bf16 on a GPU, fp32 on a CPU."""
     batch_size: BatchSize = 64

@@ -1,1 +1,1 @@
-"""Tasks for the evaluation harness that need no network: NAME.yaml in its format, and NAME.jsonl, their data."""
+"""Tasks: what a model is for, one file each, found by its name."""
