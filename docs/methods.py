@@ -65,17 +65,17 @@ def row(name: str) -> list[str]:
     link = f"[`{name}`](../src/lethe/objectives/{name}.py)"
     roles = getattr(method, "TERMS", {}).values()
     reads = dict.fromkeys(READS[role] for role in roles if role in READS)
-    run = run_of(method)
+    run = run_of(name, method)
     kept = KEEPS[run.kept if run.settings else None]
     return [
-        link, ", ".join(method.TASKS), formula(method.__doc__ or ""), ", ".join(reads) or "–",
+        link, ", ".join(plugins.tasks_of("objectives", name)), formula(method.__doc__ or ""), ", ".join(reads) or "–",
         kept, " or ".join(costs(name, method, run)), source(method.__doc__ or ""),
     ]  # fmt: skip
 
 
-def run_of(method: ModuleType) -> RecordedRun:
+def run_of(name: str, method: ModuleType) -> RecordedRun:
     """What the method asks of a run; of one that only trains models on the way, nothing."""
-    task = method.TASKS[0]
+    task = plugins.tasks_of("objectives", name)[0]
     run = RecordedRun(tiny.model_and_rows(task)[0], task)
     return recorded(method, run.model, task) if getattr(method, "RECIPE", None) is None else run
 
@@ -102,7 +102,7 @@ def costs(name: str, method: ModuleType, run: RecordedRun) -> list[str]:
     """Cost of a step, one number for each kind of step that the method has."""
     if not run.settings:
         return ["1" if hasattr(method, "RECIPE") else "0"]  # a step of training, or none
-    _, objective, model, batch = setting(name, method.TASKS[0])
+    _, objective, model, batch = setting(name, plugins.tasks_of("objectives", name)[0])
     kinds = [batch]
     if roles_of := run.settings.get("roles"):
         kinds = [{role: batch[role] for role in roles_of(epoch)} for epoch in range(2)]

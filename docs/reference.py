@@ -173,7 +173,7 @@ def metrics() -> str:
     )
     for name in plugins.names_in("metrics"):
         tree = ast.parse((plugins.PACKAGE / "metrics" / f"{name}.py").read_text())
-        tasks = ", ".join(plugins.constants_in("metrics", name).get("TASKS", ()))
+        tasks = ", ".join(plugins.tasks_of("metrics", name))
         text += f"## {name}\n\n{ast.get_docstring(tree)}\n\n" + (f"Tasks: {tasks}.\n\n" if tasks else "")
         for node in tree.body:
             about = ast.get_docstring(node) if isinstance(node, ast.FunctionDef) else None

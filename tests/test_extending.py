@@ -36,7 +36,7 @@ import torch
 from lethe.objectives import gradient_difference
 from lethe.params.fields import Fraction
 
-TASKS = ("generation",)
+NEEDS = ("text",)
 TERMS = {"forget": "forget", "retain": "retain"}
 
 

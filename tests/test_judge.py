@@ -110,7 +110,7 @@ def test_a_generator_beside_a_retrained_one(world, tmp_path, capsys):
 def test_a_paired_interval_of_a_mean_is_near_students():
     """Of the difference between two models of the same examples, which do not move together by chance."""
     settings = Measure(bootstrap=400)
-    metrics = [m for m in modules("generation") if m.__name__.endswith("memorization_accuracy")]
+    metrics = [m for m in modules(generation_scores(0, 1.0)) if m.__name__.endswith("memorization_accuracy")]
     judged = [
         (s, {m: m.values(s, settings) for m in metrics})
         for s in (generation_scores(0, 1.0), generation_scores(1, 0.0))
@@ -131,7 +131,7 @@ def judged_generators(**more):
     for seed in (0, 1):
         scores = generation_scores(seed, 1.0 - seed) | {name: values[seed] for name, values in more.items()}
         scores |= {"logprob": np.full(scores["mask"].shape, -2.0)}
-        found.append((scores, {m: m.values(scores, settings) for m in modules("generation")}))
+        found.append((scores, {m: m.values(scores, settings) for m in modules(scores)}))
     return found, settings
 
 

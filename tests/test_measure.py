@@ -8,8 +8,10 @@ import pyarrow.parquet
 import pytest
 from synthetic import classification_scores, generation_scores
 
-from lethe.evaluation.scores import ARRAYS, NOT_PER_EXAMPLE, load
+from lethe.evaluation.scores import load
 from lethe.measure import measure, measure_texts, shadow_files
+from lethe.system import plugins
+from lethe.system.arrays import COMMON, NOT_PER_EXAMPLE
 from lethe.system.errors import InputError
 
 CFG = {"measure": {"bootstrap": 100}}
@@ -162,8 +164,8 @@ def test_missing_file_and_pickle_are_refused(tmp_path):
 
 
 def test_the_arrays_of_the_contract_are_the_arrays_asked_for():
-    assert set(ARRAYS["classification"]) <= set(classification_scores(0, 1.0))
-    assert set(ARRAYS["generation"]) <= set(generation_scores(0, 1.0))
+    for task, scores in (("classification", classification_scores), ("generation", generation_scores)):
+        assert {*COMMON, *plugins.constants_in("tasks", task)["ARRAYS"]} <= set(scores(0, 1.0))
 
 
 @pytest.mark.parametrize(("classified", "chosen"), [(False, ["t0", "t1"]), (True, ["t2", "t3"])])

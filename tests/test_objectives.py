@@ -22,7 +22,7 @@ from lethe.training.frozen import FrozenHidden
 CASES = [
     (name, task)
     for name in plugins.names_in("objectives")
-    for task in plugins.constants_in("objectives", name)["TASKS"]
+    for task in plugins.tasks_of("objectives", name)
     if "loss" in plugins.functions_in("objectives", name)
 ]
 contract = pytest.mark.parametrize(("name", "task"), CASES)

@@ -317,7 +317,7 @@ def test_two_texts_with_one_beginning_read_the_same(kind, request, tmp_path):
     frame = pd.DataFrame(rows)
     labels = [] if task == "generation" else ["class 0", "class 1", "class 2"]
     encoding = partial(encode, tokenizer=tokenizer, max_length=LONGEST, labels=labels)
-    arrays = score_arrays(model, tokenizer, {"forget": frame}, labels, encoding, Score(**SETTINGS))
+    arrays = score_arrays(task, model, tokenizer, {"forget": frame}, labels, encoding, Score(**SETTINGS))
     for name in {"checksum", "characters", "zlib_bytes"} & {*arrays}:
         assert arrays[name][0] == arrays[name][1], name
     assert 1 < arrays["characters"][0] < len(begin)
@@ -330,4 +330,4 @@ def test_a_token_unknown_to_the_model_is_one_line(generator):
     frame = pd.DataFrame({"id": ["a", "b"], "text": [text(1), "see [NAME] here"], "split": "train"})
     encoding = partial(encode, tokenizer=tokenizer, max_length=LONGEST, labels=[])
     with pytest.raises(InputError, match=r"record 'b': token \d+ of its text is unknown to the model"):
-        score_arrays(model, tokenizer, {"forget": frame}, [], encoding, Score(**SETTINGS))
+        score_arrays("generation", model, tokenizer, {"forget": frame}, [], encoding, Score(**SETTINGS))

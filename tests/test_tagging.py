@@ -1,7 +1,6 @@
 """A study of tagged text, from its data to its metrics."""
 
 import json
-from typing import get_args
 
 import numpy as np
 import pytest
@@ -10,14 +9,12 @@ import study
 from lethe import models
 from lethe.__main__ import main
 from lethe.data.encoding import classes, encode, examples_by_set
-from lethe.evaluation.headline import ATTACK, columns, memory
-from lethe.evaluation.scores import ARRAYS
+from lethe.evaluation.headline import columns, main_attack, memory
 from lethe.forget import forget
 from lethe.measure import measure
-from lethe.params.names import Task
 from lethe.prepare import prepare
-from lethe.report.descriptions import GLOSSARY
 from lethe.score import score
+from lethe.system import plugin_source, plugins
 from lethe.system.errors import InputError
 from lethe.train import train
 from lethe.unlearn import unlearn
@@ -86,7 +83,7 @@ def test_logits_one_text_at_a_time(done):
     names = classes(folder / "prepared")
     with np.load(folder / "original/scores.npz") as file:
         scores = dict(file)
-    assert set(ARRAYS["tagging"]) <= set(scores)
+    assert {*plugins.constants_in("tasks", "tagging")["ARRAYS"]} <= set(scores)
     row = 0
     for name in ("forget", "retain", "holdout", "test"):
         frame = examples_by_set(folder / "prepared", folder / "forget")[name]
@@ -142,8 +139,9 @@ def test_data_without_tags_is_named(done, tmp_path, dataset, message):
 
 
 def test_every_task_has_its_arrays_its_attack_and_its_words():
-    for task in get_args(Task):
-        assert ARRAYS[task] and GLOSSARY[task]
-        there = {f"{ATTACK[task]}_auc"}
+    for task in plugins.names_in("tasks"):
+        plugin_source.check(plugins.file_of("tasks", task), "tasks")
+        assert plugins.part("tasks", task, "GLOSSARY")
+        there = {f"{main_attack(task)}_auc"}
         assert [column.key for column in columns(task, there)] == [*there]
     assert [column.key for column in memory("tagging", {"entity_f1_forget"})] == ["entity_f1_forget"]

@@ -32,7 +32,7 @@ OTHERWISE = (
 RUNS = [
     (name, task)
     for name in plugins.names_in("objectives")
-    for task in plugins.constants_in("objectives", name)["TASKS"]
+    for task in plugins.tasks_of("objectives", name)
     if name not in OTHERWISE
 ]
 

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
 from pydantic import TypeAdapter
 from state import State
 
-from lethe.system import files, plugins
+from lethe.system import files, plugin_source, plugins
 
 SOURCES = Path(__file__).parents[1] / "src"
 SMALL = 64 << 20  # bytes that take less than a tenth of a second to read
@@ -26,6 +27,8 @@ SEEN = TypeAdapter(dict[str, tuple[tuple[int, int, int, int], str]])  # file -> 
 # text means, `lethe.params.sources`, is followed. Nor does it matter where files lie: one that moved is not there.
 OF_PARAMS = {f"lethe.params.{file.stem}" for file in (SOURCES / "lethe/params").glob("[!_]*.py")}
 NOT_FOLLOWED = {"lethe.__main__"} | OF_PARAMS - {"lethe.params.sources"}
+PART = ":"  # between a plug-in's module and the name of a part of it
+ASKED = re.compile(r"""\bpart\(\s*"tasks",[^"]*"(\w+)"\s*\)""")
 
 
 def is_module(name: str) -> bool:
@@ -34,7 +37,8 @@ def is_module(name: str) -> bool:
 
 
 def file_of(module: str) -> Path:
-    """Source file of a module of the package, or of a plug-in beside it."""
+    """Source file of a module of the package, or of a plug-in beside it, also of a part of it."""
+    module = module.partition(PART)[0]
     base = SOURCES.joinpath(*module.split("."))
     for folder in plugins.in_use:
         beside = folder.joinpath(*module.split(".")[1:]).with_suffix(".py")
@@ -53,16 +57,25 @@ def statements(node: ast.AST) -> Iterator[ast.AST]:
 
 @cache
 def imports(module: str) -> frozenset[str]:
-    """Modules of the package that a module imports anywhere, in a function or at the top, and their packages."""
+    """Modules of the package that a module imports anywhere, in a function or at the top, and their packages.
+
+    Those of a part of a plug-in, MODULE:NAME, are what the statements import that NAME is made of.
+    """
     file = file_of(module)
-    package = module if file.name == "__init__.py" else module.rpartition(".")[0]
+    name, _, part = module.partition(PART)
+    package = name if file.name == "__init__.py" else name.rpartition(".")[0]
     found = set()
-    for node in statements(ast.parse(file.read_text(encoding="utf-8"), filename=str(file))):
+    tree = ast.parse(file.read_text(encoding="utf-8"), filename=str(file))
+    body = plugin_source.statements(file, part) if part else tree.body
+    for node in (inner for outer in body for inner in (outer, *statements(outer))):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             start = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
             origin = ".".join([*start, *filter(None, [node.module])])
+            if origin.startswith("lethe.tasks."):  # of a task no more than what is asked for
+                found |= {f"{origin}{PART}{alias.name}" for alias in node.names}
+                continue
             found |= {origin, *(f"{origin}.{alias.name}" for alias in node.names)}
     names = {name for name in found if name.split(".")[0] == "lethe"}
     names |= {name.rpartition(".")[0] for name in names if "." in name}
@@ -74,15 +87,42 @@ def name_of(file: Path) -> str:
     return str(file.relative_to(SOURCES)) if file.is_relative_to(SOURCES) else os.path.relpath(file)
 
 
-def source_files(*modules: str) -> list[Path]:
-    """Source files of modules and of all they import from the package, and the templates beside them, sorted."""
+@cache
+def asked(module: str) -> frozenset[str]:
+    """Parts of a task's file that a module asks for, by their names."""
+    return (
+        frozenset(ASKED.findall(file_of(module).read_text(encoding="utf-8")))
+        if PART not in module
+        else frozenset()
+    )
+
+
+def followed(*modules: str, tasks: Iterable[str] = ()) -> set[str]:
+    """The modules, and all that they import from the package or ask of the tasks."""
     seen: set[str] = set()
     waiting = set(modules)
     while waiting:
         seen |= waiting
-        waiting = set().union(*map(imports, waiting)) - seen
-    code = [file_of(module) for module in seen]
+        parts = {f"lethe.tasks.{task}{PART}{part}" for m in waiting for part in asked(m) for task in tasks}
+        waiting = set().union(parts, *map(imports, waiting)) - seen
+    return seen
+
+
+def source_files(*modules: str) -> list[Path]:
+    """Source files of modules and of all they import from the package, and the templates beside them, sorted."""
+    code = [file_of(module) for module in followed(*modules) if PART not in module]
     return sorted({*code, *(template for file in code for template in file.parent.glob("*.jinja"))})
+
+
+def text_of_part(module: str) -> str:
+    """The statements that a part of a plug-in, MODULE:NAME, is made of."""
+    file, part = file_of(module), module.partition(PART)[2]
+    lines = file.read_text(encoding="utf-8").splitlines()
+    found = []
+    for node in plugin_source.statements(file, part):
+        first = min([node.lineno, *(decorator.lineno for decorator in getattr(node, "decorator_list", []))])
+        found += lines[first - 1 : node.end_lineno]
+    return "\n".join(found)
 
 
 class Digests:

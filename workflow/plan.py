@@ -20,7 +20,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
-from dependencies import SOURCES, Digests, file_of, name_of, source_files
+from dependencies import PART, SOURCES, Digests, file_of, followed, name_of, source_files, text_of_part
 
 from lethe.params.addresses import ROOTS, beside, trains_shared
 from lethe.params.compare import Compare
@@ -31,7 +31,7 @@ from lethe.params.sources import kind, local_names
 from lethe.params.study import Study
 from lethe.system.errors import InputError
 from lethe.system.git import is_kept, kept_warning
-from lethe.system.plugins import names_in
+from lethe.system.plugins import gives, names_in
 
 FILE = "params.yaml"
 PLAN = Path("results/plan")
@@ -76,13 +76,15 @@ def jobs(parameters: Params, digests: Digests) -> Plan:
     digest = cache(lambda path: digests.of(path, anew=True)[:16])
     code = {stage: Code(stage, digest) for stage in ROOTS}
 
-    def add(stage: str, cfg: dict[str, Any], *modules: str, **where: Any) -> None:
+    def add(stage: str, cfg: dict[str, Any], tasks: tuple[str, ...], *modules: str, **where: Any) -> None:
         place = {key: str(value) for key, value in where.items()}
-        if any(not file_of(module).is_relative_to(SOURCES) for module in modules):
+        if any(
+            not file_of(m).is_relative_to(SOURCES) for m in (*modules, *map("lethe.tasks.{}".format, tasks))
+        ):
             cfg = cfg | {"plugins": parameters.plugins}
         local = {path: digest(Path(path)) for path in local_paths(cfg)}
         local |= {name: digest(path) for name, path in task_folders(cfg)}
-        job = Job(place, canonical(cfg), canonical(code[stage].of(*modules) | local))
+        job = Job(place, canonical(cfg), canonical(code[stage].of(tasks, *modules) | local))
         plan[stage][job.address] = job
 
     for name, study in parameters.studies.items():
@@ -112,8 +114,9 @@ def jobs(parameters: Params, digests: Digests) -> Plan:
             if stage == "compare":
                 cfg = Compare.of(study, parameters.report).model_dump(mode="json")
             place = {"study": name, "run": run, "seed": seed}
-            add(stage, cfg, *module, **{k: v for k, v in place.items() if v not in ("", None)})
-    add("report", parameters.model_dump(mode="json", exclude={"studies": {"__all__": {"tune"}}}))
+            add(stage, cfg, (study.task,), *module, **{k: v for k, v in place.items() if v not in ("", None)})
+    tasks = tuple(dict.fromkeys(study.task for study in parameters.studies.values()))
+    add("report", parameters.model_dump(mode="json", exclude={"studies": {"__all__": {"tune"}}}), tasks)
     return plan
 
 
@@ -126,6 +129,7 @@ def steps(study: Study) -> Iterator[tuple[str, str, int | None, list[str], list[
     shared = trains_shared(study)
     data = [f"lethe.datasets.{s.source}" for s in sources_of(study) if kind(s.source) == "built-in"]
     metrics = [f"lethe.metrics.{name}" for name in names_in("metrics")]
+    of_texts = [f"{metric}{PART}of_texts" for metric in metrics if gives(study.task, "text")]
     yield "prepare", "", None, ["dataset"], data
     if shared:
         yield "train", "base", first, ["model"], []
@@ -136,12 +140,12 @@ def steps(study: Study) -> Iterator[tuple[str, str, int | None, list[str], list[
         for run, method in study.methods.items():
             yield "unlearn", run, seed, ["model"], [f"lethe.objectives.{method.objective}"]
         for run in [*study.runs, *study.train.more]:
-            yield "score", run, seed, ["model", "score"], []
+            yield "score", run, seed, ["model", "score"], of_texts
             yield "measure", run, seed, ["measure", "shadow"], metrics
         for variant, given in study.variants.items():
             code = [f"lethe.perturbations.{given['perturbation']}"]
             for run in study.compared:
-                yield "score", f"{run}{VARIANT}{variant}", seed, ["model", "score"], code
+                yield "score", f"{run}{VARIANT}{variant}", seed, ["model", "score"], [*code, *of_texts]
                 yield "measure", f"{run}{VARIANT}{variant}", seed, ["measure"], metrics
         yield "measure", BLIND, seed, ["measure"], metrics
     yield (
@@ -222,15 +226,21 @@ class Code:
         command = {"report": "report.report"}.get(stage, stage)
         self.module, self.digest = f"lethe.{command}", digest
         text = "\n".join(decisive_lines((RULES / f"{stage}.smk").read_text(encoding="utf-8")))
-        self.rule = {f"rules/{stage}.smk": hashlib.sha256(text.encode()).hexdigest()[:16]}
-        self.found: dict[tuple[str, ...], dict[str, str]] = {}
+        self.rule = {f"rules/{stage}.smk": sha256(text)}
+        self.found: dict[tuple[Any, ...], dict[str, str]] = {}
 
-    def of(self, *modules: str) -> dict[str, str]:
-        if modules not in self.found:
-            files = source_files(self.module, *modules)
-            code = {name_of(f): self.digest(f) for f in files}
-            self.found[modules] = self.rule | code
-        return self.found[modules]
+    def of(self, tasks: tuple[str, ...], *modules: str) -> dict[str, str]:
+        if (tasks, modules) not in self.found:
+            all_of = followed(self.module, *modules, tasks=tasks)
+            parts = {m for m in all_of if PART in m}
+            code = {name_of(f): self.digest(f) for f in source_files(*(all_of - parts))}
+            code |= {part: sha256(text_of_part(part)) for part in parts if text_of_part(part)}
+            self.found[tasks, modules] = self.rule | code
+        return self.found[tasks, modules]
+
+
+def sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def decisive_lines(rule_file: str) -> Iterator[str]:

@@ -14,7 +14,6 @@ from typing import Any
 
 from pydantic_core import ValidationError
 
-from lethe.params.names import TASKS
 from lethe.params.tree import DEPTH, check_tree
 from lethe.system import gpus, plugins, workers
 from lethe.system.errors import InputError
@@ -24,6 +23,7 @@ LISTS = {
     "metrics": "the metrics",
     "datasets": "the data sets that come with it",
     "perturbations": "the tests whether what was forgotten comes back",
+    "tasks": "what models may be for",
 }
 ON_GPUS = ("train", "unlearn", "score", "judge")  # steps that use a GPU where there is one
 KEYS = {  # what the parameters of a step must hold
@@ -175,7 +175,7 @@ def parser() -> argparse.ArgumentParser:
 
 def add_judge(judge: argparse.ArgumentParser) -> None:
     judge.add_argument("--model", required=True, help="folder or Hub id of the model that is judged")
-    judge.add_argument("--task", choices=TASKS, default="generation")
+    judge.add_argument("--task", help="what the model does; default: to write text")
     for name, text in (
         ("forget", "what it should not know"),
         ("holdout", "like it, never seen: on these the attack on a classifier learns"),
@@ -228,11 +228,24 @@ def parameters(given: str, command: str) -> dict[str, Any]:
     for key in KEYS[command]:
         if key not in cfg:
             raise InputError(f"{where}: {key} is missing; needed: {needed}")
-    if cfg.get("task", "generation") not in TASKS:
-        raise InputError(f"{where}: task: {cfg['task']}; allowed are {', '.join(TASKS)}")
     if type(cfg.get("seed", 0)) is not int:
         raise InputError(f"{where}: seed: {json.dumps(cfg['seed'])[:80]}; allowed are whole numbers")
     return cfg
+
+
+def known_task(args: argparse.Namespace) -> str | None:
+    """The task of a step, where it has one, which for a model that is judged is by default to write text.
+
+    Raises:
+        InputError: there is no such task.
+    """
+    known = plugins.names_in("tasks")
+    where, task = "--cfg: task", args.cfg.get("task")
+    if args.command == "judge":
+        where, task = "--task", args.task or next(task for task in known if plugins.gives(task, "text"))
+    if task is not None and task not in known:
+        raise InputError(f"{where}: {task}; allowed are {', '.join(known)}")
+    return task
 
 
 def job_of(args: argparse.Namespace):
@@ -358,6 +371,7 @@ def main(argv: list[str] | None = None) -> int:
         if args.command in KEYS:
             args.cfg = parameters(args.cfg, args.command)
             plugins.use_those_of(args.cfg, "--cfg")
+            args.task = known_task(args)
             if args.command != "report":  # which reads the whole of params.yaml
                 args.cfg.pop("plugins", None)
         status = started(args, argv) if args.command in ON_GPUS else None

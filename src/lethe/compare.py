@@ -51,7 +51,7 @@ from lethe.evaluation.comparing import (
     mean_roc,
     summaries,
 )
-from lethe.evaluation.headline import ATTACK, columns, memory
+from lethe.evaluation.headline import columns, main_attack, memory
 from lethe.evaluation.numbers import modules, with_match
 from lethe.evaluation.scores import load
 from lethe.evaluation.shadows import gathered
@@ -174,7 +174,7 @@ def over_examples(found: Summaries, keys: set[str], settings: Compare, scores: P
         arrays = with_match(load(existing(scores / in_study(run, seed) / "scores.npz")), of)
         if shadows:
             arrays |= gathered(shadows, arrays["ids"], arrays["checksum"])
-        values = {metric: metric.values(arrays, of) for metric in modules(settings.task)}
+        values = {metric: metric.values(arrays, of) for metric in modules(arrays)}
         return arrays, {m: v for m, v in values.items() if keys & {*m.aggregate(arrays, v, bare, seed)}}
 
     retrain = model("retrain")
@@ -186,7 +186,7 @@ def over_examples(found: Summaries, keys: set[str], settings: Compare, scores: P
 
 def attack(settings: Compare, measured: Path) -> dict[str, Any]:
     """The main attack on membership, and its curve for every run."""
-    score, curves, others = ATTACK[settings.task], {}, []
+    score, curves, others = main_attack(settings.task), {}, []
     for run in settings.compared:
         groups = [attacked(values_of(measured, run, seed), score) for seed in settings.seeds]
         rates = dict(zip(("false_positive_rates", "true_positive_rates"), mean_roc(groups), strict=True))

@@ -19,10 +19,10 @@ from lethe.data.texts import load as load_texts
 from lethe.evaluation.bootstrap import intervals
 from lethe.evaluation.comparable import same_classes, same_settings, same_texts
 from lethe.evaluation.comparing import beside_retrain
-from lethe.evaluation.headline import ATTACK
+from lethe.evaluation.headline import main_attack
 from lethe.evaluation.numbers import modules, numbers_of, with_match
 from lethe.evaluation.overlaps import overlaps
-from lethe.evaluation.scores import check_finite, load, task_of
+from lethe.evaluation.scores import check_finite, load
 from lethe.measure import write
 from lethe.metrics.blind import blind
 from lethe.params.data import Source
@@ -31,6 +31,7 @@ from lethe.params.measure import Measure
 from lethe.params.score import Score
 from lethe.report.descriptions import digits
 from lethe.report.tables import MARK, Table, number, plain
+from lethe.system import plugins
 from lethe.system.errors import InputError
 from lethe.system.files import write_json
 from lethe.system.quoting import quoted
@@ -126,8 +127,9 @@ def settings_of(request: JudgeRequest) -> dict[str, Any]:
     """Settings of scoring and measuring; what `cfg` does not say is as in a study."""
     if request.max_length < 2:
         raise InputError(f"--max-length: {request.max_length}; allowed are 2 tokens or more")
-    if request.reference is not None and request.task != "generation":
-        raise InputError(f"--reference: {request.reference}; allowed with --task generation only")
+    if request.reference is not None and not plugins.gives(request.task, "text"):
+        able = ", ".join(task for task in plugins.names_in("tasks") if plugins.gives(task, "text"))
+        raise InputError(f"--reference: {request.reference}; allowed with --task {able} only")
     kinds: dict[str, type[BaseModel]] = {"score": Score, "measure": Measure}
     if unknown := sorted(set(request.cfg) - set(kinds)):
         raise InputError(f"--cfg: {unknown[0]}: unknown key; allowed are {', '.join(kinds)}")
@@ -141,14 +143,15 @@ def settings_of(request: JudgeRequest) -> dict[str, Any]:
 
 def frame_of(name: str, texts: Texts, task: str) -> pd.DataFrame:
     """Examples of a set: id (`set/id`), text, label, subject, split."""
-    label = None if task == "generation" else texts.label or "label"
+    labelled = plugins.part("tasks", task, "LABELS")
+    label = texts.label or "label" if labelled else None
     try:
         source = Source(
             source=texts.files[name], text=texts.text, label=label, id=texts.id, subject=texts.subject
         )
     except ValidationError as error:
         raise InputError(f"--{name}: {one_line(error)}") from None
-    frame, _, _ = load_texts(source, 0, f"--{name}", tagged=task == "tagging")
+    frame, _, _ = load_texts(source, 0, f"--{name}", tagged=labelled == "words")
     if frame.empty:
         raise InputError(f"--{name}: {texts.files[name]} holds no text; at least one is needed")
     return frame.assign(id=f"{name}/" + frame["id"], split=name)
@@ -178,18 +181,18 @@ def arrays_of(
     """Arrays of a model, or of an earlier judgement; `ours` are the classes of the model that it stands beside."""
     if source.endswith(".npz"):
         arrays = load(Path(source))
-        if task_of(arrays) != request.task:
-            raise InputError(f"{key}: {source} is of a {task_of(arrays)} model, not of a {request.task} one")
+        if str(arrays["task"]) != request.task:
+            raise InputError(f"{key}: {source} is of a {arrays['task']} model, not of a {request.task} one")
         return arrays
     labels: list[str] = []
     try:
         model, tokenizer = models.load(models.located(source), request.task, request.revision)
-        if request.task != "generation":
+        if plugins.gives(request.task, "classes"):
             labels = classes(model)
             frames = with_classes(frames, labels, ours or labels)
         most = min(request.max_length, models.context(model) or request.max_length)
         encoding = partial(encode, tokenizer=tokenizer, max_length=most, labels=labels)
-        arrays = score.scored(model, tokenizer, frames, labels, encoding, settings)
+        arrays = score.scored(request.task, model, tokenizer, frames, labels, encoding, settings)
         check_finite(arrays, Path(source))
     except InputError as error:
         raise InputError(f"{key}: {error}") from None
@@ -278,9 +281,9 @@ def renamed(frame: pd.DataFrame, names: dict[str, str]) -> pd.DataFrame:
 
 
 def values_of(arrays, settings: Measure):
-    """Values per example of every metric of the task."""
+    """Values per example of every metric whose arrays are there."""
     try:
-        return {metric: metric.values(arrays, settings) for metric in modules(task_of(arrays))}
+        return {metric: metric.values(arrays, settings) for metric in modules(arrays)}
     except ValueError as error:
         raise InputError(str(error)) from None
 
@@ -316,8 +319,9 @@ def said(numbers: dict[str, float], task: str) -> str:
         f"\nforget quality {numbers['forget_quality']:.2g}: p-value of the losses on forget being distributed as under"
         " retrain; near 0 they are not, and a high value does not show that they are\n"
     )
-    if numbers.get(f"{ATTACK[task]}_below_retrain"):
-        text += f"over-unlearned: the AUC of {ATTACK[task]} is significantly below that on retrain\n"
+    attack = main_attack(task)
+    if numbers.get(f"{attack}_below_retrain"):
+        text += f"over-unlearned: the AUC of {attack} is significantly below that on retrain\n"
     return text
 
 

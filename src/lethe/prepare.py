@@ -15,7 +15,7 @@ from lethe.data.splits import UNUSED, assign, groups
 from lethe.data.texts import check_classes, labels_of, load, whole_texts
 from lethe.params.data import Dataset
 from lethe.params.prompting import Prompting
-from lethe.system import files
+from lethe.system import files, plugins
 from lethe.system.errors import InputError
 from lethe.system.quoting import class_name, quoted
 from lethe.system.streams import stream
@@ -44,14 +44,15 @@ def prepare(cfg: dict[str, Any], out: str | Path) -> None:
     """
     task, seed = cfg["task"], cfg["seed"]
     dataset = for_task(Dataset.model_validate(cfg["dataset"]), task)
-    table, facts = gathered(dataset, seed, tagged=task == "tagging")
+    labelled, of_classes = plugins.part("tasks", task, "LABELS"), plugins.gives(task, "classes")
+    table, facts = gathered(dataset, seed, tagged=labelled == "words")
     table = clustered(table, dataset, facts["dropped"])
-    if task != "generation":
+    if of_classes:
         check_classes(table)
     table["split"] = split_names(table, dataset, seed)
     facts["dropped"]["left_over"] = int((table["split"] == UNUSED).sum())
     table = table[table["split"] != UNUSED]
-    facts |= {"task": task, "seed": seed, "labels": classes(table) if task != "generation" else []}
+    facts |= {"task": task, "seed": seed, "labels": classes(table) if of_classes else []}
     if "prompt" in table:
         facts["prompting"] = {name: getattr(dataset, name) for name in Prompting.model_fields}
     facts["counts"] = {name: int(count) for name, count in table["split"].value_counts().items()}
@@ -63,8 +64,8 @@ def prepare(cfg: dict[str, Any], out: str | Path) -> None:
 
 
 def for_task(dataset: Dataset, task: str) -> Dataset:
-    """Classified and tagged text has labels, in the column `label` if none is named, and no use for general text."""
-    if task == "generation":
+    """Labels are in the column `label` if none is named; what has labels has no use for general text."""
+    if plugins.gives(task, "text"):
         return dataset
     for field in ("prompt", "messages", "paraphrase", "alternatives"):
         if getattr(dataset, field) is not None:

@@ -19,24 +19,24 @@ from lethe.decoding.continuations import greedy_continuations
 from lethe.decoding.decoding import teacher_forced
 from lethe.decoding.extraction import extraction
 from lethe.decoding.recall import prompt_lengths
-from lethe.decoding.sampling import NONE, sampled_continuations
+from lethe.decoding.sampling import sampled_continuations
 from lethe.evaluation.downstream import downstream
-from lethe.evaluation.numbers import modules
 from lethe.evaluation.texts_read import checksums, texts_read
 from lethe.evaluation.variants import Encoding, perturbed
 from lethe.params.model import Model
 from lethe.params.score import Score
+from lethe.system import plugins
+from lethe.system.arrays import FILL, NONE
 from lethe.system.files import replacing
 from lethe.system.streams import stream
 
 log = logging.getLogger("lethe.score")
 SCORED = ("forget", "forgotten", "retain", "holdout", "test", "general_test")
 TEXTS = ("suffix", "completion", "tries")  # arrays that hold text
-COMPARED = {  # settings without which two models are not compared
-    "generation": ("n", "start", "extract", "most", "test", "prefix", "tries", "sampled", "temperature"),
-    "classification": ("most", "test"),
-}
-FILL = {"suffix": NONE, "completion": NONE, "tries": NONE, "tags": NO_TAG}  # beyond a row's end, where not 0
+COMPARED = (
+    "most",
+    "test",
+)  # settings without which two models are not compared, where their task says no others
 
 
 def score(cfg: dict, prepared: Path, forget: Path, model_folder: Path, out: Path) -> None:
@@ -53,14 +53,20 @@ def score(cfg: dict, prepared: Path, forget: Path, model_folder: Path, out: Path
     if settings.test == "validation":  # what is reported stays unread
         frames["test"] = frames.pop("validation")
         frames.pop("general_test", None)
-    arrays = scored(model, tokenizer, frames, labels, encoding, settings)
+    arrays = scored(cfg["task"], model, tokenizer, frames, labels, encoding, settings)
     if settings.test == "test":
         arrays |= downstream(model, tokenizer, settings.tasks, settings.batch_size)
     write(out, arrays)
 
 
 def scored(
-    model, tokenizer, frames: dict[str, pd.DataFrame], labels: list[str], encoding: Encoding, settings: Score
+    task: str,
+    model,
+    tokenizer,
+    frames: dict[str, pd.DataFrame],
+    labels: list[str],
+    encoding: Encoding,
+    settings: Score,
 ) -> dict[str, np.ndarray]:
     """Arrays of every set of SCORED: not of what is chosen by, the validation set, nor of general training text.
 
@@ -69,7 +75,7 @@ def scored(
         labels: names of the classes in the order of their indices; empty for a generator.
         encoding: examples -> their rows of tokens.
     Returns:
-        ids, sets, checksum, characters (of what the model read of a text), settings, and of a classifier labels,
+        task, ids, sets, checksum, characters (of what the model read of a text), settings, and of a classifier labels,
         classes, logits, embeddings; of a tagger tags, classes, logits; of a generator logprob, mask, correct, mu,
         sigma, zlib_bytes, n, and what `read` says.
     Raises:
@@ -96,12 +102,12 @@ def scored(
     if not labels and settings.keep_text:
         log.warning("the scores hold text: %s (score.keep_text)", ", ".join(TEXTS))
         arrays["holds_text"] = np.array(TEXTS)
-    return arrays | {"settings": np.array(compared_settings(settings, bool(labels)))}
+    return arrays | {"task": np.array(task), "settings": np.array(compared_settings(task, settings))}
 
 
-def compared_settings(settings: Score, labelled: bool) -> str:
+def compared_settings(task: str, settings: Score) -> str:
     """JSON of the settings that decide what the arrays of a model mean."""
-    names = COMPARED["classification" if labelled else "generation"]
+    names = plugins.part("tasks", task, "SETTINGS") or COMPARED
     return json.dumps({name: getattr(settings, name) for name in names})
 
 
@@ -208,9 +214,9 @@ def read(model, encoded: Encoded, settings: Score, extract: bool) -> dict[str, n
     shifted["mask"] = np.pad(rows.scored.numpy(), ((0, 0), (1, 0)))
     likelihood = np.where(extracted[:, None], likelihood, 0.0)
     found_out = {"extraction_likelihood": likelihood, "margin": margin, "extracted": extracted}
-    for metric in modules("generation"):
-        if hasattr(metric, "of_texts"):
-            found_out |= metric.of_texts(texts)
+    for name in plugins.names_in("metrics"):
+        if "of_texts" in plugins.functions_in("metrics", name):
+            found_out |= plugins.imported("metrics", name).of_texts(texts)
     kept = texts if settings.keep_text else {"prompt": texts["prompt"]}
     return shifted | found_out | kept
 

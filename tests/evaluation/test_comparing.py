@@ -11,9 +11,9 @@ import scipy.stats
 
 from lethe.compare import compare
 from lethe.evaluation.comparing import beside_retrain, better, mean_roc, summaries
-from lethe.evaluation.headline import Column
 from lethe.params.measure import Measure
 from lethe.system.errors import InputError
+from lethe.tasks import Column
 
 
 def test_gap_is_paired_by_seed():

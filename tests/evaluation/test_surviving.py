@@ -3,9 +3,9 @@
 import pytest
 from scipy.stats import t
 
-from lethe.evaluation.headline import Column
 from lethe.evaluation.surviving import Test as One  # not collected as a test
 from lethe.evaluation.surviving import judged, survival
+from lethe.tasks import Column
 
 KEY = "completion_rouge_l_forget"
 

@@ -116,7 +116,7 @@ def studies(tmp_path_factory):
 REFERRING = [
     (name, task)
     for name in plugins.names_in("objectives")
-    if (task := plugins.constants_in("objectives", name)["TASKS"][0])
+    if (task := plugins.tasks_of("objectives", name)[0])
     and "run.original" in (plugins.PACKAGE / f"objectives/{name}.py").read_text()
     and name != "dp_decoding"  # trains nothing
 ]

@@ -9,7 +9,7 @@ import yaml
 
 from lethe.params.file import check_params, load_params
 from lethe.system.errors import InputError
-from lethe.system.plugins import constants_in, names_in
+from lethe.system.plugins import able
 
 ROOT = Path(__file__).parents[2]
 DEFAULT = yaml.safe_load((ROOT / "params.yaml").read_text())
@@ -216,8 +216,8 @@ def test_the_examples_of_the_documentation_are_valid(tmp_path):
 def test_the_studies_of_the_docs_hold_every_method_of_their_task(file):
     for study in load_params(file).studies.values():
         assert len(study.seeds) >= 3
-        known = {n for n in names_in("objectives") if study.task in constants_in("objectives", n)["TASKS"]}
-        assert known == {method.objective for method in study.methods.values()}
+        known = able("objectives", study.task)
+        assert {*known} == {method.objective for method in study.methods.values()}
 
 
 TOO_MUCH = [  # path to a key, a value beyond all sense, what the line must hold

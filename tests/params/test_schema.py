@@ -57,7 +57,7 @@ def test_shorthands_fit_the_schema():
         ("train.finetune.epochs", 0),
         ("train.finetune.epoch", 1),
         ("train.finetune.schedule", "sometimes"),
-        ("task", "translation"),
+        ("task", 3),
         ("methods", {}),
         ("methods", {"Deep cut": {}}),
     ],

@@ -5,9 +5,10 @@ import io
 
 import pytest
 
-from lethe.evaluation.headline import columns, longest_extraction
+from lethe.evaluation.headline import columns
 from lethe.report import tables
 from lethe.report.page import cell
+from lethe.tasks.generation import extraction
 
 
 @pytest.mark.parametrize(
@@ -65,8 +66,9 @@ def test_the_longest_ngrams_are_chosen_by_number_not_by_letter():
         "extraction_likelihood_10_forget",
         "extraction_likelihood_10_test",
     ]
-    assert longest_extraction(names) == "extraction_likelihood_10_forget"
-    assert longest_extraction(["extraction_strength_forget"]) is None
+    (longest,) = extraction(names, "EL{}")
+    assert (longest.key, longest.label) == ("extraction_likelihood_10_forget", "EL10")
+    assert extraction(["extraction_strength_forget"], "EL{}") == []
 
 
 def test_columns_follow_what_was_measured():

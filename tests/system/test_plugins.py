@@ -7,7 +7,6 @@ import sys
 import pytest
 from pydantic import ValidationError
 
-from lethe.params.names import TASKS
 from lethe.system import plugin_source, plugins
 from lethe.system.errors import InputError
 
@@ -26,7 +25,7 @@ from lethe.objectives import npo
 from lethe.objectives.icu import Hyper as Icu
 from lethe.params.fields import Count
 
-TASKS = ("generation",)
+NEEDS = ("text",)
 TERMS = {"forget": "forget"}
 lower = a_module_that_does_not_exist.x
 
@@ -43,7 +42,7 @@ METRIC = '''"""Bits of each text."""
 
 import numpy as np
 
-TASKS = ("generation",)
+NEEDS = ("logprob",)
 BITS = np.log(2)
 
 
@@ -66,7 +65,7 @@ def test_only_what_the_dataclass_is_made_of_is_executed(own_plug_ins):
         with pytest.raises(ValidationError):
             hyper.validate_python(wrong)
     assert plugins.constants_in("objectives", "mine") == {
-        "TASKS": ("generation",),
+        "NEEDS": ("text",),
         "TERMS": {"forget": "forget"},
     }
     assert set(plugins.names_in("objectives")) == {*OBJECTIVES, "mine"}
@@ -76,8 +75,8 @@ def test_only_what_the_dataclass_is_made_of_is_executed(own_plug_ins):
         plugins.dataclass_in("objectives", "nowhere", "Hyper")
 
 
-ABOVE = "TASKS = ("  # the first constant, before which others are put
-SOME = {ABOVE: "SOME = (3, 4)\nLAST = len(SOME) - 1\nTASKS = ("}
+ABOVE = "NEEDS = ("  # the first constant, before which others are put
+SOME = {ABOVE: "SOME = (3, 4)\nLAST = len(SOME) - 1\nNEEDS = ("}
 
 
 @pytest.mark.parametrize(
@@ -87,7 +86,7 @@ SOME = {ABOVE: "SOME = (3, 4)\nLAST = len(SOME) - 1\nTASKS = ("}
         ({FIELD: "    alpha: Annotated[float, Field(gt=0)] = 2.0\n"}, {"alpha": 2.0}),
         ({"class Hyper:": "class Hyper(npo.Hyper):"}, {"beta": 0.1, "retain": 1.0, "views": 2}),
         ({FIELD: "    beams: int = Icu.beams\n"}, {"beams": 1}),
-        ({ABOVE: "EPSILON = 2.0 ** -20\nTASKS = (", "lower(": "EPSILON * lower("}, {"views": 2}),
+        ({ABOVE: "EPSILON = 2.0 ** -20\nNEEDS = (", "lower(": "EPSILON * lower("}, {"views": 2}),
     ],
 )
 def test_a_hyper_may_be_made_of_what_python_offers(own_plug_ins, changes, defaults):
@@ -108,7 +107,7 @@ def changed(source: str, changes: dict[str, str]) -> str:
 
 def test_numbers_of_its_own_may_be_computed(own_plug_ins):
     own_plug_ins(metrics_bits=METRIC, objectives_mine=METHOD)
-    assert plugins.constants_in("metrics", "bits") == {"TASKS": ("generation",)}
+    assert plugins.constants_in("metrics", "bits") == {"NEEDS": ("logprob",)}
     assert pytest.approx(0.6931, abs=1e-4) == plugins.imported("metrics", "bits").BITS
 
 
@@ -126,15 +125,14 @@ NPQ = {"import npo": "import npq as npo", "class Hyper:": "class Hyper(npo.Hyper
             {"def loss(": "def unlaern(): ...\n\n\ndef loss("},
             rf"line 25: unlaern {MISSPELT}; is unlearn meant\?",
         ),
-        ({'TASKS = ("generation",)\n': ""}, r"line 1: TASKS is missing; every file of objectives has it"),
-        ({'("generation",)': '("generation")'}, r"line 15: TASKS is str; needed is a tuple"),
-        ({'("generation",)': '("generaton",)'}, r"line 15: TASKS: 'generaton': allowed are classification, "),
+        ({'NEEDS = ("text",)\n': ""}, r"line 1: NEEDS is missing; every file of objectives has it"),
+        ({'("text",)': '("text")'}, r"line 15: NEEDS is str; needed is a tuple"),
+        ({'("text",)': '("txt", "bse")'}, r"line 15: NEEDS: 'txt': allowed are base, classes, text, wording"),
         (
             {'"forget": "forget"': '"forget": "forgot"'},
             r"line 16: TERMS: 'forgot': allowed are forget, retain",
         ),
-        ({"lower = ": 'NEEDS = ("bse",)\nlower = '}, r"line 17: NEEDS: 'bse': allowed are base"),
-        ({"TASKS = (": "TASKS = 1 / 0, ("}, r"line 15: ZeroDivisionError: division by zero"),
+        ({"NEEDS = (": "NEEDS = 1 / 0, ("}, r"line 15: ZeroDivisionError: division by zero"),
         ({"@dataclass(frozen=True)\n": ""}, r"line 20: Hyper is no dataclass"),
         ({FIELD: "    model: Nothing = None\n"}, r"line 21: Hyper: .*Nothing"),
         ({FIELD: "    alpha: float = LATER\n"}, r"line 22: NameError: name 'LATER' is not defined"),
@@ -154,12 +152,16 @@ def test_a_fault_is_one_line_with_file_and_line(own_plug_ins, changes, expected)
     ("files", "expected"),
     [
         (
-            {"metrics_bits": METRIC.replace("TASKS", "TASK")},
-            r"metrics/bits.py, line 5: TASK is .* is TASKS meant",
+            {"metrics_bits": METRIC.replace("NEEDS", "NEED")},
+            r"metrics/bits.py, line 5: NEED is .* is NEEDS meant",
         ),
         (
-            {"metrics_bits": METRIC.replace('TASKS = ("generation",)\n', "")},
-            r"bits.py, line 1: TASKS is missing",
+            {"metrics_bits": METRIC.replace('NEEDS = ("logprob",)\n', "")},
+            r"bits.py, line 1: NEEDS is missing",
+        ),
+        (
+            {"metrics_bits": METRIC.replace('("logprob",)', '("logprobs",)')},
+            r"bits.py, line 5: NEEDS: 'logprobs': allowed are .*, logprob, ",
         ),
         ({"metrics_bits": METRIC.replace("def values", "def value")}, r"bits.py, line 1: values is missing"),
         (
@@ -200,10 +202,6 @@ def test_what_is_read_is_what_is_imported_and_nothing_is_unread(kind):
         if kind == "objectives":
             read = plugins.dataclass_in(kind, name, "Hyper").validate_python({})
             assert vars(read) == dataclasses.asdict(module.Hyper())
-
-
-def test_tasks_are_those_of_studies():
-    assert set(plugin_source.ALLOWED["TASKS"]) == set(TASKS)
 
 
 def test_reading_parameters_imports_no_torch():

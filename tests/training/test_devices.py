@@ -22,9 +22,8 @@ from lethe.training.numerics import adapt_blocks, one_order
 
 GENERATION = [
     name
-    for name in plugins.names_in("objectives")
-    if "generation" in plugins.constants_in("objectives", name)["TASKS"]
-    and name not in ("dp_decoding", "icu")  # trains nothing; looks up what it has computed by the tokens
+    for name in plugins.able("objectives", "generation")
+    if name not in ("dp_decoding", "icu")  # trains nothing; looks up what it has computed by the tokens
 ]
 
 

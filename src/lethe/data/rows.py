@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-NO_TAG = -100  # in place of the tag of a token that has none: all but the first of each word
+from lethe.system.arrays import NO_TAG
 
 
 @dataclass(frozen=True)

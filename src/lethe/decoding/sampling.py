@@ -15,9 +15,8 @@ from torch import Tensor
 from lethe.decoding.continuations import Decoder, end_tokens
 from lethe.decoding.decoding import checked, evaluating
 from lethe.decoding.greedy_branches import Branches, decode
+from lethe.system.arrays import NONE
 from lethe.system.progress import Progress
-
-NONE = -1  # in place of a token where there is none
 
 
 def sampled_continuations(

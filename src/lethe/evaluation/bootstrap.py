@@ -7,9 +7,9 @@ from types import ModuleType
 import numpy as np
 
 from lethe.evaluation.numbers import numbers_of
-from lethe.evaluation.scores import NOT_PER_EXAMPLE
 from lethe.metrics.common.statistics import percentile_interval
 from lethe.params.measure import Measure
+from lethe.system.arrays import NOT_PER_EXAMPLE
 from lethe.system.streams import stream
 
 Arrays = dict[str, np.ndarray]

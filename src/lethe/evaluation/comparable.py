@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lethe.evaluation.scores import NOT_PER_EXAMPLE
+from lethe.metrics.common.aggregates import true_classes
+from lethe.system.arrays import NOT_PER_EXAMPLE
 from lethe.system.errors import InputError
 from lethe.system.quoting import class_name, quoted
 
@@ -62,7 +63,7 @@ def same_classes(other: Scores, scores: Scores, source: str | Path) -> Scores:
         raise InputError(
             f"{source}: its classes are others ({', '.join(map(class_name, unlike[:6]))}); needed are the same names"
         )
-    name = "tags" if "tags" in scores else "labels"
+    name = true_classes(scores)
     index = np.array([*(ours.index(one) for one in theirs), -1])  # the last serves what is negative: no tag
     labels = np.where(other[name] < 0, other[name], index[np.clip(other[name], -1, None)])
     if labels.shape != scores[name].shape or (labels != scores[name]).any():

@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 
 from lethe.evaluation.bootstrap import Arrays, Values, intervals
-from lethe.evaluation.headline import ATTACK, SHADOW_ATTACKS, Column
+from lethe.evaluation.headline import main_attack
 from lethe.metrics.common.attacks import auc_draws, judged_others, roc
 from lethe.metrics.common.statistics import gap_band, mean_interval, percentile_interval, summary
 from lethe.metrics.forget_quality import forget_quality
 from lethe.params.measure import Measure
 from lethe.system.streams import stream
+from lethe.tasks import SHADOW_ATTACKS, Column
 
 Seeds = dict[int, dict[str, float]]  # seed -> metric -> number
 Numbers = dict[str, Seeds]  # run -> seed -> metric -> number
@@ -130,7 +131,7 @@ def beside_retrain(own: Arrays, retrain: Arrays, task: str, settings: Measure, s
         beyond what never having seen it would do, else 0; by a bootstrap of the same examples for both models.
     """
     found = {"forget_quality": forget_quality(losses(own), losses(retrain))}
-    for name in [n for n in (ATTACK[task], *SHADOW_ATTACKS) if n in own and n in retrain]:
+    for name in [n for n in (main_attack(task), *SHADOW_ATTACKS) if n in own and n in retrain]:
         draws = [
             auc_draws(*attacked(model, name), settings.bootstrap, stream(seed, "bootstrap", name))
             for model in (own, retrain)

@@ -1,13 +1,13 @@
-"""Every metric of a task, from the arrays of a model: one value per example, then numbers of the whole run."""
+"""Every metric of a model, from the arrays of a model: one value per example, then numbers of the whole run."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from types import ModuleType
 
 import numpy as np
 
 from lethe.evaluation.matching import matched
-from lethe.evaluation.scores import task_of
 from lethe.params.measure import Measure
 from lethe.system import plugins
 from lethe.system.errors import InputError
@@ -16,9 +16,9 @@ from lethe.system.errors import InputError
 def metrics(
     scores: dict[str, np.ndarray], settings: Measure, seed: int
 ) -> tuple[dict[str, np.ndarray], dict[str, float]]:
-    """Columns per example and numbers of the run, by every metric of the scores' task."""
+    """Columns per example and numbers of the run, by every metric whose arrays are there."""
     scores = with_match(scores, settings)
-    values = {metric: metric.values(scores, settings) for metric in modules(task_of(scores))}
+    values = {metric: metric.values(scores, settings) for metric in modules(scores)}
     columns = {name: column for found in values.values() for name, column in found.items()}
     if "matched" in scores:
         columns["matched"] = scores["matched"]
@@ -54,7 +54,8 @@ def with_match(scores: dict[str, np.ndarray], settings: Measure) -> dict[str, np
     return scores | {"matched": chosen}
 
 
-def modules(task: str) -> list[ModuleType]:
-    """The metrics of a task, by file name."""
-    names = [n for n in plugins.names_in("metrics") if task in plugins.constants_in("metrics", n)["TASKS"]]
-    return [plugins.imported("metrics", name) for name in names]
+def modules(available: Collection[str]) -> list[ModuleType]:
+    """The metrics whose arrays are there, by file name."""
+    needs = {name: plugins.constants_in("metrics", name)["NEEDS"] for name in plugins.names_in("metrics")}
+    able = [name for name, of in needs.items() if of is not None and {*of} <= {*available}]
+    return [plugins.imported("metrics", name) for name in able]

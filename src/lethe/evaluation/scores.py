@@ -1,4 +1,4 @@
-"""The arrays of a model, scores.npz: which there are, and how they are read."""
+"""The arrays of a model, scores.npz: how they are read and checked; which there are, `lethe.system.arrays` says."""
 
 from __future__ import annotations
 
@@ -8,25 +8,12 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from lethe.system import plugins
+from lethe.system.arrays import COMMON, NOT_PER_EXAMPLE
 from lethe.system.errors import InputError
 from lethe.system.quoting import quoted
 
 REQUIRED_SETS = ("forget", "holdout", "test")
-COMMON = ("ids", "sets", "checksum", "characters", "settings")
-ARRAYS = {
-    "classification": (*COMMON, "labels", "classes", "logits", "embeddings"),
-    "tagging": (*COMMON, "tags", "classes", "logits"),
-    "generation": (
-        *COMMON, "logprob", "mask", "correct", "mu", "sigma", "zlib_bytes", "n", "extraction_likelihood", "extracted",
-    ),
-}  # fmt: skip
-NOT_PER_EXAMPLE = ("classes", "n", "settings", "holds_text", "downstream_names", "downstream_values")
-
-
-def task_of(scores: dict[str, np.ndarray]) -> str:
-    if "tags" in scores:
-        return "tagging"
-    return "classification" if "logits" in scores else "generation"
 
 
 def load(path: Path) -> dict[str, np.ndarray]:
@@ -49,12 +36,15 @@ def load(path: Path) -> dict[str, np.ndarray]:
 
 
 def check_arrays(scores: dict[str, np.ndarray], path: Path) -> None:
-    task = task_of(scores)
-    missing = [name for name in ARRAYS[task] if name not in scores]
+    if "task" not in scores:
+        raise InputError(f"{path}: does not say of which task the model is; score it anew")
+    task = str(scores["task"])
+    wanted = (*COMMON, *plugins.part("tasks", task, "ARRAYS"))
+    missing = [name for name in wanted if name not in scores]
     if missing:
         raise InputError(f"{path}: lacks the arrays {', '.join(missing)} of a {task} model")
     examples = len(scores["ids"])
-    for name in ARRAYS[task]:
+    for name in wanted:
         if name not in NOT_PER_EXAMPLE and len(scores[name]) != examples:
             raise InputError(f"{path}: {name} has {len(scores[name])} rows, ids {examples}; they must agree")
     try:
@@ -72,9 +62,10 @@ def check_sets(sets: np.ndarray, path: Path) -> None:
 
 
 def check_finite(scores: dict[str, np.ndarray], path: Path) -> None:
+    """Raise InputError, which names an example, for a number that is not finite, of those that a task says it keeps."""
     mask = scores.get("mask")
-    for name in ("logits", "embeddings", "logprob", "mu", "sigma", "extraction_likelihood"):
-        if name not in scores:
+    for name in plugins.part("tasks", str(scores["task"]), "ARRAYS"):
+        if scores[name].dtype.kind != "f":
             continue
         bad = ~np.isfinite(scores[name])
         if name in ("logprob", "mu", "sigma"):

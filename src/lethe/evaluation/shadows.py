@@ -15,11 +15,7 @@ from lethe.metrics.lira import target_confidence
 from lethe.system.errors import InputError
 from lethe.system.quoting import quoted
 
-ENOUGH = (
-    ("logits", "tags"),
-    ("logits", "labels"),
-    ("logprob", "mask"),
-)  # arrays that a confidence follows from
+ENOUGH = ("logits", "tags", "labels", "logprob", "mask", "loss")  # those that a confidence follows from
 
 
 def gathered(paths: Sequence[Path], ids: np.ndarray, checksum: np.ndarray) -> dict[str, np.ndarray]:
@@ -40,8 +36,9 @@ def gathered(paths: Sequence[Path], ids: np.ndarray, checksum: np.ndarray) -> di
     for path in paths:
         try:
             with np.load(path, allow_pickle=False) as file:  # reads only what is asked for
-                names = next((names for names in ENOUGH if {*names} <= {*file.files}), ENOUGH[-1])
+                names = [name for name in ENOUGH if name in file.files]
                 scores = {name: file[name] for name in ("ids", "sets", "checksum", *names)}
+            sure = target_confidence(scores)
         except (OSError, ValueError, KeyError, BadZipFile) as error:
             raise InputError(f"{path}: no scores of a shadow model ({type(error).__name__})") from None
         divided = np.isin(scores["sets"], ("retain", "forget"))
@@ -56,7 +53,7 @@ def gathered(paths: Sequence[Path], ids: np.ndarray, checksum: np.ndarray) -> di
         if differ.any():
             first = quoted(ids[differ][0])
             raise InputError(f"{path}: read other tokens than the model, first of {first}; score all alike")
-        confidence = np.where(known, target_confidence(scores)[rows], 0.0)
+        confidence = np.where(known, sure[rows], 0.0)
         if not np.isfinite(confidence).all():
             first = ids[~np.isfinite(confidence)][0]
             raise InputError(

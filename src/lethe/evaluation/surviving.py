@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 
 from lethe.evaluation.comparing import Numbers
-from lethe.evaluation.headline import Column, memory
+from lethe.evaluation.headline import memory
 from lethe.metrics.common.statistics import mean_interval
+from lethe.tasks import Column
 
 SURVIVES, UNDONE, OPEN = "survives", "undone", "open"
 PLAIN, SAMPLED = "as it is", "sampled decoding"

@@ -42,7 +42,7 @@ def perturbed(
     def rewrite(name: str, text: str) -> str:
         return module.rewritten(options, text, stream(0, given["perturbation"], name))
 
-    if cfg["task"] == "classification":
+    if not plugins.gives(cfg["task"], "text"):
         return {name: with_texts(frame, rewrite) for name, frame in sets.items()}, encoding
     if any("prompt" in frame for frame in sets.values()):
         return {name: with_prompts(frame, rewrite) for name, frame in sets.items()}, encoding

@@ -15,19 +15,10 @@ from lethe.evaluation.comparing import Numbers, by_metric
 from lethe.evaluation.transfer import Table, transfer
 from lethe.metrics.common.gaps import Gap, gap_to_retrained, holm, paired_gaps, verdict
 from lethe.params.claims import Claims
+from lethe.system import plugins
 
 Values = dict[str, np.ndarray]  # columns of metrics.parquet, and `sets`
 Load = Callable[[str, int], Values]  # run, seed -> its values per example
-FEATURES = {  # what the transfer attack reads of an example
-    "generation": ("loss", "loss_zlib", "min_k", "min_k_plus", "memorization_accuracy"),
-    "classification": ("loss", "confidence", "entropy", "margin"),
-    "tagging": ("loss", "confidence", "entropy", "margin"),
-}
-PRIMARY = {
-    "generation": ["transfer_auc", "memorization_accuracy_excess", "memorization_accuracy_retain"],
-    "classification": ["transfer_auc", "accuracy_forget", "accuracy_test"],
-    "tagging": ["transfer_auc", "entity_f1_forget", "entity_f1_test"],
-}
 KEPT = ("_retain", "_test")  # endings of metrics of what should not fall
 SETS = ("forget", "test", "holdout")
 
@@ -37,12 +28,13 @@ def with_transfer(numbers: Numbers, load: Load, task: str, confidence: float) ->
 
     A run that lacks a score that the attack reads is left as it is.
     """
+    features = plugins.part("tasks", task, "FEATURES")
     found = {run: {seed: dict(metrics) for seed, metrics in seeds.items()} for run, seeds in numbers.items()}
     for run, seeds in found.items():
         values = {seed: load(run, seed) for seed in seeds}
-        if not all({"id", *FEATURES[task]} <= set(of) for of in values.values()):
+        if not all({"id", *features} <= set(of) for of in values.values()):
             continue
-        tables = {seed: table(of, FEATURES[task]) for seed, of in values.items()}
+        tables = {seed: table(of, features) for seed, of in values.items()}
         for seed, judged in transfer(tables, confidence).items():
             seeds[seed] |= {f"transfer_{name}": value for name, value in judged.items()}
     return found
@@ -117,7 +109,7 @@ def judged(
     differ from retrain. Metrics without a gap, as with a single seed that has one retrained model, are absent.
     """
     found: dict[str, dict[str, dict[str, Any]]] = {method: {} for method in methods}
-    for metric in claims.primary or PRIMARY[task]:
+    for metric in primary(claims, task):
         of = gaps(numbers, extra, methods, metric, load)
         stars = holm({method: gap.p_value() for method, gap in of.items()}, claims.level)
         limit = margin(numbers, extra, metric, claims)
@@ -193,4 +185,9 @@ def is_attack(metric: str) -> bool:
 
 def declared(claims: Claims, task: str) -> Mapping[str, Any]:
     """What was declared, with the task's own primary metrics where none were."""
-    return claims.model_dump() | {"primary": claims.primary or PRIMARY[task]}
+    return claims.model_dump() | {"primary": primary(claims, task)}
+
+
+def primary(claims: Claims, task: str) -> list[str]:
+    """The metrics that carry claims: those declared, or else the task's own."""
+    return claims.primary or list(plugins.part("tasks", task, "PRIMARY"))

@@ -2,8 +2,8 @@
 
 A file of this folder is a metric and is found by its name (names that start with `_` are not). It holds
 
-    TASKS = ("classification", "tagging")        # tasks whose scores it understands; () if it needs more than the
-                                                 # scores of one model: then it holds functions only
+    NEEDS = ("logits", "labels")                 # arrays without which it has nothing to say; None if it needs more
+                                                 # than the scores of one model: then it holds functions only
 
     def NAME(array, ...) -> array                 # well-named public pure functions, tested by hand-worked cases
 

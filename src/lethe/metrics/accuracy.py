@@ -6,7 +6,7 @@ import numpy as np
 
 from lethe.metrics.common.aggregates import set_means
 
-TASKS = ("classification",)
+NEEDS = ("logits", "labels")
 
 
 def prediction(logits: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ from lethe.metrics.margin import margin
 from lethe.metrics.min_k import min_k
 from lethe.metrics.min_k_plus import min_k_plus
 
-TASKS = ("classification", "tagging", "generation")
+NEEDS = ()
 
 
 def attack_features(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -72,8 +72,10 @@ def values(scores, settings):
         return {}
     if "logits" in scores:
         features = per_example(attack_features(*labelled(scores)), scores)
-    else:
+    elif "logprob" in scores:
         features = text_features(scores, settings.min_k)
+    else:  # a single score has a threshold, and nothing to be fitted
+        return {}
     return {"attack": attack_score(features, scores["sets"], settings.attack_penalty)}
 
 

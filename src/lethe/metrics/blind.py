@@ -13,7 +13,7 @@ import numpy as np
 from lethe.metrics.common.attacks import judged_others, membership
 from lethe.system.streams import stream
 
-TASKS = ()  # no metric of a model: `measure_texts` and `judge` run it on texts
+NEEDS = None  # no metric of a model: `measure_texts` and `judge` run it on texts
 FOLDS = 5
 WORDS = r"\w+|[^\w\s]"  # no text that is not blank is without one
 

@@ -7,7 +7,7 @@ import numpy as np
 from lethe.metrics.accuracy import correct
 from lethe.metrics.confidence import confidence
 
-TASKS = ("classification",)
+NEEDS = ("logits", "labels")
 
 
 def calibration_error(confidences: np.ndarray, hits: np.ndarray, bins: int) -> float:

@@ -8,7 +8,7 @@ from scipy.special import softmax
 from lethe.metrics.common.aggregates import labelled, per_example
 from lethe.metrics.common.attacks import membership
 
-TASKS = ("classification", "tagging")
+NEEDS = ("logits",)
 
 
 def confidence(logits: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from lethe.metrics.common.aggregates import set_means
 from lethe.metrics.common.ngrams import ngrams
 from lethe.metrics.verbatim_completion import Tokens, tokens_of
 
-TASKS = ("generation",)
+NEEDS = ("logprob",)
 DISTINCT, REPEATED = (1, 2, 3), 4  # sizes of n-grams
 
 

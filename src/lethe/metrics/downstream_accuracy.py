@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-TASKS = ("generation",)
+NEEDS = ("logprob", "downstream_names")
 
 
 def values(scores, settings):
@@ -17,8 +17,6 @@ def aggregate(scores, values, settings, seed):
     Raises:
         ValueError: a number is not finite.
     """
-    if "downstream_names" not in scores:  # optional
-        return {}
     pairs = zip(scores["downstream_names"].tolist(), scores["downstream_values"].tolist(), strict=True)
     numbers = {f"downstream_{name}": value for name, value in pairs}
     bad = [name for name, value in numbers.items() if not np.isfinite(value)]

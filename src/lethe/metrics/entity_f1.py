@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-TASKS = ("tagging",)
+NEEDS = ("logits", "tags")
 
 
 def entity_counts(true: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> np.ndarray:

@@ -14,7 +14,7 @@ import numpy as np
 
 from lethe.metrics.common.aggregates import set_means
 
-TASKS = ("generation",)
+NEEDS = ("extraction_likelihood",)
 
 
 def extraction_likelihood(

@@ -6,7 +6,7 @@ import numpy as np
 
 from lethe.metrics.common.aggregates import set_means
 
-TASKS = ("generation",)
+NEEDS = ("correct",)
 
 
 def extraction_strength(correct: np.ndarray, mask: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ import numpy as np
 
 from lethe.metrics.common.statistics import finite
 
-TASKS = ()  # not run by `measure`, which has one model: `compare` and `judge` have two
+NEEDS = None  # not run by `measure`, which has one model: `compare` and `judge` have two
 
 
 def forget_quality(unlearned: np.ndarray, retrained: np.ndarray) -> float:

@@ -10,7 +10,7 @@ import numpy as np
 
 from lethe.metrics.common.aggregates import masked_elsewhere, set_means
 
-TASKS = ("classification",)
+NEEDS = ("embeddings", "labels")
 JUDGED = ("forget", "retain", "test")
 
 

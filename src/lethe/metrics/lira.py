@@ -10,9 +10,9 @@ from scipy.special import log_ndtr, logsumexp
 
 from lethe.metrics.common.aggregates import labelled, masked_elsewhere, per_example
 from lethe.metrics.common.attacks import membership
-from lethe.metrics.loss import token_loss
+from lethe.metrics.loss import example_loss
 
-TASKS = ("classification", "tagging", "generation")
+NEEDS = ("shadow_confidence",)
 SMALLEST = 1e-6  # a spread below is none: all shadow models agree to rounding
 MANY = 64  # shadow models from which on each example has a spread of its own
 
@@ -92,19 +92,17 @@ def log_normal(values: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> n
 
 
 def target_confidence(scores: dict[str, np.ndarray]) -> np.ndarray:
-    """(N,) what is about normal over shadow models: `logit_confidence`, or a text's mean token log-probability.
+    """(N,) what is about normal over shadow models: `logit_confidence`, or minus the loss.
 
     Of a tagged text the mean of `logit_confidence` over its tags.
     """
     if "logits" in scores:
         return per_example(logit_confidence(*labelled(scores)), scores)
-    return -token_loss(scores["logprob"], scores["mask"])
+    return -example_loss(scores)
 
 
 def values(scores, settings):
     """LiRA online and offline; masked where no shadow model was trained on the example by design."""
-    if "shadow_confidence" not in scores:  # optional: `measure --shadow`
-        return {}
     known, shadow = scores["shadow_known"], scores["shadow_confidence"]
     given = target_confidence(scores)[known], shadow[known], scores["shadow_member"][known]
     columns = {}

@@ -8,7 +8,7 @@ from scipy.special import log_softmax
 from lethe.metrics.common.aggregates import labelled, per_example, set_means
 from lethe.metrics.common.attacks import membership
 
-TASKS = ("classification", "tagging", "generation")
+NEEDS = ()
 
 
 def label_loss(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -43,9 +43,16 @@ def token_loss(logprob: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 
 def values(scores, settings):
+    return {"loss": example_loss(scores)}
+
+
+def example_loss(scores: dict[str, np.ndarray]) -> np.ndarray:
+    """(N,) loss of each example: as the task keeps it, or of its true class or classes, or of its true tokens."""
+    if "loss" in scores:
+        return scores["loss"].astype(np.float64)
     if "logits" in scores:
-        return {"loss": per_example(label_loss(*labelled(scores)), scores)}
-    return {"loss": token_loss(scores["logprob"], scores["mask"])}
+        return per_example(label_loss(*labelled(scores)), scores)
+    return token_loss(scores["logprob"], scores["mask"])
 
 
 def aggregate(scores, values, settings, seed):

@@ -7,7 +7,7 @@ import numpy as np
 from lethe.metrics.common.attacks import membership
 from lethe.metrics.loss import token_loss
 
-TASKS = ("generation",)
+NEEDS = ("logprob", "zlib_bytes")
 
 
 def loss_zlib(logprob: np.ndarray, mask: np.ndarray, zlib_bytes: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ import numpy as np
 
 from lethe.metrics.accuracy import prediction
 
-TASKS = ("classification",)
+NEEDS = ("logits", "labels")
 
 
 def macro_f1(predicted: np.ndarray, labels: np.ndarray) -> float:

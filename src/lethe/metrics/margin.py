@@ -7,7 +7,7 @@ import numpy as np
 from lethe.metrics.common.aggregates import labelled, per_example
 from lethe.metrics.common.attacks import membership
 
-TASKS = ("classification", "tagging")
+NEEDS = ("logits",)
 
 
 def margin(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ import numpy as np
 from lethe.metrics.common.aggregates import set_means
 from lethe.metrics.common.attacks import judged_others, membership
 
-TASKS = ("generation",)
+NEEDS = ("correct",)
 
 
 def memorization_accuracy(correct: np.ndarray, mask: np.ndarray) -> np.ndarray:

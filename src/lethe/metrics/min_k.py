@@ -6,7 +6,7 @@ import numpy as np
 
 from lethe.metrics.common.attacks import membership
 
-TASKS = ("generation",)
+NEEDS = ("logprob",)
 
 
 def lowest_mean(values: np.ndarray, mask: np.ndarray, share: float) -> np.ndarray:

@@ -7,7 +7,7 @@ import numpy as np
 from lethe.metrics.common.attacks import membership
 from lethe.metrics.min_k import lowest_mean
 
-TASKS = ("generation",)
+NEEDS = ("mu",)
 SMALLEST = 1e-6  # a smaller deviation is rounding: the prediction is one sure token, or flat
 
 

@@ -8,7 +8,7 @@ from scipy.special import log_softmax, logsumexp
 from lethe.metrics.common.aggregates import labelled, per_example
 from lethe.metrics.common.attacks import membership
 
-TASKS = ("classification", "tagging")
+NEEDS = ("logits",)
 
 
 def modified_entropy(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ import numpy as np
 
 from lethe.metrics.loss import token_loss
 
-TASKS = ("generation",)
+NEEDS = ("logprob",)
 LARGEST = 1e12  # a perplexity above says only that the model is broken; its loss is reported beside it
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from lethe.metrics.common.attacks import membership
 from lethe.metrics.loss import token_loss
 
-TASKS = ("generation",)
+NEEDS = ("logprob", "reference_logprob")
 
 
 def reference_loss(logprob: np.ndarray, reference: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -26,12 +26,8 @@ def reference_loss(logprob: np.ndarray, reference: np.ndarray, mask: np.ndarray)
 
 
 def values(scores, settings):
-    if "reference_logprob" not in scores:  # optional: `measure --reference`
-        return {}
     return {"reference_loss": reference_loss(scores["logprob"], scores["reference_logprob"], scores["mask"])}
 
 
 def aggregate(scores, values, settings, seed):
-    if not values:
-        return {}
     return membership("reference_loss", values["reference_loss"], scores, settings, seed)

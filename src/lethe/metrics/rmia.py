@@ -12,7 +12,7 @@ from lethe.metrics.common.aggregates import masked_elsewhere
 from lethe.metrics.common.attacks import membership
 from lethe.metrics.lira import target_confidence
 
-TASKS = ("classification", "tagging", "generation")
+NEEDS = ("shadow_confidence",)
 SMALLEST = 1e-300  # a smaller probability counts as this one, so that every ratio is defined
 
 
@@ -84,8 +84,6 @@ def values(scores, settings):
 
     The probability of a text is the geometric mean over its tokens: that of the whole text has no use as a ratio.
     """
-    if "shadow_confidence" not in scores:  # optional: `measure --shadow`
-        return {}
     known = scores["shadow_known"]
     of = expit if "logits" in scores else np.exp
     target, shadow = (

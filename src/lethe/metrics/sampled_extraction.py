@@ -11,7 +11,7 @@ import numpy as np
 from lethe.metrics.common.aggregates import set_means
 from lethe.metrics.verbatim_completion import rouge_l, tokens_of
 
-TASKS = ("generation",)
+NEEDS = ("logprob",)
 
 
 def share_verbatim(tries: np.ndarray, suffix: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-TASKS = ("tagging",)
+NEEDS = ("logits", "tags")
 
 
 def right_tags(logits: np.ndarray, tags: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

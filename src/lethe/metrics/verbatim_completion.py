@@ -13,7 +13,7 @@ import numpy as np
 
 from lethe.metrics.common.aggregates import set_means
 
-TASKS = ("generation",)
+NEEDS = ("logprob",)
 KINDS = ("rouge_l", "bleu", "longest_substring", "verbatim")
 Tokens = list[int]
 

@@ -26,6 +26,7 @@ from lethe.data.encoding import Encoded
 from lethe.models import pretrained
 from lethe.models.tiny import TINY, check_options, tiny
 from lethe.params.model import Model
+from lethe.system import plugins
 from lethe.system.errors import InputError
 from lethe.system.files import replacing, write_json
 from lethe.system.quoting import quoted
@@ -190,7 +191,7 @@ def check_drawn(model, found: dict, task: str, source: str) -> None:
     """
     drawn = sorted({*found["missing_keys"], *(name for name, *_ in found["mismatched_keys"])})
     inside = [n for n in drawn if n.startswith(f"{model.base_model_prefix}.") and ".pooler." not in n]
-    lacking = drawn if task == "generation" else inside
+    lacking = drawn if plugins.gives(task, "text") else inside
     if lacking:
         raise InputError(
             f"model.source: {source}: {len(lacking)} weights are missing or of another size, first {lacking[0]};"
@@ -275,7 +276,7 @@ def load(folder: str | Path, task: str, revision: str | None = None):
         model.register_forward_hook(lambda module, inputs, output: mixed_with_uniform(output, share))
     tokenizer = padded(tokenizer)
     know_pad(model, tokenizer, task)
-    if task != "generation":  # pads of a generator are not read
+    if not plugins.gives(task, "text"):  # pads of a generator are not read
         check_framing(model, tokenizer, str(folder))
     return model.to(device()).eval(), tokenizer
 

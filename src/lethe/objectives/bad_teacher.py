@@ -21,7 +21,7 @@ from lethe import losses
 from lethe.params.fields import NonNegative
 from lethe.system.streams import stream_seed
 
-TASKS = ("classification", "tagging")
+NEEDS = ("classes",)
 TERMS = {"forget": "forget", "retain": "retain"}
 SPACE = {"retain": {"low": 0.1, "high": 10.0, "log": True}}
 

@@ -27,7 +27,7 @@ from torch.nn.functional import normalize
 from lethe import losses
 from lethe.params.fields import NonNegative, Positive
 
-TASKS = ("classification", "tagging")
+NEEDS = ("classes",)
 TERMS = {"forget": "forget", "retain": "retain"}
 SPACE = {
     "forget": {"low": 0.1, "high": 10.0, "log": True},

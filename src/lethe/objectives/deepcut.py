@@ -26,7 +26,7 @@ from torch.nn.functional import normalize
 from lethe import losses
 from lethe.params.fields import Count, NonNegative, Positive
 
-TASKS = ("classification", "tagging")
+NEEDS = ("classes",)
 TERMS = {"forget": "forget", "retain": "retain"}
 SPACE = {
     "gamma": {"low": 0.1, "high": 10.0, "log": True},

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from lethe.params.fields import Fraction
 
-TASKS = ("generation",)
+NEEDS = ("text",)
 SPACE = {"share": {"low": 0.1, "high": 1.0}}
 
 

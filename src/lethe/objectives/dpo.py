@@ -22,7 +22,7 @@ from torch.nn.functional import softplus
 from lethe import losses
 from lethe.params.fields import Fraction, NonNegative, Positive
 
-TASKS = ("generation",)
+NEEDS = ("text",)
 TERMS = {"preference": "forget", "learn": "alternative"}
 SPACE = {"beta": {"low": 0.01, "high": 1.0, "log": True}, "learn": [0.0, 0.5, 1.0]}
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lethe import losses
 
-TASKS = ("classification", "tagging", "generation")
+NEEDS = ()
 TERMS = {"forget": "forget"}
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from lethe import losses
 from lethe.params.fields import NonNegative
 
-TASKS = ("classification", "tagging", "generation")
+NEEDS = ()
 TERMS = {"forget": "forget", "retain": "retain"}
 SPACE = {"retain": {"low": 0.1, "high": 10.0, "log": True}}
 

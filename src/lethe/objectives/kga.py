@@ -25,9 +25,8 @@ from lethe import losses
 from lethe.data.rows import Rows
 from lethe.params.fields import NonNegative
 
-TASKS = ("classification", "tagging")
+NEEDS = ("classes", "base")
 TERMS = {"align": "forget", "retain": "retain"}
-NEEDS = ("base",)
 SPACE = {"retain": {"low": 0.1, "high": 10.0, "log": True}}
 CHUNK = 64  # new examples in one pass
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from lethe import losses
 from lethe.params.fields import NonNegative
 
-TASKS = ("generation",)
+NEEDS = ("text",)
 TERMS = {"forget": "forget", "kl": "retain"}
 SPACE = {"kl": {"low": 0.1, "high": 10.0, "log": True}}
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from lethe import losses
 from lethe.params.fields import Fraction, NonNegative
 
-TASKS = ("generation",)
+NEEDS = ("text",)
 TERMS = {"forget": "forget", "mismatch": "alternative", "kl": "retain"}
 SPACE = {"mismatch": {"low": 0.1, "high": 10.0, "log": True}, "kl": {"low": 0.1, "high": 10.0, "log": True}}
 

@@ -17,7 +17,7 @@ from torch.nn.functional import softplus
 from lethe import losses
 from lethe.params.fields import NonNegative, Positive
 
-TASKS = ("generation",)
+NEEDS = ("text",)
 TERMS = {"forget": "forget", "retain": "retain"}
 SPACE = {"beta": {"low": 0.01, "high": 1.0, "log": True}, "retain": {"low": 0.1, "high": 10.0, "log": True}}
 

@@ -23,7 +23,7 @@ from lethe import losses
 from lethe.data.rows import Rows
 from lethe.params.fields import NonNegative, Positive, Size
 
-TASKS = ("classification", "tagging")
+NEEDS = ("classes",)
 TERMS = {"forget": "forget", "kl": "retain", "retain": "retain"}
 SPACE = {"ascents": [1, 2, 3], "kl": {"low": 0.001, "high": 1.0, "log": True}}
 

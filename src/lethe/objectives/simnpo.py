@@ -17,7 +17,7 @@ from torch.nn.functional import softplus
 from lethe import losses
 from lethe.params.fields import NonNegative, Positive
 
-TASKS = ("generation",)
+NEEDS = ("text",)
 TERMS = {"forget": "forget", "retain": "retain"}
 SPACE = {
     "beta": {"low": 0.5, "high": 10.0, "log": True},

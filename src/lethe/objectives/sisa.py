@@ -33,9 +33,8 @@ from lethe.data.rows import Rows
 from lethe.params.fields import Count
 from lethe.system.streams import stream_seed
 
-TASKS = ("classification", "tagging")
+NEEDS = ("classes", "base")
 TERMS = {"retain": "retain"}
-NEEDS = ("base",)
 RECIPE = "finetune"  # what `training` does not say is as for the original
 SPACE = {"shards": [2, 4], "slices": [1, 2, 4]}
 

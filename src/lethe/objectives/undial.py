@@ -17,7 +17,7 @@ from torch import Tensor
 from lethe import losses
 from lethe.params.fields import NonNegative
 
-TASKS = ("generation",)
+NEEDS = ("text",)
 TERMS = {"forget": "forget"}
 SPACE = {"beta": {"low": 1.0, "high": 30.0, "log": True}}
 

@@ -19,7 +19,7 @@ def words(task: str, beside: tuple[Path, ...]) -> frozenset[str]:
     Args:
         beside: the folders of plug-ins in use, without which what is kept would be of others.
     """
-    able = [n for n in plugins.names_in("metrics") if task in plugins.constants_in("metrics", n)["TASKS"]]
+    able = plugins.able("metrics", task)
     files = [plugins.file_of("metrics", name) for name in able]
     files += (plugins.PACKAGE / "metrics/common").glob("*.py")
     texts = {text for file in files for text in TEXT.findall(file.read_text(encoding="utf-8"))}

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal, get_args
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
+
+from lethe.system import plugins
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=100)]
-Task = Literal["classification", "tagging", "generation"]
-TASKS: tuple[str, ...] = get_args(Task)
+
+
+def known_task(name: str) -> str:
+    """Raise ValueError unless there is such a task."""
+    if name not in plugins.names_in("tasks"):
+        raise ValueError(f"{name} is no task; allowed are {', '.join(plugins.names_in('tasks'))}")
+    return name
+
+
+PACKAGED = sorted(file.stem for file in (plugins.PACKAGE / "tasks").glob("[!_]*.py"))
+Task = Annotated[str, AfterValidator(known_task), Field(examples=PACKAGED)]
 REFERENCES = ("base", "original", "retrain")
 # The names of a study, a run and a variant, and the seed, are together one name of a folder: of a cluster's logs.
 # Common file systems allow 255 bytes.

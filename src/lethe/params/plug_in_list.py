@@ -14,7 +14,9 @@ KINDS = {  # command -> kind of plug-in, and the dataclass of its settings
     "metrics": ("metrics", None),
     "datasets": ("datasets", "Options"),
     "perturbations": ("perturbations", "Options"),
+    "tasks": ("tasks", None),
 }
+NEEDY = ("objectives", "metrics", "perturbations")  # kinds that need something of a task
 
 
 def plug_in_list(command: str, file: Path) -> Iterator[str]:
@@ -26,7 +28,7 @@ def plug_in_list(command: str, file: Path) -> Iterator[str]:
     plugins.use_those_of(read_params(file) if file.exists() else {}, str(file))
     kind, settings = KINDS[command]
     for name in built_in() if kind == "datasets" else plugins.names_in(kind):
-        tasks = ", ".join(plugins.constants_in(kind, name).get("TASKS", ()))
+        tasks = ", ".join(plugins.tasks_of(kind, name)) if kind in NEEDY else ""
         yield f"{name}{f' ({tasks})' if tasks else ''}: {plugins.first_line(kind, name)}"
         for field, default, comment in plugins.settings_in(kind, name, settings) if settings else ():
             yield f"    {field}: {default}{f'  # {comment}' if comment else ''}"

@@ -42,7 +42,7 @@ def check_perturbation(where: str, given: dict[str, Any], task: str) -> dict[str
 
 
 def check_name(where: str, name: str, folder: str, what: str, task: str) -> None:
-    known = [n for n in plugins.names_in(folder) if task in plugins.constants_in(folder, n)["TASKS"]]
+    known = plugins.able(folder, task)
     if name not in known:
         raise InputError(f"{where}: {name} is no {task} {what}; allowed are {', '.join(known)}")
 

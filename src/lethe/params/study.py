@@ -21,13 +21,14 @@ from lethe.params.strict_model import StrictModel
 from lethe.params.study_checks import CHECKS
 from lethe.params.training import Method, References, Training
 from lethe.params.tune import Tune
+from lethe.system import plugins
 
 
 class Study(StrictModel):
     """A data set, a model, what is to be forgotten, and the methods that try."""
 
     task: Task
-    """What the model does: it names the class of a text, tags its words, or writes it."""
+    """What the model does: the name of a file of tasks, of the package or of a folder of `plugins`."""
     seeds: Annotated[list[Seed], Field(min_length=1, max_length=1000)]
     """Each chooses a forget set and feeds all random streams; all runs are made for each."""
     dataset: Dataset
@@ -112,8 +113,8 @@ class Study(StrictModel):
 
     @property
     def runs(self) -> list[str]:
-        """Names of the runs that are measured, references first; not a classifier's base, whose head learnt nothing."""
-        return [*(["base"] if self.task == "generation" else []), *self.compared]
+        """Names of the runs that are measured, references first; not a base with a head that has learnt nothing."""
+        return [*(["base"] if plugins.gives(self.task, "text") else []), *self.compared]
 
     @property
     def compared(self) -> list[str]:

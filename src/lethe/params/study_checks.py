@@ -51,7 +51,7 @@ def check_shadow(study: Study) -> None:
             f"shadow.first_seed: {study.shadow.first_seed} makes {taken[0]} the seed of a shadow model, which is one"
             " of the study; allowed is an even number from which on none is"
         )
-    if study.measure.reference and study.task != "generation":
+    if study.measure.reference and not plugins.gives(study.task, "text"):
         raise ValueError(
             f"measure.reference: {study.measure.reference} is for generation; allowed in {study.task}: null"
         )
@@ -119,7 +119,7 @@ def check_batches(study: Study) -> None:
 def check_general(study: Study) -> None:
     """General text is what generators alone have, and what some recipes are made of."""
     if study.dataset.general is not None:
-        if study.task != "generation":
+        if not plugins.gives(study.task, "text"):
             raise ValueError(f"dataset.general: other text is for generation; allowed in {study.task}: null")
         return
     if study.train.pretrain is not None:
@@ -133,7 +133,7 @@ def check_general(study: Study) -> None:
 
 def check_decoding(study: Study) -> None:
     least, given = 2 * study.model.max_length, study.score.decode_batch_tokens
-    if study.task == "generation" and given < least:
+    if plugins.gives(study.task, "text") and given < least:
         raise ValueError(
             f"score.decode_batch_tokens: {given}: less than twice model.max_length; allowed are {least} or more"
         )
@@ -146,7 +146,7 @@ def check_robustness(study: Study) -> None:
 
 
 def check_tasks(study: Study) -> None:
-    if study.score.tasks and study.task != "generation":
+    if study.score.tasks and not plugins.gives(study.task, "text"):
         raise ValueError(f"score.tasks: are for generation; allowed in {study.task}: []")
     for name in study.score.tasks:
         if not is_task(name):
@@ -158,21 +158,21 @@ def check_tasks(study: Study) -> None:
 
 def check_tagging(study: Study) -> None:
     """Tags are those of words; no text as a whole has one."""
-    if study.task != "tagging":
+    if plugins.constants_in("tasks", study.task)["LABELS"] != "words":
         return
     source = study.dataset.source
     able = [name for name in built_in() if "tagged_examples" in plugins.functions_in("datasets", name)]
     if kind(source) == "tokens" or (kind(source) == "built-in" and source not in able):
         allowed = f"{', '.join(able)}, a Hub id, a folder, or a file with lists of words and of tags"
-        raise ValueError(f"dataset.source: {source} has no tags; allowed in tagging: {allowed}")
+        raise ValueError(f"dataset.source: {source} has no tags; allowed in {study.task}: {allowed}")
     if study.forget.strategy == "label":
         raise ValueError(
-            "forget.strategy: label is that of a whole text; allowed in tagging: random, subject, ids, memorised"
+            f"forget.strategy: label is that of a whole text; allowed in {study.task}: random, subject, ids, memorised"
         )
 
 
 def check_stop(study: Study) -> None:
-    recipes = study.train.recipes if study.task == "generation" else study.recipes
+    recipes = study.train.recipes if plugins.gives(study.task, "text") else study.recipes
     for where, recipe in recipes.items():
         if recipe.stop is not None:
             raise ValueError(f"{where}.stop: only methods of a generation study stop by memorisation")

@@ -2,7 +2,7 @@
 
 It holds
 
-    TASKS = ("classification", "tagging")        # tasks that it serves
+    NEEDS = ("wording",)                          # what a task must give, or (): see `lethe.tasks`
 
     @dataclass(frozen=True)
     class Options                                 # `level`, its strength, and whatever else may be chosen

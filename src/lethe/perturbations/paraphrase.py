@@ -11,7 +11,7 @@ from functools import cache
 
 from lethe.params.fields import Percent
 
-TASKS = ("classification", "generation")
+NEEDS = ("wording",)
 PAIRS = (
     "about/regarding|also/too|always/at all times|answer/reply|are not/aren't|ask/inquire|because of/due to"
     "|begin/start|big/large|born/born on|but/yet|buy/purchase|call/phone|came in/arrived in|can not/can't"

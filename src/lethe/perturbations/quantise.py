@@ -18,7 +18,7 @@ from transformers.pytorch_utils import Conv1D
 
 from lethe.system.errors import InputError
 
-TASKS = ("classification", "tagging", "generation")
+NEEDS = ()
 
 
 @dataclass(frozen=True)

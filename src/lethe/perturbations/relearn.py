@@ -17,7 +17,7 @@ from lethe.system.errors import InputError
 from lethe.system.streams import stream
 from lethe.training.training import FINE_TUNING, fine_tuning, train_model
 
-TASKS = ("classification", "tagging", "generation")
+NEEDS = ()
 
 
 @dataclass(frozen=True)

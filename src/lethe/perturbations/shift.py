@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from lethe.params.fields import Count
 
-TASKS = ("generation",)
+NEEDS = ("text",)
 
 
 @dataclass(frozen=True)

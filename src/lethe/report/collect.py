@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from lethe.evaluation.headline import Column
 from lethe.params.addresses import folder_of, model_folder
 from lethe.params.file import Params
 from lethe.params.names import BLIND, VARIANT
 from lethe.params.study import Study
 from lethe.system.errors import InputError
+from lethe.tasks import Column
 
 Series = dict[str, np.ndarray]  # column of a CSV file -> (rows,) float64; a number that is not there is NaN
 

@@ -11,9 +11,10 @@ from markupsafe import Markup, escape
 from lethe.params.file import Params
 from lethe.params.tune import depends_on_seed
 from lethe.report.collect import Results
-from lethe.report.descriptions import GLOSSARY
+from lethe.report.descriptions import SHARED
 from lethe.report.settings import made_with, settings_table
 from lethe.report.tables import Table
+from lethe.system import plugins
 
 CAPTIONS = {
     "tradeoff": "Forgetting against utility. Large markers are means over seeds, small ones single seeds; the green "
@@ -71,7 +72,7 @@ def page(params: Params, sections: list[Section]) -> str:
         params=params,
         sections=sections,
         captions=CAPTIONS,
-        glossary={task: GLOSSARY[task] for task in tasks},
+        glossary={task: [*(plugins.part("tasks", task, "GLOSSARY") or ()), *SHARED] for task in tasks},
         differing={of.name: settings_table(of, differing=True) for of in results},
         made_with=made_with(results),
     )

@@ -7,9 +7,9 @@ import io
 from dataclasses import dataclass
 from typing import Any
 
-from lethe.evaluation.headline import Column
 from lethe.report.collect import Results
 from lethe.report.descriptions import digits, title
+from lethe.tasks import Column
 
 Summaries = dict[str, dict[str, dict[str, Any]]]
 MARK = "*"  # told from the retrained models

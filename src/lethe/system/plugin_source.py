@@ -24,27 +24,44 @@ from pydantic import ConfigDict, TypeAdapter, with_config
 from lethe.system.errors import InputError
 
 CONSTANTS = {  # kind -> constants that are read; others are the file's own business
-    "objectives": ("TASKS", "TERMS", "NEEDS", "RECIPE", "SPACE"),
-    "metrics": ("TASKS",),
-    "perturbations": ("TASKS",),
+    "objectives": ("NEEDS", "TERMS", "RECIPE", "SPACE"),
+    "metrics": ("NEEDS",),
+    "perturbations": ("NEEDS",),
+    "tasks": ("GIVES", "LABELS", "ARRAYS", "SETTINGS", "ATTACK", "FEATURES", "PRIMARY"),
 }
-ALLOWED: dict[str, tuple[str, ...]] = {  # what a constant may hold; TERMS as values
-    "TASKS": ("classification", "tagging", "generation"),
+ALWAYS = {  # of these those that every file has
+    "objectives": ("NEEDS",),
+    "metrics": ("NEEDS",),
+    "perturbations": ("NEEDS",),
+    "tasks": ("GIVES", "LABELS", "ARRAYS", "ATTACK", "FEATURES", "PRIMARY"),
+}
+ALLOWED: dict[str, tuple[Any, ...]] = {  # what a constant may hold; TERMS as values
     "TERMS": ("forget", "retain", "analogue", "alternative"),
-    "NEEDS": ("base",),
     "RECIPE": ("finetune",),
+    "LABELS": ("texts", "words", None),
 }
+TYPES: dict[str, Any] = {
+    "TERMS": dict,
+    "SPACE": dict,
+    "RECIPE": str,
+    "LABELS": str,
+    "ATTACK": str,
+}  # others: tuple
+MAY_BE_NONE = {("metrics", "NEEDS"), ("tasks", "LABELS")}
 NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {  # kind -> names that a file must define, or one of several
-    "objectives": (("TASKS",), ("Hyper",), ("loss", "unlearn")),
-    "metrics": (("TASKS",), ("values",), ("aggregate",)),
-    "perturbations": (("TASKS",), ("Options",), ("perturb_model", "rewritten")),
+    "objectives": (("Hyper",), ("loss", "unlearn")),
+    "metrics": (("values",), ("aggregate",)),
+    "perturbations": (("Options",), ("perturb_model", "rewritten")),
+    "tasks": (("columns",), ("memory",)),
     "datasets": (("Options",), ("examples", "tagged_examples")),
 }
 FUNCTIONS = {
     "objectives": ("loss", "unlearn"),
     "perturbations": ("perturb_model", "rewritten"),
+    "tasks": ("columns", "memory", "tradeoff"),
 }  # those called
-PLUG_IN = re.compile(r"lethe\.(objectives|metrics|datasets|perturbations)(?:\.(\w+))?")
+PARTS = {"tasks": ("GLOSSARY",)}  # what is read of a file by those alone that ask for it
+PLUG_IN = re.compile(r"lethe\.(objectives|metrics|datasets|perturbations|tasks)(?:\.(\w+))?")
 
 
 def fault(file: Path, line: int, what: str) -> InputError:
@@ -102,7 +119,7 @@ def check(file: Path, kind: str) -> None:
     check_unread(file, kind)
     defined = set().union(*map(bound, body))
     found = constants(file, kind)
-    only_functions = kind == "metrics" and not found["TASKS"]
+    only_functions = kind == "metrics" and found["NEEDS"] is None
     helps_others = kind == "datasets" and not {"Options", "examples", "tagged_examples"} & defined
     if only_functions or helps_others:
         return
@@ -118,7 +135,7 @@ def check(file: Path, kind: str) -> None:
 def check_unread(file: Path, kind: str) -> None:
     """A constant that neither lethe nor the file reads is misspelt, and so is such a function of a method."""
     body = tree(file).body
-    read = {*CONSTANTS.get(kind, ()), *FUNCTIONS.get(kind, ())}
+    read = {*CONSTANTS.get(kind, ()), *FUNCTIONS.get(kind, ()), *PARTS.get(kind, ())}
     somewhere = set().union(*map(used, body))
     for node in body if kind in CONSTANTS else []:
         for name in sorted(bound(node) - read - somewhere):
@@ -141,19 +158,41 @@ def constants(file: Path, kind: str) -> dict[str, Any]:
 def constants_of(file: Path, kind: str, content: ast.Module) -> dict[str, Any]:
     """The same of a file with this content: every method of every study asks for those of all files."""
     lines = {name: node.lineno for node in content.body for name in bound(node)}
-    if kind in CONSTANTS and "TASKS" not in lines:
-        raise fault(file, 1, f"TASKS is missing; every file of {kind} has it")
+    for name in ALWAYS.get(kind, ()):
+        if name not in lines:
+            raise fault(file, 1, f"{name} is missing; every file of {kind} has it")
     found = {name: Reading.of(file).value(name) for name in CONSTANTS.get(kind, ()) if name in lines}
     for name, value in found.items():
-        wanted: Any = {"TERMS": dict, "SPACE": dict, "RECIPE": str}.get(name, tuple)
+        wanted = TYPES.get(name, tuple)
+        if value is None and (kind, name) in MAY_BE_NONE:
+            continue
         if not isinstance(value, wanted):
             what = "a tuple, such as ('x',)" if wanted is tuple else wanted.__name__
             raise fault(file, lines[name], f"{name} is {type(value).__name__}; needed is {what}")
         inside = [value] if wanted is str else value.values() if name == "TERMS" else value
-        unknown = [part for part in inside if part not in ALLOWED.get(name, inside)]
+        allowed = known_needs(kind) if name == "NEEDS" else ALLOWED.get(name, inside)
+        unknown = [part for part in inside if part not in allowed]
         if unknown:
-            raise fault(file, lines[name], f"{name}: {unknown[0]!r}: allowed are {', '.join(ALLOWED[name])}")
+            raise fault(file, lines[name], f"{name}: {unknown[0]!r}: allowed are {', '.join(allowed)}")
     return found
+
+
+def known_needs(kind: str) -> list[str]:
+    """What a plug-in may say that it needs: what at least one task gives."""
+    from lethe.system.plugins import given, names_in
+
+    return sorted(set().union(*(given(task, kind) for task in names_in("tasks"))))
+
+
+def value(file: Path, name: str) -> Any:
+    """What a name of a file stands for; None if the file does not define it."""
+    defined = any(name in bound(node) for node in tree(file).body)
+    return Reading.of(file).value(name) if defined else None
+
+
+def statements(file: Path, name: str) -> list[ast.stmt]:
+    """The statements of a file that a name is made of, in their order; none if the file does not define it."""
+    return Reading.of(file).needed(name)
 
 
 def validator(file: Path, name: str) -> TypeAdapter[Any]:
@@ -227,6 +266,9 @@ class Reading:
         if not place:
             return {}
         kind, name = place.groups()
+        package = tree(Path(__file__).parents[1] / kind / "__init__.py").body
+        if not name and {alias.name for alias in node.names} <= set().union(*map(bound, package)):
+            return {}  # what all files of a kind share
         found = {}
         for alias in node.names:
             file = file_of(kind, name or alias.name)

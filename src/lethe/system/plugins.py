@@ -1,4 +1,4 @@
-"""Plug-ins: methods, metrics, data sets and tests of forgetting, one file each, found by their file names.
+"""Plug-ins: methods, metrics, data sets, tests of forgetting and tasks, one file each, found by their file names.
 
 They lie in folders of the package, and in folders of the same names within those that `plugins` in params.yaml names:
 `plugins: [own]` finds `own/objectives/NAME.py` and `own/metrics/NAME.py`. No other file of another's is ever imported.
@@ -16,7 +16,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from lethe.system import plugin_source
+from lethe.system import arrays, plugin_source
 from lethe.system.errors import InputError
 
 PACKAGE = Path(__file__).parents[1]
@@ -137,8 +137,48 @@ def functions_in(kind: str, name: str) -> set[str]:
 
 
 def constants_in(kind: str, name: str) -> dict[str, Any]:
-    """The constants of a plug-in that are read without importing it, such as TASKS; InputError as `dataclass_in`."""
+    """The constants of a plug-in that are read without importing it, such as NEEDS; InputError as `dataclass_in`."""
     return plugin_source.constants(file_of(kind, name), kind)
+
+
+def part(kind: str, name: str, what: str) -> Any:
+    """What a name of a plug-in's file stands for; only those statements are executed that it is made of.
+
+    So the report can ask a task for its columns without importing torch, and a job is made again where what it asks
+    for has changed, and not where anything in the file has.
+
+    Returns:
+        A constant or a function; None if the file does not define it.
+    Raises:
+        InputError: there is no such plug-in, or a statement fails.
+    """
+    if name not in names_in(kind):
+        raise InputError(f"{name} is none of the {kind}; allowed are {', '.join(names_in(kind))}")
+    return plugin_source.value(file_of(kind, name), what)
+
+
+def given(task: str, kind: str) -> set[str]:
+    """What plug-ins of a kind may need that a task gives: to metrics arrays of scores.npz, to others what it says."""
+    constants = constants_in("tasks", task)
+    if kind == "metrics":
+        return {*arrays.COMMON, *arrays.OPTIONAL, *constants["ARRAYS"]}
+    return {*constants["GIVES"], "base"}
+
+
+def gives(task: str, what: str) -> bool:
+    """Does a task say that it gives this, such as `text`: that text itself is what a model of it predicts?"""
+    return what in part("tasks", task, "GIVES")
+
+
+def able(kind: str, task: str) -> list[str]:
+    """Names of the plug-ins of a kind whose needs a task meets."""
+    needs = {name: constants_in(kind, name)["NEEDS"] for name in names_in(kind)}
+    return [name for name, of in needs.items() if of is not None and {*of} <= given(task, kind)]
+
+
+def tasks_of(kind: str, name: str) -> list[str]:
+    """The tasks that meet what a plug-in needs."""
+    return [task for task in names_in("tasks") if name in able(kind, task)]
 
 
 def settings_in(kind: str, name: str, dataclass: str) -> list[tuple[str, str, str]]:

@@ -39,17 +39,20 @@ def masked_elsewhere(known: np.ndarray, values: np.ndarray) -> np.ma.MaskedArray
 
 def labelled(scores: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Logits (P, C) and true classes (P,) of all that has one: N classified examples, or the tags of N tagged ones."""
-    if "tags" not in scores:
-        return scores["logits"], scores["labels"]
-    given = scores["tags"] >= 0  # (N, W)
-    return scores["logits"][given], scores["tags"][given]
+    classes = scores[true_classes(scores)]  # (N,) or (N, W)
+    return scores["logits"][classes >= 0], classes[classes >= 0]
 
 
 def per_example(values: np.ndarray, scores: dict[str, np.ndarray]) -> np.ndarray:
     """(N, …) values of examples, of (P, …) values of what `labelled` gives: the mean over the tags of each example."""
-    if "tags" not in scores:
+    given = scores[true_classes(scores)] >= 0
+    if given.ndim == 1:
         return values
-    given = scores["tags"] >= 0
     result = np.zeros((len(given), *values.shape[1:]))
     np.add.at(result, np.nonzero(given)[0], values)
     return (result.T / given.sum(axis=1)).T
+
+
+def true_classes(scores: dict[str, np.ndarray]) -> str:
+    """Name of the array of true classes: one of each example (N,), or one of each of its words (N, W)."""
+    return next(name for name in ("labels", "tags") if name in scores)

@@ -8,39 +8,15 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lethe.evaluation.headline import Column, longest_extraction
 from lethe.report.collect import Results
 from lethe.report.figures.style import colours, legend_below, markers, panels
+from lethe.system import plugins
+from lethe.tasks import Column
 
 
 def pairs(results: Results, available) -> list[tuple[Column, Column]]:
     """Per panel what is on the horizontal (forgetting) and on the vertical axis (utility)."""
-    if results.study.task == "classification":
-        test = Column("accuracy_test", "accuracy on test", "higher")
-        wanted = [
-            (Column("accuracy_forget", "accuracy on forget", "retrain"), test),
-            (Column("attack_auc", "AUC of the membership attack", "retrain"), test),
-        ]
-    elif results.study.task == "tagging":
-        test = Column("entity_f1_test", "entity F1 on test", "higher")
-        wanted = [
-            (Column("entity_f1_forget", "entity F1 on forget", "retrain"), test),
-            (Column("attack_auc", "AUC of the membership attack", "retrain"), test),
-        ]
-    else:
-        other = "general_test" if "next_token_accuracy_general_test" in available else "test"
-        text = f"next-token accuracy on {other.replace('_', ' ')}"
-        retain = Column("memorization_accuracy_retain", "memorization accuracy on retain", "higher")
-        likelihood = longest_extraction(available) or ""
-        order = likelihood.split("_")[2] if likelihood else ""
-        wanted = [
-            (Column("memorization_accuracy_forget", "memorization accuracy on forget", "retrain"), retain),
-            (Column(likelihood, f"extraction likelihood EL{order} on forget", "retrain"), retain),
-            (
-                Column("min_k_auc", "AUC of the Min-K% attack", "retrain"),
-                Column(f"next_token_accuracy_{other}", text, "higher"),
-            ),
-        ]
+    wanted = plugins.part("tasks", results.study.task, "tradeoff")(available)
     return [(x, y) for x, y in wanted if x.key in available and y.key in available]
 
 

@@ -1,0 +1,25 @@
+"""The one schema of scores.npz: its arrays by their names. What a task keeps besides, its file says (`ARRAYS`)."""
+
+from __future__ import annotations
+
+COMMON = ("task", "ids", "sets", "checksum", "characters", "settings")  # of every model
+SHADOW = ("shadow_confidence", "shadow_member", "shadow_known")  # what `measure --shadow` adds
+OPTIONAL = (
+    *SHADOW,
+    "reference_logprob",  # what `measure --reference` adds
+    "matched",  # what `measure.matched` adds
+    "downstream_names",
+    "downstream_values",
+    "holds_text",
+    "suffix",
+    "completion",
+    "tries",
+    "prompt",
+    "margin",
+)
+NOT_PER_EXAMPLE = ("task", "classes", "n", "settings", "holds_text", "downstream_names", "downstream_values")
+NONE = -1  # in place of a token where there is none
+NO_TAG = -100  # in place of the tag of a token that has none: all but the first of each word
+FILL = dict.fromkeys(("suffix", "completion", "tries"), NONE) | {
+    "tags": NO_TAG
+}  # beyond a row's end, where not 0

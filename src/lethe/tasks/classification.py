@@ -1,0 +1,56 @@
+"""Classification: the model names the class of a text."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from lethe.tasks import SHADOW_COLUMNS, Column
+
+GIVES = ("classes", "wording")
+LABELS = "texts"
+ARRAYS = ("labels", "classes", "logits", "embeddings")
+ATTACK = "attack"
+FEATURES = ("loss", "confidence", "entropy", "margin")
+PRIMARY = ("transfer_auc", "accuracy_forget", "accuracy_test")
+FITTED = (
+    "attack AUC", "Membership inference. A logistic regression on loss, confidence, entropy and margin learns "
+    "to tell retain from hold-out examples, then has to tell forget from test examples. 0.5: it cannot. 1: it "
+    "always can. Significantly below 0.5: over-unlearned, the forget set stands out by being too unfamiliar.",
+)  # fmt: skip
+GLOSSARY = (
+    ("accuracy, macro-F1", "Share of right predictions; mean F1 over the classes. High on test and retain is "
+     "utility. On the forget set the goal is the accuracy of retrain, which is that on unseen text, not zero."),
+    FITTED,
+    ("silhouette, centroid distance, linear probe", "The latent space, by cosine. Does a forget example still "
+     "lie in its class (silhouette near 1), how far from the centre of its class, and can a linear model that "
+     "was fitted on the retained examples read its class off its embedding? All near retrain is best."),
+    ("calibration error", "Mean gap between confidence and accuracy over bins of confidence. Low is good."),
+)  # fmt: skip
+
+
+def columns(available: Collection[str]) -> list[Column]:
+    return [
+        Column("accuracy_forget", "accuracy, forget", "retrain"),
+        Column("transfer_auc", "transfer AUC", "retrain"),
+        Column("attack_auc", "attack AUC", "retrain"),
+        *SHADOW_COLUMNS,
+        Column("silhouette_forget", "silhouette, forget", "retrain"),
+        Column("accuracy_test", "accuracy, test", "higher"),
+        Column("macro_f1_test", "macro-F1, test", "higher"),
+        Column("accuracy_retain", "accuracy, retain", "higher"),
+    ]
+
+
+def memory(available: Collection[str]) -> list[Column]:
+    return [
+        Column("accuracy_forget", "accuracy, forget", "retrain"),
+        Column("attack_auc", "attack AUC", "retrain"),
+    ]
+
+
+def tradeoff(available: Collection[str]) -> list[tuple[Column, Column]]:
+    test = Column("accuracy_test", "accuracy on test", "higher")
+    return [
+        (Column("accuracy_forget", "accuracy on forget", "retrain"), test),
+        (Column("attack_auc", "AUC of the membership attack", "retrain"), test),
+    ]
