@@ -37,6 +37,7 @@ OUTPUTS = [  # heading, file, function whose docstring says what the output hold
     ("scores.npz", "score.py", "scored"),
     ("comparison.json", "compare.py", None),
     ("run.json", "training/run_record.py", None),
+    ("certificate.json", "deletion/certificate.py", None),
 ]
 OUTSIDE = re.compile(r"\[([^\]]+)\]\((\.\./[^)#\s]+)(#[^)]*)?\)")
 warn = logging.getLogger("mkdocs.hooks.reference").warning

@@ -101,7 +101,7 @@ def jobs(parameters: Params, digests: Digests) -> Plan:
             ):  # base is not made again for another fine-tuning, nor the others' recipe for it
                 recipe = "pretrain" if run == "base" else "finetune"
                 cfg["train"] = {"pretrain": None, "finetune": {}, recipe: all_of["train"][recipe]}
-                if run in ("retrain", *study.train.more):
+                if run in study.retrained:
                     cfg["train"]["match"] = study.train.match
             if run == SHADOW and stage == "score":  # all examples, and nothing decoded
                 cfg["score"] = all_of["score"] | {"extract": [], "most": None}
@@ -115,8 +115,11 @@ def jobs(parameters: Params, digests: Digests) -> Plan:
                 cfg = Compare.of(study, parameters.report).model_dump(mode="json")
             place = {"study": name, "run": run, "seed": seed}
             add(stage, cfg, (study.task,), *module, **{k: v for k, v in place.items() if v not in ("", None)})
-    tasks = tuple(dict.fromkeys(study.task for study in parameters.studies.values()))
-    add("report", parameters.model_dump(mode="json", exclude={"studies": {"__all__": {"tune"}}}), tasks)
+    kept = {name: study for name, study in parameters.studies.items() if study.version is None}
+    reported = parameters.model_copy(update={"studies": kept})  # a deletion request has a page of its own
+    tasks = tuple(dict.fromkeys(study.task for study in kept.values()))
+    hidden = {"studies": {"__all__": {"tune", "requests"}}}
+    add("report", reported.model_dump(mode="json", exclude=hidden), tasks)
     return plan
 
 
@@ -135,11 +138,11 @@ def steps(study: Study) -> Iterator[tuple[str, str, int | None, list[str], list[
         yield "train", "base", first, ["model"], []
     for seed in study.seeds:
         yield "forget", "", seed, ["forget"], []
-        for run in (*(["original"] * shared), "retrain", *study.train.more):
+        for run in (*(["original"] * shared), *study.retrained):
             yield "train", run, seed, ["model"], []
-        for run, method in study.methods.items():
-            yield "unlearn", run, seed, ["model"], [f"lethe.objectives.{method.objective}"]
-        for run in [*study.runs, *study.train.more]:
+        for run in study.unlearned:
+            yield "unlearn", run, seed, ["model"], [f"lethe.objectives.{study.methods[run].objective}"]
+        for run in [*study.runs, *study.retrained[1:]]:
             yield "score", run, seed, ["model", "score"], of_texts
             yield "measure", run, seed, ["measure", "shadow"], metrics
         for variant, given in study.variants.items():
@@ -148,13 +151,8 @@ def steps(study: Study) -> Iterator[tuple[str, str, int | None, list[str], list[
                 yield "score", f"{run}{VARIANT}{variant}", seed, ["model", "score"], [*code, *of_texts]
                 yield "measure", f"{run}{VARIANT}{variant}", seed, ["measure"], metrics
         yield "measure", BLIND, seed, ["measure"], metrics
-    yield (
-        "compare",
-        "",
-        None,
-        [],
-        metrics if len(study.seeds) == 1 else [],
-    )  # which is compared on resamples
+    if study.version is None:  # one of a single seed is compared on resamples
+        yield "compare", "", None, [], metrics if len(study.seeds) == 1 else []
     for seed in study.shadow.seeds if study.shadow else []:
         yield "forget", "", seed, [], []
         yield "train", SHADOW, seed, ["model"], []

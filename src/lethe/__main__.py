@@ -61,8 +61,19 @@ def parser() -> argparse.ArgumentParser:
             "file", nargs="?", default="params.yaml", type=Path, help="names plug-ins of one's own"
         )
 
-    command("verify", "compute every digest anew: of all outputs, and of what they were made from")
-    command("schema", "print the JSON schema of params.yaml, for editors and readers")
+    verify = command("verify", "compute every digest anew: of all outputs, or of what a certificate is about")
+    verify.add_argument("certificate", nargs="?", type=Path, help="certificate.json; default: all outputs")
+    verify.add_argument("--signers", type=Path, help="allowed signers, as ssh-keygen(1) has them")
+    verify.add_argument("--request", type=Path, help="file of the request, whose digest is computed, too")
+    command("versions", "list the versions of the model that deletion requests have made")
+    schema = command("schema", "print a JSON schema, for editors and readers")
+    schema.add_argument(
+        "of",
+        nargs="?",
+        choices=("params", "certificate"),
+        default="params",
+        help="params.yaml, certificate.json",
+    )
 
     tune = command(
         "tune", "search for settings: equally many trials of every method, on seeds that are not reported"
@@ -76,6 +87,14 @@ def parser() -> argparse.ArgumentParser:
         "--log", default=Path("docs/tuning"), type=Path, help="folder for STUDY.json and STUDY.yaml"
     )
     tune.add_argument(
+        "--snakemake", default=[], nargs=argparse.REMAINDER, help="more arguments for Snakemake"
+    )
+
+    request = command("request", "serve a deletion request: a new version of the model and its certificate")
+    request.add_argument("file", type=Path, help="request, .csv or .jsonl; see data/requests/README.md")
+    request.add_argument("--study", help="study whose model forgets; default: the one that has `requests`")
+    request.add_argument("--key", type=Path, help="SSH key that signs the certificate")
+    request.add_argument(
         "--snakemake", default=[], nargs=argparse.REMAINDER, help="more arguments for Snakemake"
     )
 
@@ -289,12 +308,22 @@ def execute(args: argparse.Namespace) -> int:
             for name, study in load_params(args.file).studies.items():
                 print(f"{name}: {study.task}, seeds {study.seeds}, runs {', '.join(study.runs)}")
         case "verify":
+            if args.certificate is not None:
+                from lethe.request import verify_certificate
+
+                return verify_certificate(args.certificate, args.signers, args.request)
             from lethe.verify import verify
 
             return verify()
+        case "versions":
+            from lethe.request import versions
+
+            print("\n".join(versions()))
         case "schema":
             from lethe.params.schema import text
 
+            if args.of == "certificate":
+                from lethe.deletion.certificate import schema_text as text
             print(text(), end="")
         case name if name in LISTS:
             from lethe.params.plug_in_list import plug_in_list
@@ -304,6 +333,10 @@ def execute(args: argparse.Namespace) -> int:
             from lethe.tune import tune
 
             tune(args.file, args.study, args.out, args.log, args.snakemake)
+        case "request":
+            from lethe.request import Order, serve
+
+            return serve(Order(args.file, args.study, args.key, args.snakemake))
         case "prepare":
             from lethe.prepare import prepare
 

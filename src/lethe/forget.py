@@ -18,7 +18,7 @@ from lethe.params.forget import Forget
 from lethe.params.names import SHADOW
 from lethe.system import files
 from lethe.system.errors import InputError
-from lethe.system.quoting import class_name
+from lethe.system.quoting import class_name, quoted
 from lethe.system.streams import stream
 
 PAIRS = {"id": pa.string(), "analogue": pa.string(), "rank": pa.int64(), "similarity": pa.float64()}
@@ -104,9 +104,20 @@ def chosen_ids(wish: Forget, pool: pd.DataFrame, seed: int) -> set[str]:
         case "label":
             return of_a_class(pool, wish, draw)
         case "ids":
-            return requested(Path(wish.file or ""), set(pool["id"]))
+            if wish.parts is None:
+                return requested(Path(wish.file or ""), set(pool["id"]))
+            return in_pool(set().union(*wish.parts), pool)
         case "memorised":
             return most_memorised(Path(wish.file or ""), pool, wish.size or len(pool))
+
+
+def in_pool(ids: set[str], pool: pd.DataFrame) -> set[str]:
+    """The ids themselves; InputError if one is not trained on."""
+    unknown = sorted(ids - set(pool["id"]))
+    if unknown:
+        what = f"{quoted(unknown[0])} is none of the examples that are trained on ({len(unknown)} such ids)"
+        raise InputError(f"requests.served: {what}; were texts added or removed since?")
+    return ids
 
 
 def sample(ids: pd.Series, size: int | None, draw: np.random.Generator) -> set[str]:
@@ -171,6 +182,8 @@ def in_requests(chosen: set[str], pool: pd.DataFrame, wish: Forget, seed: int) -
     Raises:
         InputError: there are more requests than what can be asked for on its own.
     """
+    if wish.parts is not None:
+        return [set(part) for part in wish.parts]
     members = pool[pool["id"].isin(chosen)].reset_index(drop=True)
     alone = pd.Series([None] * len(members), dtype=object)
     cluster = members["cluster"].to_numpy() if wish.closed else np.arange(len(members))

@@ -123,7 +123,7 @@ class Search:
 
     def declare(self) -> None:
         """Write the parameter file of the study whose runs are the trials."""
-        content = self.study.model_dump(mode="json", exclude={"tune", "unlearn"})
+        content = self.study.model_dump(mode="json", exclude={"tune", "unlearn", "requests"})
         forget = self.rule.forget or self.study.forget
         content |= {
             "seeds": self.rule.seeds,

@@ -156,6 +156,18 @@ def outputs(stage, *endings):
     ]
 
 
+def reported(stage, *endings):
+    """The same without those of deletion requests, each of which has a page of its own."""
+    proper = {name for name, study in PARAMS.studies.items() if study.version is None}
+    return [
+        path
+        for address, paths in outputs_by_job(stage).items()
+        if PLAN[stage][address].where["study"] in proper
+        for path in paths
+        if path.endswith(endings or "")
+    ]
+
+
 def outputs_by_job(stage):
     """address -> the files that the job makes."""
     made = patterns(workflow, RULE[stage])

@@ -1,12 +1,12 @@
 rule write_report:
     input:
-        outputs("prepare", ".json"),
-        outputs("forget", ".json"),
-        outputs("train", ".csv", ".json"),
-        outputs("unlearn", ".csv", ".json"),
-        outputs("score"),
-        outputs("measure"),
-        outputs("compare"),
+        reported("prepare", ".json"),
+        reported("forget", ".json"),
+        reported("train", ".csv", ".json"),
+        reported("unlearn", ".csv", ".json"),
+        reported("score"),
+        reported("measure"),
+        reported("compare"),
     output:
         report(
             f"{REPORT}/report.html",

@@ -52,29 +52,33 @@ def beside(top: str, stage: str, ending: str = "") -> str:
 
 def trains_shared(study: Study) -> bool:
     """Does the study train base and original itself? At the second request of a sequence they are there."""
-    return (study.forget.request or 1) == 1
+    return study.forget.of is None and (study.forget.request or 1) == 1
 
 
 def model_folder(params: Params, study: str, run: str, seed: int) -> str:
     """Folder beside the model of a run, in every study and seed.
 
     A variant of a run, RUN+VARIANT, is made from the model of the run. All seeds of a study share one base, under the
-    first seed; all requests of a sequence share base and original.
+    first seed; all requests of a sequence share base and original, deletion requests with the study they are of.
     """
     run = run.split(VARIANT)[0]
     if run in SHARED:
-        study = params.at_request(study, 1)
+        study = params.studies[study].forget.of or params.at_request(study, 1)
     if run == "base":
         seed = params.studies[study].seeds[0]
     return folder_of("train" if is_reference(run) else "unlearn", study, run, seed)
 
 
 def start_folder(params: Params, study: str, run: str, seed: int) -> str:
-    """The same of the model that a method must let forget: the original, or what it made in the request before."""
+    """The same of the model that a method must let forget: the original, or what was made in the request before.
+
+    In a sequence a method goes on with its own model, a deletion request with the version before it.
+    """
     before = (params.studies[study].forget.request or 1) - 1
     if before == 0:
         return model_folder(params, study, "original", seed)
-    return model_folder(params, params.at_request(study, before), run, seed)
+    previous = params.at_request(study, before)
+    return model_folder(params, previous, params.studies[previous].version or run, seed)
 
 
 def is_reference(run: str) -> bool:

@@ -50,6 +50,20 @@ class Params(StrictModel):
         return {**value, "studies": studies}
 
     @model_validator(mode="after")
+    def add_requests(self) -> Self:
+        """The studies of the deletion requests that were served, each of which goes on with the version before it."""
+        added: dict[str, Study] = {}
+        for name, study in self.studies.items():
+            for step, content in served_in(name, study).items():
+                there = self.studies.get(step)
+                if there is not None and there.forget.of != name:
+                    raise ValueError(
+                        f"studies.{step}: is the name of a deletion request of {name}; any other name is allowed"
+                    )
+                added[step] = there or Study.model_validate(content)
+        return self.model_copy(update={"studies": self.studies | added}) if added else self
+
+    @model_validator(mode="after")
     def check_sequences(self) -> Self:
         for name, study in self.studies.items():
             request = study.forget.request or 0
@@ -92,6 +106,32 @@ def in_sequence(name: str, study: Any) -> dict[str, Any]:
     if not isinstance(count, int) or not 1 < count <= MOST_REQUESTS:
         return {name: study}
     return {f"{name}-{k}": {**study, "forget": {**forget, "request": k}} for k in range(1, count + 1)}
+
+
+def served_in(name: str, study: Study) -> dict[str, dict[str, Any]]:
+    """The deletion requests of a study as studies NAME-request-1, … of one seed and of what served them."""
+    if study.requests is None or study.forget.of is not None:
+        return {}
+    requests, found = study.requests, {}
+    whole = study.model_dump(mode="json", exclude={"tune", "shadow", "robustness"})
+    for k, one in enumerate(requests.served, 1):
+        parts = [earlier.records for earlier in requests.served[:k]]
+        keeps = one.method if one.method in study.methods else next(iter(study.methods))
+        found[request_name(name, k)] = whole | {
+            "seeds": [study.serving_seed],
+            "split_seed": study.first_seed,
+            "forget": {"strategy": "ids", "of": name, "parts": parts, "requests": k, "request": k}
+            | {"pairing": whole["forget"]["pairing"]},
+            "train": whole["train"] | {"retrains": max(1, requests.retrains)},
+            "requests": whole["requests"] | {"method": one.method, "served": []},
+            "methods": {keeps: whole["methods"][keeps]},
+        }
+    return found
+
+
+def request_name(study: str, number: int) -> str:
+    """Name of the study of a deletion request, counted from 1."""
+    return f"{study}-request-{number}"
 
 
 def check_params(value: Any, file: str) -> Params:

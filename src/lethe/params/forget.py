@@ -48,6 +48,10 @@ class Forget(StrictModel):
     """The examples are asked for in so many parts, one after the other."""
     request: Count | None = None
     """Which of these parts; not given by hand: it follows from `requests`."""
+    of: str | None = None
+    """The study whose deletion request this is; not given by hand: it follows from `requests` of that study."""
+    parts: list[list[str]] | None = None
+    """Ids of each deletion request so far, in place of `file`; not given by hand."""
     pairing: Pairing = Pairing()
     """Analogues of the forget examples."""
 
@@ -57,7 +61,10 @@ class Forget(StrictModel):
             raise ValueError(f"size: missing; strategy {self.strategy} needs a number of examples")
         if (self.label is None) == (self.strategy == "label"):
             raise ValueError(f"label: a class for strategy label, else null; got {self.label!r}")
-        if (self.file is None) == (self.strategy in ("ids", "memorised")):
+        if (self.parts is None) != (self.of is None):
+            raise ValueError("parts: follow from the requests of a study; allowed: leave them out")
+        named = self.strategy in ("ids", "memorised") and self.of is None
+        if (self.file is None) == named:
             raise ValueError(f"file: a path for strategies ids and memorised, else null; got {self.file!r}")
         if self.size is not None and self.strategy == "ids":
             raise ValueError(f"size: null for strategy ids, which takes the whole file; got {self.size}")

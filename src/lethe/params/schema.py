@@ -9,6 +9,7 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from lethe.params.file import Params
 
+DRAFT = "https://json-schema.org/draft/2020-12/schema"
 SHORTHANDS = ("Dataset", "General", "Model")  # a text stands for its source
 NAMED = {
     "Method": "objective",
@@ -32,12 +33,17 @@ def schema() -> dict[str, Any]:
     for name in SHORTHANDS:
         definitions[name] = {"anyOf": [definitions[name], {"type": "string"}]}
     definitions["Method"] = {"anyOf": [definitions["Method"], {"type": "null"}]}
-    del definitions["Forget"]["properties"]["request"]
+    for key in ("request", "of", "parts"):  # which follow from others
+        del definitions["Forget"]["properties"][key]
     for sections in (found["properties"]["studies"], *definitions["Study"]["properties"].values()):
         if "patternProperties" in sections:  # names of another pattern are errors
             sections["additionalProperties"] = False
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **found}
+    return {"$schema": DRAFT, **found}
 
 
 def text() -> str:
-    return json.dumps(schema(), indent=1, ensure_ascii=False) + "\n"
+    return as_text(schema())
+
+
+def as_text(schema: dict[str, Any]) -> str:
+    return json.dumps(schema, indent=1, ensure_ascii=False) + "\n"

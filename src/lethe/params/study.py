@@ -12,8 +12,9 @@ from lethe.params.fields import Seed
 from lethe.params.forget import Forget
 from lethe.params.measure import Measure
 from lethe.params.model import Model
-from lethe.params.names import REFERENCES, Name, Task
+from lethe.params.names import Name, Task
 from lethe.params.plug_ins import from_base
+from lethe.params.requests import Requests
 from lethe.params.robustness import Perturbation
 from lethe.params.score import Score
 from lethe.params.shadow import Shadow
@@ -53,6 +54,8 @@ class Study(StrictModel):
     """Seed of the splits; null: the first of `seeds`."""
     tune: Tune | None = None
     """Read by `lethe tune` alone."""
+    requests: Requests | None = None
+    """How deletion requests are served; null: they are not."""
     robustness: dict[Name, Perturbation] = {}
     """Whether what was forgotten comes back."""
     methods: Annotated[dict[Name, Method], Field(min_length=1)]
@@ -112,14 +115,39 @@ class Study(StrictModel):
         return self.seeds[0] if self.split_seed is None else self.split_seed
 
     @property
+    def serving_seed(self) -> int:
+        """The seed whose original is the model in use."""
+        return self.seeds[0] if self.requests is None or self.requests.seed is None else self.requests.seed
+
+    @property
     def runs(self) -> list[str]:
         """Names of the runs that are measured, references first; not a base with a head that has learnt nothing."""
-        return [*(["base"] if plugins.gives(self.task, "text") else []), *self.compared]
+        measures_base = plugins.gives(self.task, "text") and (
+            self.version is None or self.measure.reference == "base"
+        )
+        return [*(["base"] if measures_base else []), *self.compared]
 
     @property
     def compared(self) -> list[str]:
         """Names of the runs that were trained on this study's texts: all but base."""
-        return [*REFERENCES[1:], *self.methods]
+        return ["original", *self.retrained[:1], *self.unlearned]
+
+    @property
+    def version(self) -> str | None:
+        """Of a deletion request the run that is the new version of the model; None of a study proper."""
+        return self.requests.method if self.requests and self.forget.of else None
+
+    @property
+    def unlearned(self) -> list[str]:
+        """Names of the runs of methods that are made: of a deletion request the one that serves it."""
+        return [run for run in self.methods if self.version in (None, run)]
+
+    @property
+    def retrained(self) -> list[str]:
+        """Names of the retrained models of a seed; a deletion request may have none."""
+        if self.requests and self.version and self.requests.retrains == 0:
+            return []
+        return ["retrain", *self.train.more]
 
     @property
     def measured(self) -> int:

@@ -187,7 +187,31 @@ def check_sizes(study: Study) -> None:
         )
 
 
+def check_requests(study: Study) -> None:
+    """Who serves requests, on which model, and what of it is measured."""
+    requests = study.requests
+    if requests is None:
+        return
+    if study.forget.requests > 1 and study.forget.of is None:
+        raise ValueError(f"requests: forget.requests is {study.forget.requests}; allowed beside requests: 1")
+    if requests.seed is not None and requests.seed not in study.seeds:
+        raise ValueError(f"requests.seed: {requests.seed}; allowed are {', '.join(map(str, study.seeds))}")
+    allowed = (*study.methods, "retrain")
+    names = {"method": requests.method}
+    names |= {f"served.{k}.method": one.method for k, one in enumerate(requests.served)}
+    for key, name in names.items():
+        if name not in allowed:
+            raise ValueError(f"requests.{key}: {name}; allowed are {', '.join(allowed)}")
+    if requests.retrains == 0 and study.measure.reference == "retrain":
+        raise ValueError("requests.retrains: 0; measure.reference: retrain needs one")
+    for name in requests.thresholds:
+        what = unmeasured(name, study.task) if not study.score.tasks else None
+        if what is not None:
+            raise ValueError(f"requests.thresholds.{name}: {what}; allowed are names of metrics.json")
+
+
 CHECKS = (
+    check_requests,
     check_seeds,
     check_numbers,
     check_shadow,

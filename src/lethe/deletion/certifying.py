@@ -1,0 +1,201 @@
+"""Writes the certificate of a request that was served, and checks one."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from lethe.deletion import certificate as certificates
+from lethe.deletion.certificate import Asked, Certificate, Code, JobRecord, ModelFiles, Number
+from lethe.deletion.measured import numbers
+from lethe.deletion.resolving import Answer
+from lethe.params.addresses import folder_of, model_folder, start_folder
+from lethe.params.file import Params, request_name
+from lethe.params.requests import Served
+from lethe.params.study import Study
+from lethe.system.errors import InputError
+from lethe.system.files import digest
+from lethe.system.seals import SEALS, SHAPE
+
+FOLDER = "results/requests"
+STAGES = ("prepare", "forget", "train", "unlearn", "score", "measure")
+DIFFERS = ("cost.json",)  # outputs that differ between equal runs
+CLOSE = 1e-6  # relative; another machine may add in another order
+
+
+def folder_of_request(study: str, reference: str) -> Path:
+    """Where the certificate of a request and its page lie."""
+    return Path(FOLDER) / study / reference
+
+
+def keyed_digest(key: bytes, content: bytes) -> str:
+    return hmac.new(key, content, hashlib.sha256).hexdigest()
+
+
+def version_folders(params: Params, study: str, number: int) -> tuple[Path, Path]:
+    """Folders beside the models before and after a request."""
+    step = request_name(study, number)
+    of = params.studies[step]
+    assert of.version is not None, "it is a request"
+    before = start_folder(params, step, of.version, of.seeds[0])
+    return Path(before), Path(model_folder(params, step, of.version, of.seeds[0]))
+
+
+def certify(params: Params, study: str, number: int, answers: Sequence[Answer]) -> Certificate:
+    """The certificate of request `number`, from what the workflow made of it."""
+    requests = params.studies[study].requests
+    assert requests is not None, "it serves requests"
+    served, step = requests.served[number - 1], request_name(study, number)
+    of = params.studies[step]
+    seed = of.seeds[0]
+    before, after = version_folders(params, study, number)
+    record = read_json(after / "run.json")
+    files = [folder_of("prepare", step), folder_of("forget", step, seed=seed)]
+    files += [str(after / "run.json"), *map(str, score_files(step, of).values())]
+    return certificates.sealed(
+        Certificate(
+            study=study,
+            version=number,
+            task=of.task,
+            seed=seed,
+            asked=asked(served, answers),
+            before=model_files(before),
+            after=model_files(after),
+            method=str(of.version),
+            settings=record["settings"],
+            code=code_of(record),
+            files={name: digest(existing(Path(name))) for name in files},
+            confidence=of.measure.confidence,
+            numbers=(found := measured(step, of)),
+            verdict=certificates.together([one.verdict for one in found if one.verdict]),
+            jobs=list(jobs_of(step)),
+            again=commands(record, after, folder_of_request(study, served.reference)),
+            limits=certificates.LIMITS,
+        )
+    )
+
+
+def asked(served: Served, answers: Sequence[Answer]) -> Asked:
+    return Asked(
+        reference=served.reference,
+        date=served.date,
+        digest=served.digest,
+        answers=list(answers),
+        records=served.records,
+    )
+
+
+def model_files(folder: Path) -> ModelFiles:
+    return ModelFiles(path=str(folder / "model"), digest=digest(existing(folder / "model")))
+
+
+def code_of(record: dict[str, Any]) -> Code:
+    known = {name: record[name] for name in ("commit", "modified", "versions", "device", "threads")}
+    return Code(digest=record["code"], **known)
+
+
+def commands(record: dict[str, Any], after: Path, folder: Path) -> list[str]:
+    checkout = [f"git checkout {record['commit']}"] if record["commit"] else []
+    return [*checkout, f"snakemake --force {after}/model", f"lethe verify {folder}/certificate.json"]
+
+
+def score_files(step: str, of: Study) -> dict[str, Path]:
+    """Run -> its scores, of all models that a certificate speaks of."""
+    runs = [*of.runs, *of.retrained[1:]]
+    return {run: Path(folder_of("score", step, run, of.seeds[0])) / "scores.npz" for run in runs}
+
+
+def measured(step: str, of: Study) -> list[Number]:
+    assert of.requests is not None and of.version is not None, "it is a request"
+    files = score_files(step, of)
+    retrained = [files[run] for run in of.retrained]
+    reference = files[of.measure.reference] if of.measure.reference else None
+    thresholds, seed = of.requests.thresholds, of.seeds[0]
+    return numbers(files[of.version], files["original"], retrained, reference, of.measure, thresholds, seed)
+
+
+def jobs_of(step: str) -> Iterator[JobRecord]:
+    """What the workflow sealed of the jobs of a request, in the order of its steps; nothing without seals."""
+    for stage in STAGES:
+        file = SEALS / f"{stage}.json"
+        seals = SHAPE.validate_json(file.read_bytes()) if file.exists() else {}
+        for address in sorted(name for name in seals if name.split("/")[0] == step):
+            seal = seals[address]
+            made = {name: value for name, value in seal.outputs.items() if not name.endswith(DIFFERS)}
+            cfg = hashlib.sha256(json.dumps(seal.cfg, sort_keys=True).encode()).hexdigest()
+            yield JobRecord(
+                stage=stage,
+                address=address,
+                parameters=cfg,
+                sources=seal.sources,
+                inputs=seal.inputs,
+                outputs=made,
+            )
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    return json.loads(existing(path).read_text(encoding="utf-8"))
+
+
+def existing(path: Path) -> Path:
+    if not path.exists():
+        raise InputError(f"{path}: no such file; `lethe request` makes it, `dvc pull` brings it")
+    return path
+
+
+# ---------------------------------------------------------------- checking
+
+
+def differences(file: Path, params: Params | None) -> list[str]:
+    """One line for each thing that is not as a certificate says; numbers are computed anew if all files are.
+
+    Args:
+        params: parameters, by which numbers are computed; None: there are none.
+    Raises:
+        InputError: it is no certificate.
+    """
+    said = certificates.read(file)
+    found = []
+    if file.read_bytes() != certificates.canonical(said):
+        found.append(f"{file}: its bytes are not those that lethe writes")
+    if said.digest != certificates.digest_of(said):
+        found.append(f"{file}: digest is not that of the rest; it was changed")
+    named = {model.path: model.digest for model in (said.before, said.after)} | said.files
+    found += [line for name, expected in named.items() for line in differs(name, expected)]
+    if said.verdict != certificates.together([one.verdict for one in said.numbers if one.verdict]):
+        found.append("verdict: does not follow from those of the numbers")
+    step = request_name(said.study, said.version)
+    if params is None or step not in params.studies:
+        what = f"holds no request {said.version} of {said.study}"
+        return [*found, f"params.yaml: {what}; numbers cannot be computed anew"]
+    return found or list(other_numbers(said.numbers, measured(step, params.studies[step])))
+
+
+def differs(name: str, expected: str) -> Iterator[str]:
+    path = Path(name)
+    if not path.exists():
+        yield f"{name}: is not here"
+    elif (found := digest(path)) != expected:
+        yield f"{name}: certified {expected[:16]}, now {found[:16]}"
+
+
+def other_numbers(said: Sequence[Number], found: Sequence[Number]) -> Iterator[str]:
+    here = {one.metric: one.model_dump() for one in found}
+    for one in said:
+        for key, value in one.model_dump().items():
+            now = here.get(one.metric, {}).get(key)
+            if not same(value, now):
+                yield f"{one.metric}: {key} certified {value}, computed {now}"
+    for name in sorted({*here} - {one.metric for one in said}):
+        yield f"{name}: is measured and not certified"
+
+
+def same(a: Any, b: Any) -> bool:
+    if isinstance(a, float) and isinstance(b, float):
+        return math.isclose(a, b, rel_tol=CLOSE, abs_tol=CLOSE)
+    return a == b

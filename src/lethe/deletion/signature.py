@@ -1,0 +1,64 @@
+"""Signatures of certificates by OpenSSH (`ssh-keygen -Y`, format SSHSIG), with keys that people have.
+
+No package that lethe locks writes this format; OpenSSH does, and who verifies needs nothing of lethe.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from lethe.system.errors import InputError
+from lethe.system.files import replacing
+
+NAMESPACE = "lethe"
+PROGRAM = ("ssh-keygen", "-Y")
+
+
+def signature_of(file: Path) -> Path:
+    return file.with_name(f"{file.name}.sig")
+
+
+def sign(file: Path, key: Path) -> None:
+    """Write FILE.sig with a private key, or with a public one whose private key an agent holds.
+
+    Raises:
+        InputError: there is no ssh-keygen, or it refuses; one line.
+    """
+    done = ssh_keygen("sign", "-n", NAMESPACE, "-f", str(key), content=file.read_bytes())
+    if done.returncode:
+        raise InputError(f"--key: {key}: {last_line(done)}")
+    with replacing(signature_of(file)) as temporary:
+        temporary.write_bytes(done.stdout)
+
+
+def check(file: Path, signers: Path | None) -> tuple[bool, str]:
+    """Whether FILE.sig is a signature of the file, and what is to be said of it.
+
+    Args:
+        signers: file of allowed signers, as ssh-keygen(1) describes it; None: any key will do, and is named.
+    """
+    sig, content = str(signature_of(file)), file.read_bytes()
+    if signers is None:
+        done = ssh_keygen("check-novalidate", "-n", NAMESPACE, "-s", sig, content=content)
+        return done.returncode == 0, f"{last_line(done)}; whose key it is, --signers FILE tells"
+    found = ssh_keygen("find-principals", "-s", sig, "-f", str(signers))
+    if found.returncode:
+        return False, f"by no key of {signers}"
+    name = found.stdout.decode().splitlines()[0]
+    done = ssh_keygen("verify", "-f", str(signers), "-I", name, "-n", NAMESPACE, "-s", sig, content=content)
+    return done.returncode == 0, last_line(done)
+
+
+def ssh_keygen(*command: str, content: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    try:
+        return subprocess.run([*PROGRAM, *command], input=content, capture_output=True, check=False)
+    except FileNotFoundError:
+        raise InputError(
+            "ssh-keygen: not found; install OpenSSH, or leave the certificate unsigned"
+        ) from None
+
+
+def last_line(done: subprocess.CompletedProcess[bytes]) -> str:
+    text = (done.stdout if done.returncode == 0 else done.stderr or done.stdout).decode(errors="replace")
+    return next((line for line in reversed(text.splitlines()) if line.strip()), "refused")

@@ -1,0 +1,290 @@
+"""`lethe request`: serve a deletion request by a new version of the model, and certify what was measured of it.
+
+A request that is served is a line of `params.yaml` (`requests.served`), from which the plan makes a study of its own,
+STUDY-request-K: its forget set, its run, its retrained model and their scores are jobs as all others. So a request that
+was killed goes on where it was, one that was served changes nothing, and a clone takes the chain over.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import secrets
+import subprocess
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from pathlib import Path
+
+import pandas as pd
+from ruamel.yaml import YAML
+
+from lethe.data.parquet import read_table
+from lethe.data.texts import whole_texts
+from lethe.deletion.certificate import Certificate, write
+from lethe.deletion.certificate import read as read_certificate
+from lethe.deletion.certifying import (
+    certify,
+    differences,
+    folder_of_request,
+    keyed_digest,
+    version_folders,
+)
+from lethe.deletion.page import write_page
+from lethe.deletion.request_file import Request, read_request
+from lethe.deletion.resolving import Answer, Texts, records_of, resolve, said
+from lethe.deletion.signature import check as check_signature
+from lethe.deletion.signature import sign, signature_of
+from lethe.params.addresses import folder_of, model_folder
+from lethe.params.file import Params, load_params, request_name
+from lethe.params.requests import Requests, Served
+from lethe.params.study import Study
+from lethe.prepare import for_task, gathered
+from lethe.system import plugins
+from lethe.system.errors import InputError
+from lethe.system.files import replacing
+
+PARAMS = "params.yaml"
+LOCK = Path(".snakemake/requests.lock")
+KEY = Path("data/requests/key")
+AGAIN = "the same command goes on where it was"
+
+
+def serving(params: Params, name: str | None) -> tuple[str, Study, Requests]:
+    """Name of the study that serves requests, the study, and how it serves them.
+
+    Raises:
+        InputError: none does, or several do and none is named.
+    """
+    able = {name: study for name, study in params.studies.items() if study.requests and study.version is None}
+    if name is None and len(able) == 1:
+        (name,) = able
+    if name not in able:
+        allowed = ", ".join(able) or "none, as no study has a block `requests`"
+        raise InputError(f"{PARAMS}: studies.{name or '…'}.requests: missing; --study may be {allowed}")
+    requests = able[name].requests
+    assert requests is not None, "it is able"
+    return name, able[name], requests
+
+
+def answers_to(request: Request, name: str, study: Study, served: Requests) -> tuple[list[Answer], Texts]:
+    """What each line of a request comes to in a study, and the study's texts.
+
+    Only what was served before it counts as earlier, also when it is given again.
+    """
+    texts = texts_of(name, study)
+    before = takewhile(lambda one: one.reference != request.reference, served.served)
+    earlier = {record: one.reference for one in before for record in one.records}
+    return resolve(request.lines, texts, earlier, served.closed), texts
+
+
+def texts_of(name: str, study: Study) -> Texts:
+    """All texts of a study's sources, those that were left out included, with the splits of `lethe prepare`."""
+    file = Path(folder_of("prepare", name)) / "examples.parquet"
+    if not file.exists():
+        raise InputError(f"{file}: no such file; `snakemake` makes the model that is to forget")
+    prepared = read_table(file)
+    dataset = for_task(study.dataset, study.task)
+    tagged = plugins.part("tasks", study.task, "LABELS") == "words"
+    sources, _ = gathered(dataset, study.first_seed, tagged)
+    sources = sources.assign(text=whole_texts(sources))
+    kept = prepared.set_index("id")
+    table = pd.DataFrame({"id": sources["id"], "text": sources["text"], "subject": sources["subject"]})
+    table["split"] = sources["id"].map(kept["split"]).fillna("")
+    below = -1 - pd.Series(range(len(table)))  # what was left out is in no cluster of another
+    table["cluster"] = sources["id"].map(kept["cluster"]).fillna(below).astype("int64")
+    return Texts(table, dataset.ngram, dataset.similarity)
+
+
+@dataclass(frozen=True)
+class Order:
+    """What `lethe request` was asked to do.
+
+    file: of the request. study: its name; None: the only one that serves requests. key: private SSH key that signs the
+    certificate, or None. arguments: more of Snakemake's.
+    """
+
+    file: Path
+    study: str | None = None
+    key: Path | None = None
+    arguments: Sequence[str] = ()
+
+
+def serve(order: Order) -> int:
+    """Serve a request; 0, or 1 if the new version does not hold what was declared.
+
+    Raises:
+        InputError: the request cannot be read or served, or Snakemake stopped; one line.
+    """
+    wanted = read_request(order.file)
+    with one_at_a_time():
+        params = load_params(PARAMS)
+        name, study, served = serving(params, order.study)
+        mark = keyed_digest(own_key(), wanted.content)
+        number = number_of(served, wanted, mark)
+        if number is None:
+            answers, texts = answers_to(wanted, name, study, served)
+            print("\n".join(said(answer) for answer in answers))
+            earlier = [record for one in served.served for record in one.records]
+            records = records_of(answers, texts.table, earlier)
+            if not records:
+                print("nothing to be forgotten: no new version")
+                return 0
+            entry = Served(
+                reference=wanted.reference,
+                date=wanted.date,
+                digest=mark,
+                method=served.method,
+                records=records,
+            )
+            add_served(Path(PARAMS), name, entry)
+            params, number = load_params(PARAMS), len(served.served) + 1
+        file = folder_of_request(name, wanted.reference) / "certificate.json"
+        if not file.exists():
+            make(params, name, number, order.arguments)
+            answers, _ = answers_to(wanted, name, study, served)
+            write_certificate(file, certify(params, name, number, answers))
+        else:
+            print("served already: nothing is made again")
+        if order.key is not None:
+            sign(file, order.key)
+    certificate = read_certificate(file)
+    print(f"version {number}: {certificate.after.path}\nverdict: {certificate.verdict}\n{file}")
+    return int(certificate.verdict == "fails")
+
+
+def write_certificate(file: Path, certificate: Certificate) -> None:
+    """The page first: where the certificate is, all is."""
+    write_page(file.with_suffix(".html"), certificate)
+    write(file, certificate)
+
+
+def number_of(requests: Requests, wanted: Request, mark: str) -> int | None:
+    """Number of the version that served a request; None if none did.
+
+    Raises:
+        InputError: another request was served under its reference.
+    """
+    for number, one in enumerate(requests.served, 1):
+        if one.reference == wanted.reference:
+            if one.digest != mark:
+                what = f"{one.reference} was served with another content, or under another {KEY}"
+                raise InputError(
+                    f"request: reference: {what}; give a request that has more another reference"
+                )
+            return number
+    return None
+
+
+def make(params: Params, name: str, number: int, arguments: Sequence[str]) -> None:
+    """Let Snakemake make the version, the models beside it, and their metrics."""
+    step = request_name(name, number)
+    study = params.studies[step]
+    runs = [*study.runs, *study.retrained[1:]]
+    targets = [f"{folder_of('measure', step, run, study.seeds[0])}/metrics.json" for run in runs]
+    try:
+        done = subprocess.run(["snakemake", *targets, *arguments], check=False)
+    except FileNotFoundError:
+        raise InputError("snakemake: not found; activate the environment") from None
+    if done.returncode:
+        raise InputError(f"snakemake: ended with status {done.returncode}; {AGAIN}")
+
+
+@contextlib.contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """Wait until no other request is being served in this folder; without locks of files, go on."""
+    LOCK.parent.mkdir(exist_ok=True)
+    with open(LOCK, "a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("another request is being served in this folder: waiting", flush=True)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError:
+            print("this file system has no locks: take care that one request at a time is served", flush=True)
+        yield
+
+
+def own_key() -> bytes:
+    """The key of digests of requests, made at the first one; whoever has it can check a request against them."""
+    if not KEY.exists():
+        with replacing(KEY) as temporary:
+            temporary.touch(mode=0o600)
+            temporary.write_text(secrets.token_hex(32))
+    return KEY.read_bytes()
+
+
+def add_served(file: Path, study: str, entry: Served) -> None:
+    """Add a request to a study in the parameter file, whose other lines stay as they are."""
+    yaml = YAML()
+    yaml.preserve_quotes, yaml.width = True, 1_000_000
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    content = yaml.load(file.read_text(encoding="utf-8-sig"))
+    requests = content["studies"][study]["requests"]
+    requests.setdefault("served", []).append(entry.model_dump(mode="json"))
+    with replacing(file) as temporary, open(temporary, "w", encoding="utf-8") as out:
+        yaml.dump(content, out)
+
+
+# ---------------------------------------------------------------- what was served
+
+
+def verify_certificate(file: Path, signers: Path | None, request_file: Path | None) -> int:
+    """Print what is not as a certificate says, then yes or no; 0 for yes, 1 for no.
+
+    Args:
+        signers: allowed signers of its signature; None: any.
+        request_file: file of the request; None: its digest is not computed.
+    """
+    certificate = read_certificate(file)
+    found = differences(file, load_params(PARAMS) if Path(PARAMS).exists() else None)
+    if request_file is not None and not KEY.exists():
+        found.append(f"{KEY}: is not here; the digest of a request needs it")
+    elif request_file is not None:
+        mark = keyed_digest(KEY.read_bytes(), read_request(request_file).content)
+        found += [] if mark == certificate.asked.digest else [f"{request_file}: is not the request"]
+    if signature_of(file).exists():
+        fine, what = check_signature(file, signers)
+        print(f"signature: {what}")
+        found += [] if fine else [f"{signature_of(file)}: is no signature of it"]
+    elif signers is not None:
+        found.append(f"{signature_of(file)}: no such file; the certificate is not signed")
+    for line in found:
+        print(line)
+    from lethe.training.run_record import code_digest  # which imports torch
+
+    if certificate.code.digest != code_digest():
+        print(f"code: made by another state of the package, commit {certificate.code.commit}")
+    print(f"{file}: {'no' if found else 'yes'}, {len(found)} things differ")
+    return int(bool(found))
+
+
+def versions() -> Iterator[str]:
+    """A line for each version of each study that serves requests: what made it, and what was measured of it."""
+    params = load_params(PARAMS)
+    for name, study in params.studies.items():
+        if study.requests is None or study.version is not None:
+            continue
+        first = Path(model_folder(params, name, "original", study.serving_seed))
+        yield f"{name} 0: {first}/model, {state_of(first)}"
+        for number, one in enumerate(study.requests.served, 1):
+            _, after = version_folders(params, name, number)
+            yield f"{name} {number}: {after}/model, {state_of(after)}, {of_request(name, one)}"
+
+
+def state_of(folder: Path) -> str:
+    """The beginning of a model's digest, as it was pinned."""
+    pin = folder / "model.sha256"
+    here = "" if (folder / "model").is_dir() else ", not here"
+    return f"{pin.read_text().strip()[:16]}{here}" if pin.exists() else "not made"
+
+
+def of_request(study: str, one: Served) -> str:
+    """What a version was made for, and what its certificate says."""
+    about = f"{one.reference} of {one.date}, {len(one.records)} records by {one.method}"
+    file = folder_of_request(study, one.reference) / "certificate.json"
+    if not file.exists():
+        return f"{about}: no certificate"
+    certificate = read_certificate(file)
+    numbers = ", ".join(f"{number.metric} {number.value:.3g}" for number in certificate.numbers)
+    return f"{about}: {certificate.verdict}; {numbers}"

@@ -1,0 +1,327 @@
+"""A request from its file to the certificate, on a small study whose jobs run in this process."""
+
+import copy
+import json
+import os
+import shutil
+import subprocess
+import threading
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pytest
+import study
+import workflow_in_process
+import yaml
+
+from lethe import request as requests
+from lethe.__main__ import main
+from lethe.deletion.certificate import canonical, read, sealed, together, verdict_of
+from lethe.deletion.certifying import differences
+from lethe.params.file import load_params, request_name
+from lethe.request import Order, serve
+from lethe.system.errors import InputError
+
+ROOT = Path(__file__).parents[2]
+CERTIFICATE = Path("results/requests/people/DSR-1/certificate.json")
+SECRET = [study.text(k) for k in range(24)]
+
+
+def parameters(folder: Path) -> dict:
+    cfg = study.parameters(folder, "generation")
+    rows = [json.loads(line) for line in (folder / "texts.jsonl").read_text().splitlines()]
+    rows = [row | {"subject": f"person-{k // 2}"} for k, row in enumerate(rows)]
+    (folder / "texts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    cfg["dataset"] |= {"source": "texts.jsonl", "subject": "subject"}
+    cfg["dataset"]["general"]["source"] = "general.jsonl"
+    cfg["train"] = {name: recipe | {"epochs": 6} for name, recipe in cfg["train"].items()}
+    cfg["score"] |= {"extract": ["forget"], "tries": 0}
+    keys = ("task", "dataset", "model", "forget", "train", "score")
+    recipe = {"epochs": 2, "learning_rate": 1e-3, "batch": {"forget": 2, "retain": 4}}
+    return {key: copy.deepcopy(cfg[key]) for key in keys} | {
+        "seeds": [1],
+        "measure": {"bootstrap": 100},
+        "methods": {"npo": {"training": recipe}},
+        "requests": {"method": "npo", "thresholds": {"memorization_accuracy_retain": {"least": 0.0}}},
+    }
+
+
+def make_in_process(params, name, number, arguments):
+    step = request_name(name, number)
+    of = params.studies[step]
+    workflow_in_process.run_study(params, step, [*of.runs, *of.retrained[1:]], of.seeds[0])
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A folder with the original model of a study, and the records that it was trained on."""
+    folder = tmp_path_factory.mktemp("made")
+    before = Path.cwd()
+    os.chdir(folder)
+    (folder / "params.yaml").write_text(yaml.safe_dump({"studies": {"people": parameters(folder)}}))
+    params = load_params("params.yaml")
+    workflow_in_process.run_study(params, "people", ["base", "original"], 1)
+    os.chdir(before)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def served(made, tmp_path_factory):
+    """The same after one request was served, and what was said of it."""
+    folder = tmp_path_factory.mktemp("served") / "here"
+    shutil.copytree(made, folder)
+    before = Path.cwd()
+    os.chdir(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(requests, "make", make_in_process)
+        assert serve(Order(ask(folder, "DSR-1", subject(folder, 0)))) == 0
+    os.chdir(before)
+    return folder
+
+
+@pytest.fixture
+def here(served, tmp_path, monkeypatch):
+    """A copy of it, as the working folder, in which Snakemake must not be asked for anything."""
+    shutil.copytree(served, tmp_path / "here")
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setattr(requests, "make", lambda *_: pytest.fail("made again"))
+    return tmp_path / "here"
+
+
+def subject(folder: Path, place: int) -> dict:
+    """What asks for all records of one of the people who were trained on."""
+    import pandas as pd
+
+    table = pd.read_parquet(folder / "data/prepared/people/examples.parquet")
+    return {"subject": sorted(table["subject"][table["split"] == "train"].unique())[place]}
+
+
+def ask(folder: Path, reference: str, *lines: dict) -> Path:
+    file = folder / "data/requests" / f"{reference}.jsonl"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    common = {"reference": reference, "date": "2026-11-29"}
+    file.write_text("".join(json.dumps(line | common) + "\n" for line in lines))
+    return file
+
+
+def bits(folder: Path) -> dict[str, bytes]:
+    skipped = ("cost.json", "digests.json")
+    return {
+        str(f): f.read_bytes() for f in sorted(folder.rglob("*")) if f.is_file() and f.name not in skipped
+    }
+
+
+def is_found(params) -> bool:
+    try:
+        return bool(differences(CERTIFICATE, params))
+    except InputError:  # it is no certificate
+        return True
+
+
+# ---------------------------------------------------------------- serving
+
+
+def test_the_certificate_says_what_was_done_and_holds_no_text(here):
+    text = (
+        CERTIFICATE.read_text()
+        + CERTIFICATE.with_suffix(".html").read_text()
+        + Path("params.yaml").read_text()
+    )
+    assert not [one for one in SECRET if one.split()[0] in text]
+    certificate = read(CERTIFICATE)
+    assert (
+        certificate.asked.records == load_params("params.yaml").studies["people"].requests.served[0].records
+    )
+    assert certificate.before.path == "results/train/people/original/seed1/model"
+    assert certificate.after.path == "results/unlearn/people-request-1/npo/seed1/model"
+    assert certificate.verdict == "holds"
+    names = {one.metric for one in certificate.numbers}
+    assert {"memorization_accuracy_retain", "min_k_auc"} <= names
+    one = next(n for n in certificate.numbers if n.metric == "memorization_accuracy_retain")
+    at = "results/measure/people-request-1/{}/seed1/metrics.json"
+    for key, run in (("value", "npo"), ("original", "original"), ("retrain", "retrain")):
+        expected = json.loads(Path(at.format(run)).read_text())["memorization_accuracy_retain"]
+        assert getattr(one, key) == pytest.approx(expected, abs=1e-12)
+    assert one.low <= one.value <= one.high
+
+
+def test_the_schema_is_kept_and_fits(here, capsys):
+    """If not: lethe schema certificate > workflow/schemas/certificate.schema.json"""
+    assert main(["schema", "certificate"]) == 0
+    kept = (ROOT / "workflow/schemas/certificate.schema.json").read_text()
+    assert capsys.readouterr().out == kept
+    jsonschema.validate(json.loads(CERTIFICATE.read_text()), json.loads(kept))
+
+
+def test_the_same_request_again_changes_nothing(here, capsys):
+    before = bits(here)
+    assert serve(Order(Path("data/requests/DSR-1.jsonl"))) == 0
+    assert bits(here) == before
+    assert "served already" in capsys.readouterr().out
+
+
+def test_the_reference_of_another_request_is_refused(here):
+    with pytest.raises(InputError, match="DSR-1 was served with another content"):
+        serve(Order(ask(here, "DSR-1", subject(here, 1))))
+
+
+def test_a_request_for_what_is_gone_makes_no_version(here, capsys):
+    before = bits(here)
+    file = ask(here, "DSR-2", subject(here, 0), {"id": "nosuch"})
+    assert serve(Order(file)) == 0
+    said = capsys.readouterr().out
+    assert "removed by the earlier request DSR-1" in said
+    assert "line 2 (id): matches nothing" in said
+    assert "no new version" in said
+    file.unlink()
+    assert bits(here) == before
+
+
+def test_a_killed_request_goes_on_with_the_same_bits(made, served, tmp_path, monkeypatch):
+    shutil.copytree(made, tmp_path / "here")
+    shutil.copytree(served / "data/requests", tmp_path / "here/data/requests")
+    monkeypatch.chdir(tmp_path / "here")
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(requests, "make", killed)
+    with pytest.raises(KeyboardInterrupt):
+        serve(Order(Path("data/requests/DSR-1.jsonl")))
+    assert not CERTIFICATE.exists()
+    monkeypatch.setattr(requests, "make", make_in_process)
+    assert serve(Order(Path("data/requests/DSR-1.jsonl"))) == 0
+    assert read(CERTIFICATE) == read(served / CERTIFICATE)
+    assert CERTIFICATE.read_bytes() == (served / CERTIFICATE).read_bytes()
+
+
+def test_the_second_of_two_requests_waits_for_the_first(here, capsys):
+    inside, leave, order = threading.Event(), threading.Event(), []
+
+    def first():
+        with requests.one_at_a_time():
+            inside.set()
+            leave.wait(10)
+            order.append("first")
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    inside.wait(10)
+    threading.Timer(0.1, leave.set).start()
+    with requests.one_at_a_time():
+        order.append("second")
+    thread.join()
+    assert order == ["first", "second"]
+    assert "waiting" in capsys.readouterr().out
+
+
+def test_only_what_was_served_is_added_to_the_parameters(tmp_path):
+    """Comments, order and layout stay; `git diff` shows the request alone."""
+    content = (
+        (ROOT / "params.yaml")
+        .read_text()
+        .replace("    methods:\n      icu:", "    requests:\n      method: icu\n    methods:\n      icu:")
+    )
+    file = tmp_path / "params.yaml"
+    file.write_text(content)
+    for k in (1, 2):
+        entry = requests.Served(
+            reference=f"R-{k}", date="2026-11-29", digest="0" * 64, method="icu", records=[f"person-{k}.0"]
+        )
+        requests.add_served(file, "records", entry)
+    now = file.read_text().splitlines()
+    added = [line for line in now if line not in content.splitlines()]
+    assert [line for line in now if line not in added or line in content.splitlines()] == content.splitlines()
+    assert load_params(file).studies["records-request-2"].forget.parts == [["person-1.0"], ["person-2.0"]]
+
+
+def test_versions(here, capsys):
+    assert main(["versions"]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("people 0: results/train/people/original/seed1/model, ")
+    assert "people 1: results/unlearn/people-request-1/npo/seed1/model" in second
+    assert "DSR-1 of 2026-11-29, 2 records by npo: holds; " in second
+
+
+# ---------------------------------------------------------------- verifying
+
+
+def test_a_certificate_verifies(here, capsys):
+    assert main(["verify", str(CERTIFICATE), "--request", "data/requests/DSR-1.jsonl"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"{CERTIFICATE}: yes, 0 things differ"
+    ask(here, "DSR-1", subject(here, 1))
+    assert main(["verify", str(CERTIFICATE), "--request", "data/requests/DSR-1.jsonl"]) == 1
+
+
+def test_one_flipped_byte_in_each_of_a_hundred_places_is_found(here):
+    params = load_params("params.yaml")
+    certificate = read(CERTIFICATE)
+    draw = np.random.default_rng(0)
+    models = [f for m in (certificate.before, certificate.after) for f in Path(m.path).iterdir()]
+    data = [
+        f
+        for name in certificate.files
+        for f in ([Path(name)] if Path(name).is_file() else Path(name).iterdir())
+    ]
+    for files, count in (([CERTIFICATE], 40), (sorted(models), 30), (sorted(data), 30)):
+        for k in range(count):
+            file = files[k % len(files)]
+            content = file.read_bytes()
+            place = int(draw.integers(len(content)))
+            flipped = bytes([content[place] ^ int(draw.integers(1, 256))])
+            file.write_bytes(content[:place] + flipped + content[place + 1 :])
+            assert is_found(params), f"{file}, byte {place}"
+            file.write_bytes(content)
+    assert differences(CERTIFICATE, params) == []
+
+
+def test_numbers_that_were_made_up_are_found_though_every_digest_fits(here):
+    certificate = read(CERTIFICATE)
+    first, *others = certificate.numbers
+    better = first.model_copy(update={"value": first.value + 0.01})
+    CERTIFICATE.write_bytes(canonical(sealed(certificate.model_copy(update={"numbers": [better, *others]}))))
+    (line,) = differences(CERTIFICATE, load_params("params.yaml"))
+    assert line.startswith(f"{first.metric}: value certified")
+
+
+@pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="OpenSSH is not installed")
+def test_a_signature_is_checked(here, capsys):
+    for name in ("own", "other"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", name], check=True)
+    assert main(["request", "data/requests/DSR-1.jsonl", "--key", "own"]) == 0
+    for name in ("own", "other"):
+        Path(f"{name}.signers").write_text(f"dpo@example.org {Path(f'{name}.pub').read_text()}")
+    assert main(["verify", str(CERTIFICATE), "--signers", "own.signers"]) == 0
+    assert "dpo@example.org" in capsys.readouterr().out
+    assert main(["verify", str(CERTIFICATE)]) == 0
+    assert "--signers" in capsys.readouterr().out
+    assert main(["verify", str(CERTIFICATE), "--signers", "other.signers"]) == 1
+    content = CERTIFICATE.read_bytes()
+    CERTIFICATE.write_bytes(content.replace(b'"version": 1', b'"version": 2'))
+    assert main(["verify", str(CERTIFICATE), "--signers", "own.signers"]) == 1
+    assert "certificate.json.sig: is no signature of it" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "least", "most", "verdict"),
+    [
+        (0.5, 0.4, 0.6, None, 0.6, "met"),
+        (0.5, 0.4, 0.6, None, 0.55, "open"),
+        (0.5, 0.4, 0.6, None, 0.39, "not met"),
+        (0.5, 0.4, 0.6, 0.4, 0.7, "met"),
+        (0.5, 0.4, 0.6, 0.61, None, "not met"),
+        (0.5, None, None, 0.5, None, "met"),
+        (0.5, None, None, None, 0.49, "not met"),
+        (0.5, 0.4, 0.6, None, None, None),
+    ],
+)
+def test_thresholds(value, low, high, least, most, verdict):
+    assert verdict_of(value, low, high, least, most) == verdict
+
+
+def test_all_thresholds_together():
+    assert together([]) == "not judged"
+    assert together(["met", "met"]) == "holds"
+    assert together(["met", "open"]) == "open"
+    assert together(["open", "not met"]) == "fails"
