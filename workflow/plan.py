@@ -107,8 +107,11 @@ def jobs(parameters: Params, digests: Digests) -> Plan:
                 cfg["score"] = all_of["score"] | {"extract": [], "most": None}
             if stage == "unlearn":
                 cfg["method"] = all_of["methods"][run]
-                if needs_base(study.methods[run].objective):
+                offset = study.methods[run].training.offset is not None
+                if offset or needs_base(study.methods[run].objective):
                     cfg["finetune"] = all_of["train"]["finetune"]
+                if offset:
+                    cfg["pretrain"] = all_of["train"]["pretrain"]
             if stage == "score" and VARIANT in run:
                 cfg["perturbation"] = study.variants[run.split(VARIANT)[1]]
             if stage == "compare":

@@ -149,6 +149,9 @@ def parser() -> argparse.ArgumentParser:
         help="scores of a model that reference_loss compares with",
     )
     measure.add_argument(
+        "--original", nargs="*", type=Path, default=[], help="scores of the original, where texts say facts"
+    )
+    measure.add_argument(
         "--shadow",
         nargs="*",
         type=Path,
@@ -362,8 +365,10 @@ def execute(args: argparse.Namespace) -> int:
 
             if len(args.reference) > 1:
                 raise InputError(f"--reference: {len(args.reference)} files; at most one is allowed")
-            reference = args.reference[0] if args.reference else None
-            measure(args.cfg, args.seed, args.scores, args.out, reference, args.shadow)
+            if len(args.original) > 1:
+                raise InputError(f"--original: {len(args.original)} files; at most one is allowed")
+            others = [files[0] if files else None for files in (args.reference, args.original)]
+            measure(args.cfg, args.seed, args.scores, args.out, others[0], args.shadow, others[1])
         case "blind":
             from lethe.measure import measure_texts
 

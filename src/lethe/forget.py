@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as parquet
 
+from lethe.data.facts import targets, with_minimal_sets
 from lethe.data.id_files import requested, values_by_id
 from lethe.data.pairing import pairs
 from lethe.data.parquet import read_table
@@ -25,7 +26,9 @@ PAIRS = {"id": pa.string(), "analogue": pa.string(), "rank": pa.int64(), "simila
 
 
 def forget(cfg: dict[str, Any], seed: int, prepared: str | Path, out: str | Path) -> None:
-    """Write sets.parquet (id, set), pairs.parquet (id, analogue, rank, similarity) and forget.json to `out`.
+    """Write sets.parquet, pairs.parquet (id, analogue, rank, similarity) and forget.json to `out`.
+
+    The first holds id and set and, with strategy deep, target: whether the example itself was asked for.
 
     Args:
         cfg: {"forget": fields of `Forget`, "task": …}; {"strategy": "shadow"} draws the half that a shadow model
@@ -45,6 +48,9 @@ def forget(cfg: dict[str, Any], seed: int, prepared: str | Path, out: str | Path
     wish = Forget.model_validate(cfg["forget"])
     pool = examples[examples["split"] == "train"].reset_index(drop=True)
     chosen = chosen_ids(wish, pool, seed)
+    if wish.strategy == "deep":
+        examples["target"] = examples["id"].isin(chosen)
+        chosen = with_minimal_sets(chosen, pool, seed)
     if wish.closed:
         chosen = closure(chosen, pool)
     if not 0 < len(chosen) < len(pool):
@@ -86,9 +92,12 @@ def shadow_sets(examples: pd.DataFrame, seed: int) -> pd.Series:
 
 def write_sets(out: Path, examples: pd.DataFrame, paired: pd.DataFrame, facts: dict[str, Any]) -> None:
     """Write sets.parquet, pairs.parquet and forget.json."""
+    schema = {"id": pa.string(), "set": pa.string()} | (
+        {"target": pa.bool_()} if "target" in examples else {}
+    )
     with files.replacing(out) as folder:
         folder.mkdir()
-        write(examples[["id", "set"]], {"id": pa.string(), "set": pa.string()}, folder / "sets.parquet")
+        write(examples[[*schema]], schema, folder / "sets.parquet")
         write(paired, PAIRS, folder / "pairs.parquet")
         files.write_json(folder / "forget.json", facts)
 
@@ -109,6 +118,8 @@ def chosen_ids(wish: Forget, pool: pd.DataFrame, seed: int) -> set[str]:
             return in_pool(set().union(*wish.parts), pool)
         case "memorised":
             return most_memorised(Path(wish.file or ""), pool, wish.size or len(pool))
+        case "superficial" | "deep":
+            return targets(pool, wish.size or len(pool), seed)
 
 
 def in_pool(ids: set[str], pool: pd.DataFrame) -> set[str]:

@@ -13,6 +13,7 @@ from lethe.evaluation.numbers import metrics, with_match
 from lethe.evaluation.scores import load
 from lethe.evaluation.shadows import gathered
 from lethe.metrics.blind import blind
+from lethe.metrics.deep_unlearning import known
 from lethe.params.measure import Measure
 from lethe.params.shadow import Shadow
 from lethe.system.errors import InputError
@@ -29,6 +30,7 @@ def measure(
     out: Path,
     reference: Path | None = None,
     shadows: Sequence[Path] = (),
+    original: Path | None = None,
 ) -> None:
     """Write metrics.json and metrics.parquet of a run.
 
@@ -38,6 +40,7 @@ def measure(
         scores: file scores.npz of the run.
         out: folder of the two files.
         reference: file scores.npz of a model of the same examples, for `reference_loss`.
+        original: the same of the model that was to forget, for what it knew, where texts say facts.
         shadows: files scores.npz of shadow models, for LiRA and RMIA; or the one folder in which they lie.
     Raises:
         InputError: an array or a set is missing, shapes disagree, or a value is not finite.
@@ -46,6 +49,9 @@ def measure(
     arrays = load(scores)
     if reference is not None:
         arrays["reference_logprob"] = same_texts(load(reference), arrays, reference)["logprob"]
+    if original is not None:
+        before = same_texts(load(original), arrays, original)
+        arrays["known_before"] = known(before["correct"], before["mask"])
     if shadows:
         arrays |= gathered(shadow_files(shadows, cfg.get("shadow")), arrays["ids"], arrays["checksum"])
     columns, numbers = metrics(arrays, settings, seed)

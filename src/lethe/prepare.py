@@ -29,6 +29,7 @@ SOME = {  # columns that some sources have
     "prompt": MESSAGES,
     "paraphrase": TEXT,
     "alternatives": pa.list_(TEXT),
+    "fact": pa.list_(TEXT),
 }
 SCHEMA = {"id": TEXT, "text": TEXT, "label": TEXT, "subject": TEXT, "split": TEXT, "cluster": pa.int64()}
 

@@ -75,9 +75,9 @@ def scored(
         labels: names of the classes in the order of their indices; empty for a generator.
         encoding: examples -> their rows of tokens.
     Returns:
-        task, ids, sets, checksum, characters (of what the model read of a text), settings, and of a classifier labels,
-        classes, logits, embeddings; of a tagger tags, classes, logits; of a generator logprob, mask, correct, mu,
-        sigma, zlib_bytes, n, and what `read` says.
+        task, ids, sets, checksum, characters (of what the model read of a text), settings, what `facts_of` says, and of
+        a classifier labels, classes, logits, embeddings; of a tagger tags, classes, logits; of a generator logprob,
+        mask, correct, mu, sigma, zlib_bytes, n, and what `read` says.
     Raises:
         InputError: a text holds a token that the model does not know; its record is named.
     """
@@ -93,6 +93,7 @@ def scored(
             part = read(model, encoded, settings, name in settings.extract)
             scored_texts = texts_read(encoded, tokenizer, scored=True)
             part["zlib_bytes"] = np.array([len(zlib.compress(text.encode())) for text in scored_texts])
+        part |= facts_of(sampled(frames[name], settings.most), name)
         part["characters"] = np.array([max(1, len(text)) for text in texts])
         part |= {"ids": encoded.ids, "sets": np.full(len(encoded), name), "checksum": checksums(encoded)}
         parts.append(part)
@@ -103,6 +104,18 @@ def scored(
         log.warning("the scores hold text: %s (score.keep_text)", ", ".join(TEXTS))
         arrays["holds_text"] = np.array(TEXTS)
     return arrays | {"task": np.array(task), "settings": np.array(compared_settings(task, settings))}
+
+
+def facts_of(frame: pd.DataFrame, name: str) -> dict[str, np.ndarray]:
+    """fact (N, 3) str, what each example of a set says, "" where that is no fact, and target (N,) bool; or nothing.
+
+    A target is a fact that is to be forgotten, and not only because another would follow from it.
+    """
+    if "fact" not in frame:
+        return {}
+    facts = np.array([["", "", ""] if fact is None else [*fact] for fact in frame["fact"]], dtype=str)
+    wanted = frame["target"].to_numpy(bool) if "target" in frame else np.full(len(frame), name == "forget")
+    return {"fact": facts.reshape(len(frame), 3), "target": wanted & (facts[:, 0] != "")}
 
 
 def compared_settings(task: str, settings: Score) -> str:

@@ -10,7 +10,7 @@ from lethe.decoding import head
 from lethe.decoding.decoding import teacher_forced
 from lethe.decoding.extraction import extraction
 from lethe.decoding.sampling import sampled_continuations
-from lethe.models import mixed_with_uniform
+from lethe.models.composed import Mixture
 
 SMALL = {
     "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
@@ -36,7 +36,11 @@ def model_of(name: str):
         return causal_models.untrained(name)
     if name == "mixture":
         model = causal_models.untrained("gpt2")
-        model.register_forward_hook(lambda module, inputs, output: mixed_with_uniform(output, 0.3))
+
+        def mix(module, inputs, output):
+            output.logits = Mixture(0.3)([output.logits])
+
+        model.register_forward_hook(mix)
         return model
     torch.manual_seed(0)
     ends = {"bos_token_id": None, "eos_token_id": None, "pad_token_id": None}

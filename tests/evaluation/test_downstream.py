@@ -1,5 +1,6 @@
 """Downstream tasks, against the evaluation harness's own command line and a multiple choice by hand."""
 
+import copy
 import json
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from lethe import models
 from lethe.evaluation.downstream import TASKS, downstream, numbers_of
 from lethe.evaluation.scores import load
 from lethe.metrics import downstream_accuracy
+from lethe.models.composed import Composed, Offset
 from lethe.params.model import Model
 from lethe.system.errors import InputError
 
@@ -112,6 +114,17 @@ def test_a_choice_is_the_likelier_word(folder):
     found = downstream(model, tokenizer, ["documentation_cloze"], 16)
     assert found["downstream_names"].tolist() == ["documentation_cloze_acc"]
     assert found["downstream_values"].tolist() == [np.mean(first)]
+
+
+def test_a_model_composed_of_several_is_evaluated_and_writes_nothing(folder):
+    large, tokenizer = models.load(folder / "model", "generation")
+    other, _ = models.load(folder / "model", "generation")
+    model = Composed({"large": large, "trained": other, "start": copy.deepcopy(other)}, Offset(2.0))
+    tasks = ["documentation_cloze", str(folder / "whole_text.yaml")]
+    found, plain = (downstream(m, tokenizer, tasks, 5)["downstream_values"] for m in (model, large))
+    assert found.tolist() == plain.tolist()
+    with pytest.raises(InputError, match=r"score.tasks: answer: has text written"):
+        downstream(model, tokenizer, [str(folder / "answer.yaml")], 5)
 
 
 @pytest.mark.parametrize("task", ["nothing_like_it", "hellaswag.yaml"])

@@ -129,14 +129,24 @@ def test_a_kernel_that_a_file_names_is_not_fetched(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content", ["[]", "null", '{"members": [], "aggregate": "mean"}', '{"members": 3}', "\xff"]
+    "content",
+    [
+        "[]",
+        "null",
+        '{"members": [], "rule": "mean", "options": {}}',
+        '{"members": ["../model"], "rule": "mean", "options": {}}',
+        '{"members": ["a"], "rule": "nosuch", "options": {}}',
+        '{"members": ["a"], "rule": "offset", "options": {}}',
+        '{"members": 3}',
+        "\xff",
+    ],
 )
-def test_an_ensemble_that_cannot_be_read_is_one_line(content, tmp_path):
+def test_a_composed_model_that_cannot_be_read_is_one_line(content, tmp_path):
     saved(tmp_path / "model")
-    (tmp_path / "model/ensemble.json").write_text(content, encoding="latin-1")
+    (tmp_path / "model/composed.json").write_text(content, encoding="latin-1")
     with pytest.raises(InputError) as raised:
         models.load(tmp_path / "model", "classification")
-    one_line(raised, "ensemble.json", "make it again")
+    one_line(raised, "composed.json", "make it again")
 
 
 @pytest.mark.parametrize("source", ["tiny-bert", "tiny-gpt-neo"])

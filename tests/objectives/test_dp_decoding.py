@@ -8,10 +8,10 @@ import pytest
 import tiny
 import torch
 from test_unlearn import CFG, study
-from transformers.modeling_outputs import CausalLMOutput
 
 from lethe import models
 from lethe.decoding.extraction import extraction
+from lethe.models.composed import Mixture
 from lethe.training.job import Job
 from lethe.unlearn import unlearn
 
@@ -19,8 +19,8 @@ from lethe.unlearn import unlearn
 @pytest.mark.parametrize("share", [0.0, 0.25, 0.9, 1.0])
 def test_the_mixture_of_three_tokens_by_hand(share):
     p = torch.tensor([0.7, 0.2, 0.1])
-    output = CausalLMOutput(logits=3.5 + p.log())  # logits are log-probabilities but for a constant
-    found = models.mixed_with_uniform(output, 1 - share).logits.exp() if share < 1 else p
+    logits = 3.5 + p.log()  # log-probabilities but for a constant
+    found = Mixture(1 - share)([logits]).softmax(-1)
     torch.testing.assert_close(found, share * p + (1 - share) / 3)
 
 
@@ -54,7 +54,9 @@ def test_a_saved_run_predicts_the_mixture_and_extracts_the_same(folder):
 
 
 def test_nothing_is_trained(folder):
-    weights = [(folder / part / "model.safetensors").read_bytes() for part in ("original", "out/model")]
+    weights = [
+        (folder / part / "model.safetensors").read_bytes() for part in ("original", "out/model/original")
+    ]
     assert weights[0] == weights[1]
     cost = json.loads((folder / "out" / "cost.json").read_text())
     assert cost["steps"] == cost["tokens"] == 0 and cost["wall_seconds"] > 0

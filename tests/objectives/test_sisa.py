@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from lethe import losses, models
 from lethe.data.encoding import encode, examples_by_set
 from lethe.evaluation.variants import perturbed
+from lethe.models.composed import RULES
 from lethe.objectives import sisa
 from lethe.objectives.sisa import Hyper
 from lethe.params.file import check_params
@@ -226,7 +227,8 @@ def test_an_ensemble_survives_saving_and_aggregates(tmp_path, aggregate):
         Model(source="tiny-bert", options={"hidden_size": 8, "vocab_size": 300}),
         "classification", ["a", "b"], ["a few words", "and others"], 0,
     )  # fmt: skip
-    models.save(models.Ensemble(members, aggregate), tokenizer, tmp_path / "model")
+    named = {f"m{number}": member for number, member in enumerate(members)}
+    models.save(models.Composed(named, RULES[aggregate]()), tokenizer, tmp_path / "model")
     whole, _ = models.load(tmp_path / "model", "classification")
     with torch.no_grad():
         logits, embedding = losses.logits_and_embedding(whole, rows)

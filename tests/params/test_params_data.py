@@ -36,7 +36,7 @@ def test_shorthand_is_the_source_alone():
 
 
 def test_readers_are_no_built_in_sources():
-    assert built_in() == ["authors", "docstrings", "records"]
+    assert built_in() == ["authors", "docstrings", "families", "records"]
 
 
 def test_parameters_survive_json():
@@ -47,11 +47,11 @@ def test_parameters_survive_json():
 WRONG = [
     (
         {"source": "nothing"},
-        "'nothing' is no source of text; allowed: authors, docstrings, records, a Hub id",
+        "'nothing' is no source of text; allowed: authors, docstrings, families, records, a Hub id",
     ),
     (
         {"source": "a.csv", "options": {"people": 3}},
-        "options are for authors, docstrings, records, not for 'a.csv'",
+        "options are for authors, docstrings, families, records, not for 'a.csv'",
     ),
     (
         {"source": "records", "options": {"people": 0}},

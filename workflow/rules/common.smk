@@ -113,6 +113,14 @@ def scores_of_reference(wildcards):
     return scores(wildcards.study, run, wildcards.seed)
 
 
+def scores_of_deep(wildcards):
+    """Scores of the original, which say what it knew, where facts are forgotten; not for a variant."""
+    deep = PARAMS.studies[wildcards.study].forget.strategy in ("superficial", "deep")
+    return (
+        scores_of_original(wildcards) if deep and VARIANT not in wildcards.run else []
+    )
+
+
 def scores_of_shadows(wildcards):
     """Scores of all shadow models of the study, in the order of their seeds; none for a variant of a run."""
     shadow = PARAMS.studies[wildcards.study].shadow

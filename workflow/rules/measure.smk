@@ -2,6 +2,7 @@ rule measure_scores:
     input:
         scores=f"{SCORE}/scores.npz",
         reference=scores_of_reference,
+        original=scores_of_deep,
         shadow=scores_of_shadows,
     output:
         f"{MEASURE}/metrics.json",
@@ -24,7 +25,8 @@ rule measure_scores:
         out=filled(MEASURE),
     shell:
         "lethe measure --cfg {params.file} --seed {wildcards.seed} --scores {input.scores}"
-        " --reference {input.reference} --shadow {params.shadow} --out {params.out} 2> {log}"
+        " --reference {input.reference} --original {input.original}"
+        " --shadow {params.shadow} --out {params.out} 2> {log}"
 
 
 # The control of membership inference: an attack that sees the texts and no model. The original's scores say what of them

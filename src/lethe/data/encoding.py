@@ -74,13 +74,15 @@ def examples_by_set(prepared: str | Path, forget: str | Path | None = None) -> d
     examples = read_table(Path(prepared) / "examples.parquet")
     if forget is None:
         return dict(list(examples.groupby("split", sort=False)))
-    sets = read_table(Path(forget) / "sets.parquet").set_index("id")["set"]
-    names = examples["id"].map(sets)
+    sets = read_table(Path(forget) / "sets.parquet").set_index("id")
+    names = examples["id"].map(sets["set"])
     if names.isna().any():
         unknown = examples["id"][names.isna()].iloc[0]
         raise InputError(
             f"{forget}/sets.parquet: has no set of {quoted(unknown)} of {prepared}; make it again"
         )
+    if "target" in sets:  # of what is forgotten the facts that were asked for
+        examples["target"] = examples["id"].map(sets["target"])
     return dict(list(examples.groupby(names, sort=False)))
 
 

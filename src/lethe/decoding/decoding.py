@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from lethe.decoding.head import passes, predictions
 from lethe.decoding.key_values import KeyValues
+from lethe.models.composed import heads
 from lethe.models.fused import exchange, fused, restore
 
 
@@ -85,12 +87,12 @@ def evaluating(model, float32_head: bool = True) -> Iterator[None]:
     As `fused` says, no row may hold pads but on the right.
     """
     modes = [(module, module.training) for module in model.modules()]
-    head = model.get_output_embeddings()
     undo = []
-    if float32_head and head is not None and head.weight.dtype != torch.float32:
-        bias = None if head.bias is None else head.bias.float()
-        weight = head.weight.float()
-        undo = exchange([head], "forward", lambda module, x: linear(x.float(), weight, bias))
+    for head in heads(model):
+        if float32_head and head.weight.dtype != torch.float32:
+            bias = None if head.bias is None else head.bias.float()
+            given = {"weight": head.weight.float(), "bias": bias}
+            undo += exchange([head], "forward", partial(in_float32, **given))
     model.eval()
     try:
         with torch.no_grad(), fused(model):
@@ -99,6 +101,11 @@ def evaluating(model, float32_head: bool = True) -> Iterator[None]:
         for module, mode in modes:
             module.training = mode
         restore(undo)
+
+
+def in_float32(module, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """The logits of a head, by its weights in float32."""
+    return linear(x.float(), weight, bias)
 
 
 def forced(

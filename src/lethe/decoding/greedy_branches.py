@@ -19,7 +19,7 @@ from torch import Tensor
 from lethe.decoding.decoding import TeacherForced, greedy
 from lethe.decoding.head import rows_at_once
 from lethe.decoding.key_values import KeyValues, Prefixes
-from lethe.models.fused import windows
+from lethe.models.composed import cache_windows
 
 # (B, V) float32 logits, which may be used up, of the B branches given, and the position of the token to be chosen
 # -> (B,) tokens, (B,) gaps
@@ -103,7 +103,7 @@ def decode(
     rows = min(rows, rows_at_once(model))
     slab: KeyValues | Prefixes = Prefixes(model)
     if isinstance(source, KeyValues):
-        slab = KeyValues(model, min(rows, len(waiting)), width, windows(model))
+        slab = KeyValues(model, min(rows, len(waiting)), width, cache_windows(model))
     elif "logits_to_keep" not in slab.given:
         rows = max(1, rows_at_once(model) // width)
     while len(waiting):

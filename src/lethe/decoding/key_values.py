@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from transformers.cache_utils import Cache, DynamicLayer
 
+from lethe.models.composed import cache_windows, parts
 from lethe.system.errors import InputError
 
 log = logging.getLogger("lethe.decoding")
@@ -30,6 +31,11 @@ ATTENTION = {
 
 def keeps_keys_and_values(model) -> bool:
     """Are keys and values of every layer all that the model needs of the tokens before? By what it says of itself."""
+    return all(attends_only(part) for part in parts(model))
+
+
+def attends_only(model) -> bool:
+    """The same of a model that is not composed of several."""
     config = model.config.get_text_config(decoder=True)
     kinds = {*(getattr(config, "layer_types", None) or ATTENTION)}
     shared = getattr(config, "kv_sharing_modes", None) or getattr(config, "num_kv_shared_layers", 0)
@@ -103,8 +109,7 @@ class KeyValues(Cache):
     """
 
     def __init__(self, model, rows: int, width: int, windows: Sequence[int | None] = ()):
-        config = model.config.get_text_config(decoder=True)
-        windows = windows or [None] * config.num_hidden_layers
+        windows = windows or [None] * len(cache_windows(model))
         self.own = [Layer(rows, width if window is None else min(window, width)) for window in windows]
         super().__init__(layers=list(self.own))
         self.given = {"past_key_values": self, "use_cache": True}  # to a pass

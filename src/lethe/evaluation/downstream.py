@@ -43,6 +43,7 @@ def downstream(model, tokenizer, tasks: Sequence[str], batch_size: int) -> dict[
         raise InputError("score.tasks: need the evaluation harness: pip install 'lethe[harness]'") from None
     seed_as_the_command_line()
     wanted = loaded(tasks)
+    check_writes(model, wanted["tasks"])
     adapter = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=batch_size)
     try:
         results = evaluate(adapter, wanted, bootstrap_iters=0, log_samples=False)["results"]
@@ -51,6 +52,16 @@ def downstream(model, tokenizer, tasks: Sequence[str], batch_size: int) -> dict[
     numbers = {name: one for task, found in results.items() for name, one in numbers_of(task, found).items()}
     log.info("%d numbers of %d tasks", len(numbers), len(tasks))
     return {"downstream_names": np.array([*numbers]), "downstream_values": np.array([*numbers.values()])}
+
+
+def check_writes(model, tasks: dict[str, Any]) -> None:
+    """Raise InputError for a task whose text the model is to write, of a model composed of several, which cannot."""
+    written = [name for name, task in tasks.items() if task.OUTPUT_TYPE == "generate_until"]
+    if written and not hasattr(model, "generate"):
+        raise InputError(
+            f"score.tasks: {written[0]}: has text written, which a model composed of several does not; allowed are"
+            " tasks that compare likelihoods"
+        )
 
 
 def seed_as_the_command_line() -> None:

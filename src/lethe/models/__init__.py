@@ -1,8 +1,8 @@
-"""Language models: load and save, the tiny built-in ones, adapters, fused blocks."""
+"""Language models: load and save, the tiny built-in ones, those composed of several, adapters, fused blocks."""
 
+from lethe.models.composed import Composed
 from lethe.models.loading import (
     PACKAGED,
-    Ensemble,
     base,
     check_tokens,
     context,
@@ -11,7 +11,6 @@ from lethe.models.loading import (
     freeze,
     load,
     located,
-    mixed_with_uniform,
     save,
     tokenizer,
     train_only,
@@ -20,7 +19,7 @@ from lethe.models.loading import (
 
 __all__ = [
     "PACKAGED",
-    "Ensemble",
+    "Composed",
     "base",
     "check_tokens",
     "context",
@@ -29,7 +28,6 @@ __all__ = [
     "freeze",
     "load",
     "located",
-    "mixed_with_uniform",
     "save",
     "tokenizer",
     "train_only",

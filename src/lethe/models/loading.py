@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
-import json
 import logging
-import math
 import os
 from pathlib import Path
 from typing import Any
@@ -20,15 +18,14 @@ from transformers import (
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
 )
-from transformers.modeling_outputs import SequenceClassifierOutput
 
 from lethe.data.encoding import Encoded
-from lethe.models import pretrained
+from lethe.models import composed, pretrained
 from lethe.models.tiny import TINY, check_options, tiny
 from lethe.params.model import Model
 from lethe.system import plugins
 from lethe.system.errors import InputError
-from lethe.system.files import replacing, write_json
+from lethe.system.files import replacing
 from lethe.system.quoting import quoted
 from lethe.system.streams import stream_seed
 
@@ -210,47 +207,6 @@ def padded(tokenizer):
     return tokenizer
 
 
-class Ensemble(torch.nn.Module):
-    """Classifiers that answer as one.
-
-    Its logits are the logarithms of the mean of their distributions, or of their `vote`: the share of those that prefer
-    a class, among which the mean distribution has one voice, so that ties are decided and no class has none at all. Its
-    hidden states are theirs side by side. A folder of it has a folder for each.
-    """
-
-    FILE = "ensemble.json"
-
-    def __init__(self, members: list, aggregate: str):
-        super().__init__()
-        self.members, self.aggregate = torch.nn.ModuleList(members), aggregate
-        self.config = members[0].config
-
-    def forward(self, **inputs) -> SequenceClassifierOutput:
-        outputs = [member(**inputs) for member in self.members]
-        each = torch.stack([output.logits.float().log_softmax(-1) for output in outputs])  # (S, B, C)
-        whole = each.logsumexp(0) - math.log(len(outputs))
-        if self.aggregate == "vote":
-            votes = torch.nn.functional.one_hot(each.argmax(-1), num_classes=each.shape[-1]).sum(0)
-            whole = votes.log().logaddexp(whole) - math.log(len(outputs) + 1)
-        layers = zip(*(output.hidden_states or () for output in outputs), strict=True)
-        beside = tuple(torch.cat(layer, -1) for layer in layers)
-        return SequenceClassifierOutput(logits=whole, hidden_states=beside or None)
-
-    def get_output_embeddings(self) -> None:
-        """None, as of every classifier."""
-
-    def get_input_embeddings(self) -> torch.nn.Module:
-        """Those of the first; all read the same tokens."""
-        return self.members[0].get_input_embeddings()  # type: ignore[operator]
-
-    def save_pretrained(self, folder: Path) -> None:
-        names = [f"shard{number}" for number in range(len(self.members))]
-        members: list[Any] = list(self.members)
-        for name, member in zip(names, members, strict=True):
-            member.save_pretrained(folder / name)
-        write_json(folder / self.FILE, {"aggregate": self.aggregate, "members": names})
-
-
 def load(folder: str | Path, task: str, revision: str | None = None):
     """Model on the device, in eval mode, and tokenizer of a folder that `save` wrote, or of any such folder.
 
@@ -261,24 +217,43 @@ def load(folder: str | Path, task: str, revision: str | None = None):
     """
     where: dict[str, Any] = {"local_files_only": True} if revision is None else {"revision": revision}
     advice = "make it again" if revision is None else "needed is a Hub id or a folder of a whole model"
-    ensemble = Path(folder) / Ensemble.FILE
-    if ensemble.is_file():
-        return load_ensemble(ensemble, task)
+    file = Path(folder) / composed.FILE
+    model = load_composed(file, task) if file.is_file() else load_weights(folder, task, where, advice)
+    try:
+        tokenizer = padded(pretrained.load_tokenizer(str(folder), where))
+    except Exception as error:  # damaged files raise whatever their parser raises
+        raise InputError(f"{folder}: no readable model ({first_line(error)}); {advice}") from None
+    for part in composed.parts(model):
+        know_pad(part, tokenizer, task)
+    if not plugins.gives(task, "text"):  # pads of a generator are not read
+        check_framing(model, tokenizer, str(folder))
+    return model.to(device()).eval(), tokenizer
+
+
+def load_weights(folder: str | Path, task: str, where: dict[str, Any], advice: str):
+    """The model of a folder or a Hub id alone; InputError as `load`."""
     try:
         model, found = pretrained.load_model(AUTO[task], str(folder), where, dtype=torch.float32)
-        tokenizer = pretrained.load_tokenizer(str(folder), where)
     except Exception as error:  # damaged files raise whatever their parser raises
         raise InputError(f"{folder}: no readable model ({first_line(error)}); {advice}") from None
     if found["missing_keys"]:
         raise InputError(f"{folder}: lacks {min(found['missing_keys'])}; {advice}")
-    share = getattr(model.config, "uniform_share", 0.0)
-    if share:
-        model.register_forward_hook(lambda module, inputs, output: mixed_with_uniform(output, share))
-    tokenizer = padded(tokenizer)
-    know_pad(model, tokenizer, task)
-    if not plugins.gives(task, "text"):  # pads of a generator are not read
-        check_framing(model, tokenizer, str(folder))
-    return model.to(device()).eval(), tokenizer
+    return model
+
+
+def load_composed(file: Path, task: str) -> composed.Composed:
+    """A model composed of several.
+
+    Raises:
+        InputError: the file does not say what belongs together, or a member cannot be read.
+    """
+    try:
+        names, rule = composed.read(file)
+    except Exception as error:  # damaged files raise whatever their parser raises
+        raise InputError(f"{file}: cannot be read ({first_line(error)}); make it again") from None
+    where = {"local_files_only": True}
+    members = {name: load_weights(file.parent / name, task, where, "make it again") for name in names}
+    return composed.Composed(members, rule)
 
 
 def tokenizer(folder: Path):
@@ -291,32 +266,6 @@ def tokenizer(folder: Path):
         return padded(pretrained.load_tokenizer(str(folder), {"local_files_only": True}))
     except Exception as error:  # damaged files raise whatever their parser raises
         raise InputError(f"{folder}: no readable tokenizer ({first_line(error)}); make it again") from None
-
-
-def load_ensemble(file: Path, task: str):
-    """Classifiers that answer as one, and their tokenizer.
-
-    Raises:
-        InputError: the file does not say what belongs together, or a member cannot be read.
-    """
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        names, aggregate = [str(name) for name in content["members"]], str(content["aggregate"])
-        tokenizer = pretrained.load_tokenizer(str(file.parent), {"local_files_only": True})
-        if not names:
-            raise ValueError("no members")
-    except Exception as error:  # damaged files raise whatever their parser raises
-        raise InputError(f"{file}: cannot be read ({first_line(error)}); make it again") from None
-    members = [load(file.parent / name, task)[0] for name in names]
-    return Ensemble(members, aggregate).eval(), padded(tokenizer)
-
-
-def mixed_with_uniform(output, share: float):
-    """The output of a language model, its distributions mixed with a share in (0, 1] of the uniform one."""
-    own = output.logits.float().log_softmax(-1) + math.log1p(-share) if share < 1 else -torch.inf
-    even = torch.full_like(output.logits, math.log(share / output.logits.shape[-1]), dtype=torch.float32)
-    output.logits = torch.logaddexp(even, torch.as_tensor(own, device=even.device))
-    return output
 
 
 def encoder(source: str):

@@ -7,14 +7,14 @@ not to the forget set; at `share` 0 the model says nothing, at 1 it is the origi
 below log((1 - share) / V). The most likely token stays the same, so what greedy decoding extracts does not change:
 only likelihoods, and what is drawn by sampling, do.
 
-The share of the uniform distribution is kept in the model's configuration (`uniform_share`), which `lethe.models.load`
-reads; other programs ignore it.
+The run's model is composed of the original, whose files it has, and of that mixture (`lethe.models.composed`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lethe.models.composed import Composed, Mixture
 from lethe.params.fields import Fraction
 
 NEEDS = ("text",)
@@ -28,6 +28,4 @@ class Hyper:
 
 def unlearn(hyper: Hyper, run):
     """The original, told how it is to be decoded."""
-    model = run.original()
-    model.config.uniform_share = 1 - hyper.share
-    return model
+    return Composed({"original": run.original()}, Mixture(1 - hyper.share))

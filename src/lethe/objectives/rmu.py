@@ -25,7 +25,7 @@ from lethe.params.fields import Fraction, NonNegative
 from lethe.system.errors import InputError
 from lethe.system.streams import stream
 
-NEEDS = ("text",)
+NEEDS = ("text", "layers")
 TERMS = {"forget": "forget", "retain": "retain"}
 SPACE = {
     "steering": {"low": 1.0, "high": 100.0, "log": True},

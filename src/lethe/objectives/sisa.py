@@ -30,6 +30,7 @@ import numpy as np
 
 from lethe import models
 from lethe.data.rows import Rows
+from lethe.models.composed import Mean, Vote
 from lethe.params.fields import Count
 from lethe.system.streams import stream_seed
 
@@ -123,4 +124,5 @@ def unlearn(hyper: Hyper, run):
     shards = shards_of(hyper, run)
     found = {shard: retrained_shard(run, shards, shard) for shard in np.unique(shards.shard).tolist()}
     left = [model.eval() for shard, model in found.items() if shards.kept[shards.shard == shard].any()]
-    return models.Ensemble(left, hyper.aggregate)
+    members = {f"shard{number}": model for number, model in enumerate(left)}
+    return models.Composed(members, Vote() if hyper.aggregate == "vote" else Mean())

@@ -34,10 +34,13 @@ class Pairing(StrictModel):
 class Forget(StrictModel):
     """Which training examples are to be forgotten."""
 
-    strategy: Literal["random", "subject", "label", "ids", "memorised"]
-    """How they are chosen: drawn, all of some people, all of a class, by a list, or the best memorised."""
+    strategy: Literal["random", "subject", "label", "ids", "memorised", "superficial", "deep"]
+    """How they are chosen: drawn, all of some people, all of a class, by a list, or the best memorised.
+
+    Of facts that follow from others: drawn and alone, or with what they would follow from.
+    """
     size: Count | None = None
-    """Number of examples; label, ids: null means all."""
+    """Number of examples, of deep the targets; label, ids: null means all."""
     closed: bool = False
     """Also forget every near-duplicate of what is chosen."""
     label: str | None = None
@@ -57,7 +60,7 @@ class Forget(StrictModel):
 
     @model_validator(mode="after")
     def complete(self) -> Self:
-        if self.size is None and self.strategy in ("random", "subject", "memorised"):
+        if self.size is None and self.strategy not in ("label", "ids"):
             raise ValueError(f"size: missing; strategy {self.strategy} needs a number of examples")
         if (self.label is None) == (self.strategy == "label"):
             raise ValueError(f"label: a class for strategy label, else null; got {self.label!r}")
@@ -68,4 +71,6 @@ class Forget(StrictModel):
             raise ValueError(f"file: a path for strategies ids and memorised, else null; got {self.file!r}")
         if self.size is not None and self.strategy == "ids":
             raise ValueError(f"size: null for strategy ids, which takes the whole file; got {self.size}")
+        if self.strategy == "deep" and self.requests > 1:
+            raise ValueError(f"requests: {self.requests}; strategy deep asks for all at once; allowed: 1")
         return self

@@ -24,6 +24,12 @@ def needs_base(objective: str) -> bool:
     return "base" in plugins.constants_in("objectives", objective).get("NEEDS", ())
 
 
+def takes_offset(objective: str) -> bool:
+    """Can another model learn in place of the original: is the objective a loss of what it says, and of no layer?"""
+    found = plugins.constants_in("objectives", objective)
+    return "TERMS" in found and not {"base", "classes", "layers"} & {*found["NEEDS"]}
+
+
 def check_hyper(where: str, method: Method, task: str) -> dict[str, Any]:
     """Hyperparameters of the method, defaults included, in the types of its objective.
 

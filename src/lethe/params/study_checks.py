@@ -14,7 +14,7 @@ from lethe.params.faults import UNKNOWN, one_line
 from lethe.params.harness import is_task, own_tasks
 from lethe.params.metric_names import unmeasured
 from lethe.params.names import BLIND, REFERENCES, RETRAIN, SHADOW
-from lethe.params.plug_ins import check_hyper, check_perturbation, from_base
+from lethe.params.plug_ins import check_hyper, check_perturbation, from_base, takes_offset
 from lethe.params.sources import built_in, kind
 from lethe.params.training import Training
 from lethe.params.tune import depends_on_seed, extremes
@@ -178,6 +178,35 @@ def check_stop(study: Study) -> None:
             raise ValueError(f"{where}.stop: only methods of a generation study stop by memorisation")
 
 
+def check_offset(study: Study) -> None:
+    """Methods of generation may learn by a pair of small models; those that train layers or models of their own not."""
+    for where, recipe in study.train.recipes.items():
+        if recipe.offset is not None:
+            raise ValueError(f"{where}.offset: a reference trains its own weights; allowed: null")
+    for name, method in study.methods.items():
+        if method.training.offset is None:
+            continue
+        able = [n for n in plugins.names_in("objectives") if takes_offset(n)]
+        if method.objective not in able or not plugins.gives(study.task, "text"):
+            raise ValueError(
+                f"methods.{name}.training.offset: {method.objective} in {study.task} trains the model itself; allowed"
+                f" with an offset are, in generation, {', '.join(able)}"
+            )
+
+
+def check_facts(study: Study) -> None:
+    """What still follows is asked of all facts that were learnt."""
+    if study.forget.strategy in ("superficial", "deep"):
+        if not plugins.gives(study.task, "text"):
+            raise ValueError(
+                f"forget.strategy: {study.forget.strategy}: facts are written; allowed in generation"
+            )
+        if study.score.most is not None:
+            raise ValueError(
+                f"score.most: {study.score.most}; strategy {study.forget.strategy} asks about all facts; allowed: null"
+            )
+
+
 def check_sizes(study: Study) -> None:
     pool = study.dataset.sizes.train
     if study.forget.size is not None and study.forget.size >= pool:
@@ -224,5 +253,7 @@ CHECKS = (
     check_tasks,
     check_tagging,
     check_stop,
+    check_offset,
+    check_facts,
     check_sizes,
 )

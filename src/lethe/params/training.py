@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from lethe.params.fields import BatchSize, Epochs, Fraction, LearningRate, NonNegative, Order, Positive
+from lethe.params.model import Model
 from lethe.params.strict_model import StrictModel
 
 
@@ -39,6 +40,23 @@ class Lora(StrictModel):
     """What adapters add is scaled by alpha / rank."""
     targets: Annotated[list[str], Field(min_length=1)] | None = None
     """Last names of the linear layers that get one; null: all."""
+
+
+class Offset(StrictModel):
+    """A small model learns in place of the large one, whose logits it moves: z + alpha * (trained - start)."""
+
+    model: Model
+    """The small model before it sees the texts; its tokenizer is that of the study's model, and so is `max_length`."""
+    alpha: NonNegative = 1.0
+    """Weight of what it has learnt since its beginning."""
+    taught: bool = True
+    """It begins as trained on the texts as the original was; false: as it comes, or pretrained as the base is."""
+
+    @model_validator(mode="after")
+    def check_tokenizer(self) -> Self:
+        if self.model.tokenizer is not None or self.model.freeze:
+            raise ValueError("model: tokenizer and freeze are those of the study; leave them out")
+        return self
 
 
 class Training(StrictModel):
@@ -84,6 +102,8 @@ class Training(StrictModel):
     """Weights, gradients and optimiser are split among the processes, not copied."""
     lora: Lora | None = None
     """Low-rank adapters; null: all weights train."""
+    offset: Offset | None = None
+    """Methods of generation: a small model that trains in place of the large one; null: none."""
     checkpoint_seconds: NonNegative | None = 600
     """Seconds between two checkpoints; null: none but that of SIGTERM, which always makes one."""
     stop: Stop | None = None
@@ -91,6 +111,8 @@ class Training(StrictModel):
 
     @model_validator(mode="after")
     def check_sharded(self) -> Self:
+        if self.sharded and self.offset is not None:
+            raise ValueError("sharded: true; with an offset, whose large model never trains, allowed: false")
         if self.sharded and self.processes == 1:
             raise ValueError(
                 "sharded: true splits a model among processes, of which there is 1; allowed are 2 or more"

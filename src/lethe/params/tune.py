@@ -67,6 +67,6 @@ class Tune(StrictModel):
 
 def depends_on_seed(forget: Forget) -> bool:
     """Does another seed choose another forget set?"""
-    return forget.strategy in ("random", "subject") or (
+    return forget.strategy in ("random", "subject", "superficial", "deep") or (
         forget.strategy == "label" and forget.size is not None
     )

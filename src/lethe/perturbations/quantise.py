@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from transformers.pytorch_utils import Conv1D
 
+from lethe.models import composed
 from lethe.system.errors import InputError
 
 NEEDS = ()
@@ -29,8 +30,8 @@ class Options:
 @torch.no_grad()
 def perturb_model(options: Options, model, sets, encoding):
     """Round the weights of the model and, with 8 bits, what its linear layers are given."""
-    head = model.get_output_embeddings()
-    layers = [m for m in model.modules() if isinstance(m, torch.nn.Linear | Conv1D) and m is not head]
+    heads = {id(head) for head in composed.heads(model)}
+    layers = [m for m in model.modules() if isinstance(m, torch.nn.Linear | Conv1D) and id(m) not in heads]
     if not layers:
         raise InputError("robustness: quantise: the model has no linear layer")
     for layer in layers:

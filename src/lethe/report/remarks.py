@@ -31,6 +31,7 @@ def remarks(results: Results, settings: Report) -> list[str]:
         *text_only_control(results),
         *over_unlearned(results),
         *differing(results, settings.forget_quality),
+        *derivable(results),
     ]
 
 
@@ -141,4 +142,24 @@ def differing(results: Results, threshold: float) -> list[str]:
     return [
         f"Forget quality below {threshold:g}{beside}: the losses of {', '.join(told)} on the forget set are not "
         "distributed as those of retrain."
+    ]
+
+
+def derivable(results: Results) -> list[str]:
+    """Where facts were forgotten that follow from others: does retraining let go of them at all?"""
+    found = results.summaries["retrain"].get("deep_success")
+    if found is None:
+        return []
+    gone = results.summaries["retrain"]["targets_gone"]["mean"]
+    text = (
+        f"Retrained without the forget set, a model no longer answers {100 * gone:.0f}% of the target facts"
+    )
+    if found["mean"] == 0:
+        return [
+            f"{text}, yet every one of them follows from what it still knows: to be near retrain is not to have "
+            "forgotten these facts. Strategy deep asks for what they follow from, too."
+        ]
+    return [
+        f"{text}, and {100 * found['mean']:.0f}% no longer follow from what it still knows. What it does answer was "
+        "guessed, or is known otherwise: that much of other runs' answers may be guessed, too."
     ]

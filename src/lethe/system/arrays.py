@@ -7,6 +7,7 @@ SHADOW = ("shadow_confidence", "shadow_member", "shadow_known")  # what `measure
 OPTIONAL = (
     *SHADOW,
     "reference_logprob",  # what `measure --reference` adds
+    "known_before",  # what `measure --original` adds
     "matched",  # what `measure.matched` adds
     "downstream_names",
     "downstream_values",
@@ -16,6 +17,8 @@ OPTIONAL = (
     "tries",
     "prompt",
     "margin",
+    "fact",
+    "target",
 )
 NOT_PER_EXAMPLE = ("task", "classes", "n", "settings", "holds_text", "downstream_names", "downstream_values")
 NONE = -1  # in place of a token where there is none

@@ -36,6 +36,8 @@ GLOSSARY = (
     ("loss, loss ÷ zlib, Min-K%, Min-K%++ AUC", "Membership inference by a threshold on the loss, the loss per "
      "compressed byte, the least likely tokens, or those after standardising over the vocabulary: forget "
      "against test examples. 0.5: not told apart. Significantly below 0.5: over-unlearned."),
+    ("deep success, recall, accuracy", "Of target facts the share that no longer follows from what is still known; the "
+     "largest share of a smallest set of facts to be lost for that; the share of all other facts that is kept."),
     ("perplexity, next-token accuracy", "Over all tokens of a set, every token weighing the same. On held-out "
      "text they are utility: low perplexity and high accuracy are good."),
 )  # fmt: skip
@@ -45,6 +47,9 @@ def columns(available: Collection[str]) -> list[Column]:
     other = "general_test" if "perplexity_general_test" in available else "test"
     name = other.replace("_", " ")
     return [
+        Column("deep_success", "deep success", "higher"),
+        Column("deep_recall", "deep recall", "higher"),
+        Column("deep_accuracy", "deep accuracy", "higher"),
         Column("transfer_auc", "transfer AUC", "retrain"),
         Column("memorization_accuracy_excess", "MA, forget − test", "retrain"),
         *extraction(available, "EL{}, forget"),

@@ -17,11 +17,17 @@ log = logging.getLogger("lethe.checkpoints")
 
 
 def save(path: Path, model, optimizer, state: dict, write: bool = True) -> None:
-    """Write model, optimiser and the JSON-serialisable `state`; without an optimiser what is done and only read again.
+    """Write what trains of the model, its optimiser and the JSON-serialisable `state`.
+
+    Without an optimiser it is done and only read again, maybe by a run that begins with another model: all is written.
 
     Tensors that are split among processes are put together, in which all of them take part; one writes.
     """
-    tensors = {f"model.{name}": whole(p, write) for name, p in model.named_parameters()}
+    tensors = {
+        f"model.{name}": whole(p, write)
+        for name, p in model.named_parameters()
+        if p.requires_grad or not optimizer
+    }
     buffers = optimizer.state_dict()["state"] if optimizer else {}
     for index, slots in buffers.items():
         for slot, value in slots.items():
@@ -55,13 +61,14 @@ def load(path: Path, model, optimizer, fingerprint: str) -> dict | None:
         return None
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            parameter.copy_(split_like(parameter, tensors[f"model.{name}"]))
-    trained = [p for group in optimizer.param_groups for p in group["params"]]
+            if f"model.{name}" in tensors:
+                parameter.copy_(split_like(parameter, tensors[f"model.{name}"]))
+    optimised = [p for group in optimizer.param_groups for p in group["params"]]
     slots: dict[int, dict] = {}
     for key, value in tensors.items():
         if key.startswith("optimizer."):
             _, index, slot = key.split(".")
-            slots.setdefault(int(index), {})[slot] = split_like(trained[int(index)], value)
+            slots.setdefault(int(index), {})[slot] = split_like(optimised[int(index)], value)
     optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
     return state
 

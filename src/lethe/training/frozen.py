@@ -7,13 +7,14 @@ The full distributions of N texts are N*T*V numbers (5.1 GB for 128 x 200 x 5025
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
 from torch.nn import Module, Parameter
 
 from lethe.data.rows import Rows
-from lethe.losses import scored_tokens
+from lethe.losses import forward, kl, scored_tokens
 from lethe.models.fused import fuse
 from lethe.system.errors import InputError
 
@@ -27,9 +28,9 @@ def as_frozen(model):
     return model.eval().requires_grad_(False)
 
 
-def sharing_copy(model):
-    """A frozen copy that has the model's own weights but for a head, where adapters will train beside the body."""
-    same = {id(p): Parameter(p.detach(), requires_grad=False) for p in model.base_model.parameters()}
+def sharing_copy(model, shared: Iterable[Tensor]):
+    """A frozen copy that has these of the model's own weights: those that never train."""
+    same = {id(p): Parameter(p.detach(), requires_grad=False) for p in shared}
     return as_frozen(copy.deepcopy(model, same))
 
 
@@ -37,6 +38,19 @@ def own_weights(model) -> None:
     """Let the model share its weights with no other."""
     for parameter in model.parameters():
         parameter.data = parameter.data.clone()
+
+
+class FrozenLogits:
+    """A model as `FrozenHidden`, for one without a single head: it is passed at every step."""
+
+    def __init__(self, model):
+        self.model = model
+
+    def kl(self, logits: Tensor, rows: Rows) -> Tensor:
+        """(B,) as `FrozenHidden.kl`."""
+        with torch.no_grad():
+            before = forward(self.model, rows)
+        return kl(before, logits, rows)
 
 
 class FrozenHidden:

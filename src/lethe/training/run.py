@@ -19,6 +19,7 @@ from typing import Any, Literal
 from lethe import models
 from lethe.data.encoding import Encoded
 from lethe.data.rows import Rows
+from lethe.models.composed import is_offset, learner
 from lethe.params.model import Model
 from lethe.params.training import Method, Training
 from lethe.system import workers
@@ -27,10 +28,11 @@ from lethe.system.streams import stream_seed
 from lethe.training.batches import Batches
 from lethe.training.engine import Check, Progress, no_check
 from lethe.training.epoch_check import EpochCheck, Refinement
-from lethe.training.frozen import FrozenHidden, as_frozen, own_weights, sharing_copy
+from lethe.training.frozen import FrozenHidden, FrozenLogits, as_frozen, own_weights, sharing_copy
 from lethe.training.job import Job
 from lethe.training.live_plots import live_plots
 from lethe.training.objective import Batch, Objective
+from lethe.training.offset import with_offset
 from lethe.training.outputs import in_turn, save_run
 from lethe.training.rows import Examples, Pairs
 from lethe.training.training import FINE_TUNING, fine_tuning, train_model
@@ -66,11 +68,12 @@ class Run:
             return as_frozen(self.loaded(self.original_folder))
         if self.start is None:
             self.start = self.loaded(self.original_folder)
-        return sharing_copy(self.start)
+        return sharing_copy(self.start, self.kept_weights(self.start))
 
-    def original_hidden(self) -> FrozenHidden:
+    def original_hidden(self) -> FrozenHidden | FrozenLogits:
         """The same for a KL to it: each text passes it once, and its last hidden states are kept."""
-        return FrozenHidden(self.original())
+        original = self.original()
+        return FrozenLogits(original) if isinstance(original, models.Composed) else FrozenHidden(original)
 
     def base(self) -> Any:
         """The model that the original was trained from, before it saw any text of the study."""
@@ -86,7 +89,8 @@ class Run:
 
     def fit(
         self, name: str, model: Any, rows: Rows, training: Training | None = None, *,
-        beforehand: bool = False, columns: dict[str, int] | None = None,
+        beforehand: bool = False, columns: dict[str, int] | None = None, general: Rows | None = None,
+        freeze: list[str] | None = None,
     ) -> Any:  # fmt: skip
         """Fine-tune a model that the method needs on the way; returns it, frozen.
 
@@ -98,17 +102,19 @@ class Run:
             training: the recipe; None: the method's `training`.
             beforehand: it is no work of this run but came before it; its cost stands apart.
             columns: added to the trace, which holds these steps where the run minimises nothing.
+            general: other text, as much of which is in a batch as the recipe says; None: none.
+            freeze: beginnings of the names of parameters that do not train; None: those of `model.freeze`.
         """
         recipe = (training or self.training).model_copy(update={"processes": 1, "sharded": False})
         if self.sharing:
             own_weights(model)
-        models.freeze(model.requires_grad_(True), self.settings.freeze)
+        models.freeze(model.requires_grad_(True), self.settings.freeze if freeze is None else freeze)
         key = f"{'beforehand-' * beforehand}{name}"
         fingerprint = (
             f"{self.job.fingerprint(*self.read)} {name} {rows_digest(rows)} {recipe.model_dump_json()}"
         )
         checkpoint = self.job.parts / f"{key}.safetensors"
-        batches = fine_tuning(rows, recipe, stream_seed(self.seed, name))
+        batches = fine_tuning(rows, recipe, stream_seed(self.seed, name), general)
         progress = train_model(model, FINE_TUNING, batches, fingerprint, checkpoint, keep=True)
         progress.trace = [row | (columns or {}) for row in progress.trace]
         (self.beforehand if beforehand else self.fitted)[key] = progress
@@ -145,7 +151,10 @@ class Run:
         if model is None:
             model = self.loaded(self.original_folder) if self.start is None else self.start
         self.start = None
-        models.freeze(model.requires_grad_(True), self.settings.freeze)
+        if self.training.offset:
+            model = with_offset(self, model, self.training.offset)
+        else:
+            models.freeze(model.requires_grad_(True), self.settings.freeze)
         if only is not None:
             models.train_only(model, list(only))
         objective = Objective(loss, hyper, terms or self.terms, frozen, whole_batch, batch_counts)
@@ -200,8 +209,16 @@ class Run:
 
     @property
     def sharing(self) -> bool:
-        """Does what is frozen have the weights of the model that trains? Not where processes split and move these."""
-        return self.training.lora is not None and not self.training.sharded
+        """Does what is frozen have weights of the model that trains? Not where processes split and move these."""
+        recipe = self.training
+        return (recipe.lora is not None or recipe.offset is not None) and not recipe.sharded
+
+    def kept_weights(self, model: Any) -> list[Any]:
+        """Weights of the original that never train: those beside an offset, or those that adapters stand beside."""
+        if not self.training.offset:
+            return [*model.base_model.parameters()]
+        trained = {id(p) for p in learner(model).parameters()} if is_offset(model) else set()
+        return [p for p in model.parameters() if id(p) not in trained]
 
     def loaded(self, folder: Path) -> Any:
         if folder not in self.read:

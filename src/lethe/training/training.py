@@ -6,6 +6,7 @@ from pathlib import Path
 
 from lethe.data.rows import Rows
 from lethe.models import adapters
+from lethe.models.composed import learner
 from lethe.objectives import finetune
 from lethe.params.training import Training
 from lethe.training import checkpoints
@@ -28,13 +29,13 @@ def train_model(
     """
     recipe = batches.recipe
     if recipe.lora:
-        adapters.add(model, recipe.lora, batches.seed)
+        adapters.add(learner(model), recipe.lora, batches.seed)
     engine = Engine(model, objective, batches, fingerprint, checkpoint)
     progress = engine.run(check, plots)
     if keep:
         checkpoints.save(checkpoint, model, None, vars(progress))
     if recipe.lora and engine.team.rank == 0:
-        adapters.merge(model)
+        adapters.merge(learner(model))
     return progress
 
 
