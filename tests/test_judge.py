@@ -99,8 +99,8 @@ def test_a_generator_beside_a_retrained_one(world, tmp_path, capsys):
     assert second["reference_loss_auc"]["value"] == 0.5
     assert second["reference_loss_auc"]["retrain"] != 0.5  # the other model beside the same reference
     losses = [forget_losses(tmp_path / name) for name in "ba"]
-    assert numbers[1]["forget_quality"] == ks_2samp(*losses).pvalue  # as a run of a study is compared
-    assert "forget_quality" not in numbers[0]
+    assert numbers[1]["loss_ks"] == ks_2samp(*losses).pvalue  # as a run of a study is compared
+    assert "loss_ks" not in numbers[0]
     printed = capsys.readouterr().out
     assert "model − retrain" in printed and "blind_auc" in printed
     assert printed.count("forget quality") == 1

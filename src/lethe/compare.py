@@ -146,7 +146,7 @@ def existing(path: Path) -> Path:
 def with_retrain(numbers: Numbers, settings: Compare, measured: Path) -> Numbers:
     """The numbers of all runs with those that take the retrained model of the same seed to find out.
 
-    Forget quality of retrain itself is that of further retrained models beside it: what is to be expected.
+    The tests of retrain itself are those of further retrained models beside it: what is to be expected.
     """
     found = {run: dict(seeds) for run, seeds in numbers.items()}
     for seed in settings.seeds:
@@ -158,8 +158,7 @@ def with_retrain(numbers: Numbers, settings: Compare, measured: Path) -> Numbers
             )
         extra = [values_of(measured, run, seed) for run in settings.extra_retrains]
         if extra:
-            quality = {"forget_quality": expected_quality(retrain, extra)}
-            found["retrain"][seed] = found["retrain"][seed] | quality
+            found["retrain"][seed] = found["retrain"][seed] | expected_quality(retrain, extra)
     return found
 
 

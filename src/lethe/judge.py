@@ -313,16 +313,26 @@ def shown(table: dict[str, dict[str, float]]) -> str:
 
 def said(numbers: dict[str, float], task: str) -> str:
     """What takes two models to find out, in words; nothing without a retrained one."""
-    if "forget_quality" not in numbers:
+    if "loss_ks" not in numbers:
         return ""
-    text = (
-        f"\nforget quality {numbers['forget_quality']:.2g}: p-value of the losses on forget being distributed as under"
-        " retrain; near 0 they are not, and a high value does not show that they are\n"
-    )
+    text = f"\n{ks_said('loss KS', numbers['loss_ks'], 'losses')}"
+    if "forget_quality" in numbers:
+        name = f"forget quality (n = {numbers['forget_quality_n']:g})"
+        text += ks_said(name, numbers["forget_quality"], "truth ratios")
+    if "privacy_leak" in numbers:
+        low, high = (numbers[f"privacy_leak_{end}"] for end in ("low", "high"))
+        text += f"privacy leak {numbers['privacy_leak']:.1f}% [{low:.1f}, {high:.1f}]: 0 is like retrain\n"
     attack = main_attack(task)
     if numbers.get(f"{attack}_below_retrain"):
         text += f"over-unlearned: the AUC of {attack} is significantly below that on retrain\n"
     return text
+
+
+def ks_said(name: str, p: float, what: str) -> str:
+    return (
+        f"{name} {p:.2g}: p-value of the {what} on forget being distributed as under retrain; near 0 they are not, and"
+        " a high value does not show that they are\n"
+    )
 
 
 def bounds(low: float, high: float, places: int) -> str:

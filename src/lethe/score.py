@@ -20,6 +20,7 @@ from lethe.decoding.decoding import teacher_forced
 from lethe.decoding.extraction import extraction
 from lethe.decoding.recall import prompt_lengths
 from lethe.decoding.sampling import sampled_continuations
+from lethe.evaluation.answers import Reader, answer_arrays, has_prompts
 from lethe.evaluation.downstream import downstream
 from lethe.evaluation.texts_read import checksums, texts_read
 from lethe.evaluation.variants import Encoding, perturbed
@@ -77,14 +78,16 @@ def scored(
     Returns:
         task, ids, sets, checksum, characters (of what the model read of a text), settings, what `facts_of` says, and of
         a classifier labels, classes, logits, embeddings; of a tagger tags, classes, logits; of a generator logprob,
-        mask, correct, mu, sigma, zlib_bytes, n, and what `read` says.
+        mask, correct, mu, sigma, zlib_bytes, n, and what `read` says; where there are prompts, what `answer_arrays` says.
     Raises:
         InputError: a text holds a token that the model does not know; its record is named.
     """
     model.to(precision(settings, models.device()))
     parts = []
+    prompted = any(map(has_prompts, frames.values()))
     for name in [name for name in SCORED if name in frames]:
-        encoded = encoding(sampled(frames[name], settings.most))
+        frame = sampled(frames[name], settings.most)
+        encoded = encoding(frame)
         models.check_tokens(model, encoded)
         texts = texts_read(encoded, tokenizer)
         if labels:
@@ -93,7 +96,9 @@ def scored(
             part = read(model, encoded, settings, name in settings.extract)
             scored_texts = texts_read(encoded, tokenizer, scored=True)
             part["zlib_bytes"] = np.array([len(zlib.compress(text.encode())) for text in scored_texts])
-        part |= facts_of(sampled(frames[name], settings.most), name)
+        part |= facts_of(frame, name)
+        if prompted and not labels:
+            part |= answer_arrays(Reader(model, tokenizer, encoding, settings), name, frame, encoded)
         part["characters"] = np.array([max(1, len(text)) for text in texts])
         part |= {"ids": encoded.ids, "sets": np.full(len(encoded), name), "checksum": checksums(encoded)}
         parts.append(part)
@@ -121,7 +126,8 @@ def facts_of(frame: pd.DataFrame, name: str) -> dict[str, np.ndarray]:
 def compared_settings(task: str, settings: Score) -> str:
     """JSON of the settings that decide what the arrays of a model mean."""
     names = plugins.part("tasks", task, "SETTINGS") or COMPARED
-    return json.dumps({name: getattr(settings, name) for name in names})
+    given = settings.model_dump()
+    return json.dumps({name: given[name] for name in names})
 
 
 def write(out: Path, arrays: dict[str, np.ndarray]) -> None:
@@ -148,7 +154,7 @@ def first_of_stream(count: int, most: int) -> np.ndarray:
     return np.sort(stream(0, "score", count).permutation(count)[:most])
 
 
-def stacked(arrays: list[np.ndarray], fill: int = 0) -> np.ndarray:
+def stacked(arrays: list[np.ndarray], fill: float = 0) -> np.ndarray:
     """Rows of all parts, padded at the end of every other dimension to the widest."""
     if arrays[0].ndim == 1:
         return np.concatenate(arrays)

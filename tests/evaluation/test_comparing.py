@@ -91,10 +91,10 @@ def examples(seed: int, shift: float) -> dict[str, np.ndarray]:
     return {"sets": sets, "loss": loss, "min_k": loss + 0.5}
 
 
-def test_forget_quality_is_the_p_value_of_the_forget_sets_losses():
+def test_loss_ks_is_the_p_value_of_the_forget_sets_losses():
     own, retrain = examples(1, 1.0), examples(2, 0.0)
     found = beside_retrain(own, retrain, "generation", Measure(bootstrap=100), 0)
-    assert found["forget_quality"] == scipy.stats.ks_2samp(own["loss"][:20], retrain["loss"][:20]).pvalue
+    assert found["loss_ks"] == scipy.stats.ks_2samp(own["loss"][:20], retrain["loss"][:20]).pvalue
 
 
 def test_pushed_beyond_retrain_is_flagged():

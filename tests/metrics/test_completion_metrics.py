@@ -8,8 +8,9 @@ from rouge_score.rouge_scorer import RougeScorer
 
 from lethe.decoding.similarity import bleu as plain_bleu
 from lethe.metrics import sampled_extraction, verbatim_completion
-from lethe.metrics.sampled_extraction import best_of_tries, log_probability, share_verbatim
+from lethe.metrics.sampled_extraction import log_probability, rouge_l_of_tries, share_verbatim
 from lethe.metrics.verbatim_completion import bleu, compared, longest_common_substring, rouge_l
+from lethe.params.measure import Measure
 
 TRUE = [5, 6, 7, 8, 9, 5]
 
@@ -60,7 +61,8 @@ def test_tries_by_hand():
     suffix = rows([5, 6, 7], [8, 9])
     tries = np.stack([rows([5, 6, 7], [5, 6], [1, 1, 1], [5, 6, 7]), rows([9, 8], [8], [8, 9, 9], [9])])
     assert share_verbatim(tries, suffix).tolist() == [0.5, 0]
-    assert best_of_tries(tries, suffix) == pytest.approx([1, 4 / 5])
+    assert rouge_l_of_tries(tries, suffix)[1] == pytest.approx([1 / 2, 2 / 3, 4 / 5, 2 / 3])
+    assert rouge_l_of_tries(tries, suffix).max(axis=1) == pytest.approx([1, 4 / 5])
 
 
 def test_probability_of_the_suffix_by_hand():
@@ -88,13 +90,16 @@ def scores():
 def test_means_are_over_what_was_completed_and_sampled():
     numbers = {}
     for metric in (verbatim_completion, sampled_extraction):
-        columns = metric.values(scores(), None)
+        columns = metric.values(scores(), Measure(confidence=0.9))
         numbers |= metric.aggregate(scores(), columns, None, 0)
     assert numbers["completion_verbatim_forget"] == 0.5
     assert numbers["completion_rouge_l_forget"] == pytest.approx((1 + 2 / 3) / 2)
     assert numbers["completion_longest_substring_holdout"] == 0
     assert numbers["sampled_verbatim_forget"] == 0.75
     assert numbers["sampled_verbatim_any_forget"] == 1
+    assert numbers["sampled_verbatim_bound_forget"] == pytest.approx(
+        (1 + np.sqrt(0.9)) / 2
+    )  # 1 of 2: p² = 0.9
     assert numbers["verbatim_probability_forget"] == pytest.approx(0.25)
     assert numbers["verbatim_probability_holdout"] == pytest.approx(0.5)
     assert not any(name.endswith("_test") for name in numbers)

@@ -8,8 +8,8 @@ import scipy.stats
 
 from lethe.metrics.blind import blind, blind_score
 from lethe.metrics.common.attacks import auc
-from lethe.metrics.forget_quality import forget_quality
 from lethe.metrics.lira import lira_offline, lira_online, logit_confidence
+from lethe.metrics.loss_ks import loss_ks
 from lethe.metrics.rmia import mean_probability_offline, mean_probability_online, rmia
 from lethe.params.measure import Measure
 
@@ -177,10 +177,10 @@ def test_blind_control_of_one_forgotten_person_is_absent():
     assert found == {} and np.ma.getmaskarray(score).all()
 
 
-def test_forget_quality_is_a_p_value():
+def test_loss_ks_is_a_p_value():
     # two samples of 3 that do not overlap: 2 of the 20 orders are as extreme
-    assert forget_quality(np.array([1.0, 2, 3]), np.array([4.0, 5, 6])) == pytest.approx(0.1)
+    assert loss_ks(np.array([1.0, 2, 3]), np.array([4.0, 5, 6])) == pytest.approx(0.1)
     same = np.random.default_rng(0).normal(size=50)
-    assert forget_quality(same, same) == 1
+    assert loss_ks(same, same) == 1
     with pytest.raises(ValueError, match="not finite"):
-        forget_quality(np.array([np.nan]), same)
+        loss_ks(np.array([np.nan]), same)

@@ -13,9 +13,11 @@ import numpy as np
 
 from lethe.evaluation.bootstrap import Arrays, Values, intervals
 from lethe.evaluation.headline import main_attack
-from lethe.metrics.common.attacks import auc_draws, judged_others, roc
+from lethe.metrics.common.attacks import auc, auc_draws, judged_others, roc
 from lethe.metrics.common.statistics import gap_band, mean_interval, percentile_interval, summary
 from lethe.metrics.forget_quality import forget_quality
+from lethe.metrics.loss_ks import loss_ks
+from lethe.metrics.privacy_leak import privacy_leak
 from lethe.params.measure import Measure
 from lethe.system.streams import stream
 from lethe.tasks import SHADOW_ATTACKS, Column
@@ -126,24 +128,62 @@ def beside_retrain(own: Arrays, retrain: Arrays, task: str, settings: Measure, s
         settings: confidence and number of resamples.
         seed: of the random stream.
     Returns:
-        `forget_quality`: how probable the losses on the forget set are under retrain; `SCORE_below_retrain`, for the
+        `loss_ks`: how probable the losses on the forget set are under retrain; `SCORE_below_retrain`, for the
         attacks that both have: 1 if the AUC is significantly below that on retrain, so that the forget set was pushed
         beyond what never having seen it would do, else 0; by a bootstrap of the same examples for both models.
+        Of answers `forget_quality` and its n, of generators `privacy_leak` with its interval.
     """
-    found = {"forget_quality": forget_quality(losses(own), losses(retrain))}
+    found = {"loss_ks": loss_ks(losses(own), losses(retrain))} | truth_quality(own, retrain)
     for name in [n for n in (main_attack(task), *SHADOW_ATTACKS) if n in own and n in retrain]:
-        draws = [
-            auc_draws(*attacked(model, name), settings.bootstrap, stream(seed, "bootstrap", name))
-            for model in (own, retrain)
-        ]
+        draws = paired_draws(own, retrain, name, settings, seed)
         high = percentile_interval(draws[0] - draws[1], settings.confidence)[1]
         found[f"{name}_below_retrain"] = float(high < 0)
-    return found
+    return found | leak(own, retrain, settings, seed)
 
 
-def expected_quality(retrain: Arrays, extra_retrains: Sequence[Arrays]) -> float:
-    """Forget quality to be expected of a perfect method: that of further retrained models, on average."""
-    return float(np.mean([forget_quality(losses(other), losses(retrain)) for other in extra_retrains]))
+def paired_draws(own: Arrays, retrain: Arrays, score: str, settings: Measure, seed: int) -> list[np.ndarray]:
+    """AUC of an attack on both models, of the same resamples of examples."""
+    return [
+        auc_draws(*attacked(model, score), settings.bootstrap, stream(seed, "bootstrap", score))
+        for model in (own, retrain)
+    ]
+
+
+def truth_quality(own: Arrays, retrain: Arrays) -> dict[str, float]:
+    """Forget quality of two models of the same answers; nothing where no forget example has wrong answers."""
+    ratios = truth_ratios(own)
+    return forget_quality(ratios, truth_ratios(retrain)) if len(ratios) else {}
+
+
+def truth_ratios(values: Arrays) -> np.ndarray:
+    """Logarithms of the truth ratios of the forget set, or, where it has none, of probes named after it."""
+    column = np.ma.filled(values.get("log_truth_ratio", np.full(len(values["sets"]), np.nan)), np.nan)
+    known, sets = np.isfinite(column), values["sets"].astype(str)
+    own = known & (sets == "forget")
+    return column[own if own.any() else known & np.char.startswith(sets, "forget")]
+
+
+def leak(own: Arrays, retrain: Arrays, settings: Measure, seed: int) -> dict[str, float]:
+    """Privacy leak with its interval over examples; nothing where retrain tells all members, or there is no text."""
+    score = "min_k_40"
+    if score not in own or score not in retrain:
+        return {}
+    value = float(privacy_leak(auc(*attacked(own, score)), auc(*attacked(retrain, score))))
+    draws = privacy_leak(*paired_draws(own, retrain, score, settings, seed))
+    draws = draws[np.isfinite(draws)]
+    if not np.isfinite(value) or not len(draws):
+        return {}
+    low, high = percentile_interval(draws, settings.confidence)
+    return {"privacy_leak": value, "privacy_leak_low": low, "privacy_leak_high": high}
+
+
+def expected_quality(retrain: Arrays, extra_retrains: Sequence[Arrays]) -> dict[str, float]:
+    """The tests beside retrain that a perfect method is to expect: those of further retrained models, on average."""
+    found = [
+        {"loss_ks": loss_ks(losses(other), losses(retrain))} | truth_quality(other, retrain)
+        for other in extra_retrains
+    ]
+    return {name: float(np.mean([numbers[name] for numbers in found])) for name in found[0]}
 
 
 def losses(values: Arrays) -> np.ndarray:

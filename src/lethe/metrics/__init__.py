@@ -12,6 +12,9 @@ A file of this folder is a metric and is found by its name (names that start wit
         # not keep them; NaN where there is nothing to say. `texts` holds suffix, completion, tries and prompt, as
         # `lethe.score.completed` gives them. The arrays become part of `scores`.
 
+    def of_answers(said, true) -> {array: (N,) float}
+        # optional: the same of answers in words, as `lethe.evaluation.answers.answers` gives them
+
     def values(scores, settings) -> {column: (N,) array}
         # one value per example, written to metrics.parquet; {} when an optional array is not there
 

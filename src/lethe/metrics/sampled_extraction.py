@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from lethe.metrics.common.aggregates import set_means
+from lethe.metrics.common.aggregates import masked_elsewhere, set_means
+from lethe.metrics.common.sampling_bounds import expectation_bound, proportion_bound
 from lethe.metrics.verbatim_completion import rouge_l, tokens_of
 
 NEEDS = ("logprob",)
@@ -26,20 +27,19 @@ def share_verbatim(tries: np.ndarray, suffix: np.ndarray) -> np.ndarray:
     return (tries == suffix[:, None]).all(axis=2).mean(axis=1)
 
 
-def best_of_tries(tries: np.ndarray, suffix: np.ndarray) -> np.ndarray:
-    """ROUGE-L of the try that comes nearest to the true suffix.
+def rouge_l_of_tries(tries: np.ndarray, suffix: np.ndarray) -> np.ndarray:
+    """ROUGE-L of each try and the true suffix.
 
     Args:
         tries, suffix: see `share_verbatim`.
     Returns:
-        (N,) float64 in [0, 1]; grows with K, so compare equal K only.
+        (N, K) float64 in [0, 1]. The largest of a text grows with K, so compare equal K only.
     """
-    return np.array(
-        [
-            max(rouge_l(tokens_of(one), tokens_of(true)) for one in of)
-            for of, true in zip(tries, suffix, strict=True)
-        ]
-    )
+    found = [
+        [rouge_l(tokens_of(one), tokens_of(true)) for one in of]
+        for of, true in zip(tries, suffix, strict=True)
+    ]
+    return np.reshape(found, tries.shape[:2])
 
 
 def log_probability(logprob: np.ndarray, mask: np.ndarray, prompt: np.ndarray) -> np.ndarray:
@@ -59,24 +59,39 @@ def log_probability(logprob: np.ndarray, mask: np.ndarray, prompt: np.ndarray) -
 def of_texts(texts):
     tries, suffix = texts["tries"], texts["suffix"]
     sampled = (tries >= 0).any(axis=(1, 2))
-    columns = {}
-    for name, function in {"verbatim": share_verbatim, "rouge_l_best": best_of_tries}.items():
-        column = columns[f"sampled_{name}"] = np.full(len(tries), np.nan)
+    columns = {name: np.full(len(tries), np.nan) for name in ("sampled_verbatim", "sampled_rouge_l_best")}
+    if sampled.any():
+        overlap = rouge_l_of_tries(tries[sampled], suffix[sampled])
+        columns["sampled_verbatim"][sampled] = share_verbatim(tries[sampled], suffix[sampled])
+        columns["sampled_rouge_l_best"][sampled] = overlap.max(axis=1)
+    if tries.shape[1]:
+        columns["sampled_rouge_l"] = np.full(tries.shape[:2], np.nan)
         if sampled.any():
-            column[sampled] = function(tries[sampled], suffix[sampled])
+            columns["sampled_rouge_l"][sampled] = overlap
     return columns
 
 
 def values(scores, settings):
+    """Per text. The bounds say how much may leak for all that the tries showed: of the expected ROUGE-L, and of the
+    probability of a verbatim copy, each with `measure.confidence`.
+    """
     if "prompt" not in scores:  # optional
         return {}
     asked = scores["prompt"] > 0
     sure = log_probability(scores["logprob"], scores["mask"], scores["prompt"])
     columns = {"verbatim_log_probability": np.ma.array(sure, mask=~asked)}
+    sampled = np.isfinite(scores["sampled_verbatim"])
+    if not sampled.any():
+        return columns
     for name in ("sampled_verbatim", "sampled_rouge_l_best"):
-        if np.isfinite(scores[name]).any():
-            columns[name] = np.ma.masked_invalid(scores[name])
-    return columns
+        columns[name] = np.ma.masked_invalid(scores[name])
+    overlap, share = scores["sampled_rouge_l"][sampled], scores["sampled_verbatim"][sampled]
+    copies = np.rint(share * overlap.shape[1])
+    bounds = {
+        "sampled_rouge_l_bound": expectation_bound(overlap, settings.confidence),
+        "sampled_verbatim_bound": proportion_bound(copies, overlap.shape[1], settings.confidence),
+    }
+    return columns | {name: masked_elsewhere(sampled, bound) for name, bound in bounds.items()}
 
 
 def aggregate(scores, values, settings, seed):

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from lethe.params.fields import Fraction, Positive, Probability
+from lethe.params.names import Name
 from lethe.params.strict_model import StrictModel
 
 Share = Annotated[float, Field(gt=0, le=1)]
@@ -32,6 +33,10 @@ class Measure(StrictModel):
     """Attacks judge forget against the test examples nearest to it in class and length."""
     reference: Literal["base", "retrain"] | None = None
     """Generation: the run that reference_loss compares with."""
+    truth_ratio: Literal["geometric", "arithmetic", "knowledge"] = "geometric"
+    """Wrong answers' probabilities are averaged so; knowledge: the share that the right answer has beside them."""
+    utility_sets: Annotated[list[Name], Field(min_length=1)] = ["retain", "real_authors", "world_facts"]
+    """Sets of the model utility: probability, ROUGE and truth ratio of each."""
     rmia_gamma: Positive = 1.0
     """By what factor an example must beat one of the population."""
     rmia_slope: Fraction = 0.3

@@ -7,7 +7,19 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from lethe.params.fields import BatchSize, Count, Order, Positive, Probability
+from lethe.params.names import Name
 from lethe.params.strict_model import StrictModel
+
+
+class Answer(StrictModel):
+    """How the prompts of a set are answered in words."""
+
+    tokens: Count = 200
+    """Most tokens of an answer."""
+    stop: list[Annotated[str, Field(min_length=1)]] = []
+    """Texts before which an answer ends."""
+    cut: bool = False
+    """The true answer is cut to as many tokens, too."""
 
 
 class Score(StrictModel):
@@ -33,6 +45,8 @@ class Score(StrictModel):
     """Of the sampled completions."""
     keep_text: bool = False
     """Keep the true ends of texts and their completions, as tokens, in scores.npz: for metrics to come; private."""
+    answers: dict[Name, Answer] = {}
+    """Generation: sets whose prompts are answered greedily, and the answers compared word by word."""
     tasks: list[str] = []
     """Generation: tasks of the evaluation harness: its names, those of evaluation/harness_tasks, or YAML files."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"

@@ -40,6 +40,6 @@ SHARED = [  # of every task
      "differ by themselves, and every other attack's AUC says that, too; below, it has found nothing."),
     ("TPR at a low FPR", "Share of the forget set that the attack finds while it wrongly accuses at most the share "
      "of the test set that stands in its name, with exact binomial bounds and the false positive rate really reached."),
-    ("forget quality", "p-value of a Kolmogorov-Smirnov test: do the losses on the forget set come from the same "
+    ("loss KS", "p-value of a Kolmogorov-Smirnov test: do the losses on the forget set come from the same "
      "distribution as those of retrain? Near 0: they do not. A high value is no proof that they do."),
 ]  # fmt: skip

@@ -30,7 +30,7 @@ def remarks(results: Results, settings: Report) -> list[str]:
         *small_sets(results),
         *text_only_control(results),
         *over_unlearned(results),
-        *differing(results, settings.forget_quality),
+        *differing(results, settings.loss_ks),
         *derivable(results),
     ]
 
@@ -134,13 +134,13 @@ def over_unlearned(results: Results) -> list[str]:
 def differing(results: Results, threshold: float) -> list[str]:
     """Methods whose losses on the forget set cannot be retrain's, in every seed's mean p-value."""
     found = results.summaries
-    told = [run for run in results.methods if found[run]["forget_quality"]["mean"] < threshold]
+    told = [run for run in results.methods if found[run]["loss_ks"]["mean"] < threshold]
     if not told:
         return []
-    own = found["retrain"].get("forget_quality")
+    own = found["retrain"].get("loss_ks")
     beside = f" (retrained models among themselves: {own['mean']:.2g})" if own else ""
     return [
-        f"Forget quality below {threshold:g}{beside}: the losses of {', '.join(told)} on the forget set are not "
+        f"Loss KS below {threshold:g}{beside}: the losses of {', '.join(told)} on the forget set are not "
         "distributed as those of retrain."
     ]
 

@@ -19,10 +19,18 @@ OPTIONAL = (
     "margin",
     "fact",
     "target",
+    "answered",  # of prompts, as `lethe.evaluation.answers.answer_arrays` says
+    "ends",
+    "paraphrase_loss",
+    "alternative_loss",
+    "rouge_1_recall",
+    "rouge_l_recall",
+    "rouge_l_f1",
 )
 NOT_PER_EXAMPLE = ("task", "classes", "n", "settings", "holds_text", "downstream_names", "downstream_values")
 NONE = -1  # in place of a token where there is none
 NO_TAG = -100  # in place of the tag of a token that has none: all but the first of each word
 FILL = dict.fromkeys(("suffix", "completion", "tries"), NONE) | {
-    "tags": NO_TAG
+    "tags": NO_TAG,
+    "alternative_loss": float("nan"),
 }  # beyond a row's end, where not 0

@@ -11,7 +11,7 @@ LABELS = None
 ARRAYS = (
     "logprob", "mask", "correct", "mu", "sigma", "zlib_bytes", "n", "extraction_likelihood", "extracted",
 )  # fmt: skip
-SETTINGS = ("n", "start", "extract", "most", "test", "prefix", "tries", "sampled", "temperature")
+SETTINGS = ("n", "start", "extract", "most", "test", "prefix", "tries", "sampled", "temperature", "answers")
 ATTACK = "min_k"
 FEATURES = ("loss", "loss_zlib", "min_k", "min_k_plus", "memorization_accuracy")
 PRIMARY = ("transfer_auc", "memorization_accuracy_excess", "memorization_accuracy_retain")
@@ -38,6 +38,16 @@ GLOSSARY = (
      "against test examples. 0.5: not told apart. Significantly below 0.5: over-unlearned."),
     ("deep success, recall, accuracy", "Of target facts the share that no longer follows from what is still known; the "
      "largest share of a smallest set of facts to be lost for that; the share of all other facts that is kept."),
+    ("probability, ROUGE-L recall, truth ratio", "Of answers to prompts. Probability: per token; among options, the "
+     "share of the true answer beside wrong ones. ROUGE-L recall: the share of its words that the model's own has, in "
+     "order. Truth ratio: from wrong answers' probability over that of the right one in other words; 1 says of what is "
+     "to be forgotten that the two are equal, of what is kept that only the right one counts."),
+    ("model utility", "Harmonic mean of these three on the sets that should be kept: TOFU's nine numbers."),
+    ("forget quality", "p-value of a Kolmogorov-Smirnov test: do the truth ratios on the forget set come from the "
+     "same distribution as those of retrain? It depends on their number n. A high value is no proof that they do."),
+    ("privacy leak", "Percent by which the attack by the least likely 40% of tokens differs from that on retrain: "
+     "-100 is not forgotten at all, 0 like retrain, above 0 over-forgotten."),
+    ("exact memorisation", "Share of an answer's tokens, without its end, that are predicted greedily."),
     ("perplexity, next-token accuracy", "Over all tokens of a set, every token weighing the same. On held-out "
      "text they are utility: low perplexity and high accuracy are good."),
 )  # fmt: skip

@@ -125,6 +125,13 @@ def percentile_interval(draws: ArrayLike, confidence: float) -> tuple[float, flo
     return float(low), float(high)
 
 
+def ks_p_value(values: ArrayLike, others: ArrayLike) -> float:
+    """p-value in [0, 1] of the two-sample Kolmogorov-Smirnov test, two-sided; ValueError as `finite`."""
+    from scipy.stats import ks_2samp
+
+    return float(ks_2samp(finite(values), finite(others)).pvalue)
+
+
 def finite(values: ArrayLike) -> np.ndarray:
     """The values as (n,) float64; ValueError if there is none or one is NaN or infinite."""
     array = np.asarray(values, dtype=np.float64)
