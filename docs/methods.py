@@ -64,8 +64,9 @@ def row(name: str) -> list[str]:
     method = plugins.imported("objectives", name)
     link = f"[`{name}`](../src/lethe/objectives/{name}.py)"
     roles = getattr(method, "TERMS", {}).values()
-    reads = dict.fromkeys(READS[role] for role in roles if role in READS)
     run = run_of(name, method)
+    other = {"alternative": "other answers"} if "endings" in run.settings else {}
+    reads = dict.fromkeys((READS | other)[role] for role in roles if role in READS)
     kept = KEEPS[run.kept if run.settings else None]
     return [
         link, ", ".join(plugins.tasks_of("objectives", name)), formula(method.__doc__ or ""), ", ".join(reads) or "–",

@@ -48,6 +48,9 @@ class RecordedRun:
     def rows(self, *names: str):
         return self.unseen if names == ("validation",) else tiny.model_and_rows(self.task)[1](4)
 
+    def endings(self, texts=None):
+        return [[[1]]] * 4
+
     def fit(self, name: str, model, rows, training=None):
         self.fitted.append(name)
         return model
@@ -66,7 +69,7 @@ class RecordedRun:
         """What was to be minimised."""
         given = {
             name: self.settings[name]
-            for name in ("frozen", "whole_batch", "batch_counts")
+            for name in ("frozen", "whole_batch", "batch_counts", "hyper_at")
             if name in self.settings
         }
         return Objective(self.settings["loss"], self.settings["hyper"], terms, **given)

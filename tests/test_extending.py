@@ -86,7 +86,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize("lora", [None, {"rank": 2}], ids=["weights", "adapters"])
 def test_a_task_vector_is_the_step_away_from_what_was_learnt(tmp_path, own, lora):
     study(tmp_path, "generation")
-    found = weights(unlearn(tmp_path, own, "run", "task_vector", lora=lora) / "model")
+    found = weights(unlearn(tmp_path, own, "run", "negated", lora=lora) / "model")
     model, tokenizer = models.load(tmp_path / "original", "generation")
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     rows = Examples(tmp_path, tmp_path, tokenizer, 16).of("forget").rows
@@ -101,7 +101,7 @@ def test_a_task_vector_is_the_step_away_from_what_was_learnt(tmp_path, own, lora
     assert cost["steps"] == len(pd.read_csv(tmp_path / "run/trace.csv")) == 2 * 2
 
 
-@pytest.mark.parametrize(("objective", "steps"), [("task_vector", 4), ("average", 8), ("margin", 4)])
+@pytest.mark.parametrize(("objective", "steps"), [("negated", 4), ("average", 8), ("margin", 4)])
 def test_a_killed_run_ends_with_the_same_bits(tmp_path, own, monkeypatch, objective, steps):
     """Killed while a model is fitted, in either of two trainings, and in the only one."""
     study(tmp_path, "generation")

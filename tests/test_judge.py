@@ -103,7 +103,7 @@ def test_a_generator_beside_a_retrained_one(world, tmp_path, capsys):
     assert "loss_ks" not in numbers[0]
     printed = capsys.readouterr().out
     assert "model − retrain" in printed and "blind_auc" in printed
-    assert printed.count("forget quality") == 1
+    assert printed.count("loss KS") == 1
     assert not [word for word in study.text(0).split() if word in printed]
 
 

@@ -28,6 +28,7 @@ OTHERWISE = (
     "icu",
     "icu_faithful",
     "sisa",
+    "task_vector",
 )  # train nothing, until all is forgotten, or several models
 RUNS = [
     (name, task)
@@ -42,6 +43,7 @@ def study(folder, task: str):
     sets = np.repeat(list(SETS), list(SETS.values()))
     texts = [" ".join(np.roll(WORDS, i)[: 4 + i % 5]) for i in range(len(sets))]
     table = pd.DataFrame({"id": [f"t{i}" for i in range(len(sets))], "text": texts, "split": sets})
+    table["alternatives"] = [[" ".join(WORDS[k : k + 2]) for k in (i % 3, 5)] for i in range(len(sets))]
     labels = [] if task == "generation" else ["a", "b", "c"]
     if task == "classification":
         table["label"] = np.resize(labels, len(table))

@@ -78,7 +78,7 @@ def scored(
     Returns:
         task, ids, sets, checksum, characters (of what the model read of a text), settings, what `facts_of` says, and of
         a classifier labels, classes, logits, embeddings; of a tagger tags, classes, logits; of a generator logprob,
-        mask, correct, mu, sigma, zlib_bytes, n, and what `read` says; where there are prompts, what `answer_arrays` says.
+        mask, correct, mu, sigma, zlib_bytes, n, what `read` says, and of prompts what `answer_arrays` says.
     Raises:
         InputError: a text holds a token that the model does not know; its record is named.
     """

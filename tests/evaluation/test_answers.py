@@ -84,7 +84,7 @@ def test_sets_with_and_without_answers_go_into_one_table_of_numbers(reader):
     frames = {name: frame(name) for name in sets}
     frames["test"] = frames["test"].assign(prompt=None)
     settings = reader.settings.model_copy(update={"extract": []})
-    arrays = scored(reader.model, reader.tokenizer, frames, [], reader.encoding, settings)
+    arrays = scored("generation", reader.model, reader.tokenizer, frames, [], reader.encoding, settings)
     measured = Measure(bootstrap=100, utility_sets=["retain"])
     columns, numbers = metrics(arrays, measured, 0)
     assert columns["probability"].mask.tolist() == [False] * 9 + [True] * 3

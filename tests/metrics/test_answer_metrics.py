@@ -48,6 +48,7 @@ def scores_of(sets: dict) -> dict[str, np.ndarray]:
     loss = arrays.pop("loss")
     lines = np.column_stack([np.zeros_like(loss), -loss])  # one scored token each
     mask = np.array([[False, True]] * len(loss))
+    arrays |= dict.fromkeys(("rouge_1_recall", "rouge_l_f1"), arrays["rouge_l_recall"])
     return arrays | {"logprob": lines, "mask": mask, "answered": np.ones(len(loss), bool)}
 
 

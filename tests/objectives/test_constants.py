@@ -17,6 +17,12 @@ CONSTANTS = {
         "depth": 8 / 32,
     },  # steering_coeffs, alpha, layer_id 7 counted from 0
     "undial": {"beta": 10.0},
+    "wga": {"beta": 1.0, "retain": 1.0},
+    "satimp": {"beta1": 5.0, "beta2": 1.0, "forget": 0.1, "retain": 1.0},
+    "idk": {"retain": 1.0},
+    "idk_dpo": {"beta": 0.1, "retain": 1.0},
+    "alt_po": {"beta": 0.1, "retain": 1.0},
+    "task_vector": {"alpha": 1.0},
     "icu": {"forget": 1.0, "learn": 0.5, "kl": 1.0},
     "icu_faithful": {"forget": 1.0, "learn": 0.5, "kl": 1.0, "forgotten": 0.01, "f1": 0.3, "beams": 2},
     "scrub": {"ascents": 2, "kl": 0.001, "retain": 0.99, "temperature": 4.0},  # msteps, alpha, gamma, kd_T

@@ -57,7 +57,7 @@ def answer_arrays(reader: Reader, name: str, frame: pd.DataFrame, encoded: Encod
 
 def as_lists(frame: pd.DataFrame, column: str) -> list[list[str]]:
     """Texts of a column that holds one, several or none in each row."""
-    cells = frame[column] if column in frame else [None] * len(frame)
+    cells: list = frame[column].tolist() if column in frame else [None] * len(frame)
     return [[cell] if isinstance(cell, str) else list(cell) if np.ndim(cell) else [] for cell in cells]
 
 

@@ -13,7 +13,10 @@ import numpy as np
 
 from lethe.metrics.common.aggregates import set_means
 
-NEEDS = ("logprob", "rouge_l_recall",)
+NEEDS = (
+    "logprob",
+    "rouge_l_recall",
+)
 NAMES = ("rouge_1_recall", "rouge_l_recall", "rouge_l_f1")
 
 

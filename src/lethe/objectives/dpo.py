@@ -34,7 +34,8 @@ class Hyper:
     prefix: Fraction = 0.5  # share of a sequence that is its prompt
 
 
-def loss(hyper: Hyper, model, frozen, batch) -> dict[str, Tensor]:
+def preference(beta: float, model, frozen, batch) -> tuple[Tensor, Tensor]:
+    """(B,) softplus(-beta * (better - worse)) of the alternatives beside the forget rows, and the former's logits."""
     preferred = batch["alternative"]
     dispreferred = replace(batch["forget"], starts=preferred.starts)  # row by row the same prompt
     with torch.no_grad():
@@ -42,9 +43,14 @@ def loss(hyper: Hyper, model, frozen, batch) -> dict[str, Tensor]:
     logits = losses.forward(model, preferred)
     better = -losses.token_nll(logits, preferred).sum(1) - before[0]
     worse = losses.sequence_log_probability(model, dispreferred) - before[1]
-    terms = {"preference": softplus(-hyper.beta * (better - worse))}
+    return softplus(-beta * (better - worse)), logits
+
+
+def loss(hyper: Hyper, model, frozen, batch) -> dict[str, Tensor]:
+    value, logits = preference(hyper.beta, model, frozen, batch)
+    terms = {"preference": value}
     if hyper.learn:
-        terms["learn"] = hyper.learn * losses.nll(logits, preferred)
+        terms["learn"] = hyper.learn * losses.nll(logits, batch["alternative"])
     return terms
 
 

@@ -200,22 +200,23 @@ class Engine:
             parts, weight = [batch], 1 / team.count
         else:
             parts, weight = micro_batches(batch, recipe.micro_batch, team.count)[team.rank :: team.count], 1.0
+        hyper = self.objective.hyper_after(self.progress.trace)
         found: list[dict[str, Tensor]] = []
         with tensor_float_32(recipe.precision != "fp32"):
             for number, part in enumerate(parts, 1):
                 with team.accumulating(self.loss, last=number == len(parts)):
-                    found.append(self.backward_part(part, batch, weight))
+                    found.append(self.backward_part(part, batch, hyper, weight))
         columns = zip(
             *torch.stack([torch.stack(list(means.values())) for means in found]).tolist(), strict=True
         )
         sums = team.sums([sum(column) for column in columns])
         return all_finite(dict(zip(found[0], sums, strict=True)))
 
-    def backward_part(self, part: Batch, batch: Batch, weight: float) -> dict[str, Tensor]:
+    def backward_part(self, part: Batch, batch: Batch, hyper: Any, weight: float) -> dict[str, Tensor]:
         """Add the gradient of a part of a batch; returns what the part adds to each term, times the weight."""
         part = {role: rows.to(self.device) for role, rows in part.items()}
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.precision == "bf16"):
-            values = self.loss(part)
+            values = self.loss(part, hyper)
         means = {name: mean * weight for name, mean in self.objective.means(values, batch).items()}
         total: Any = sum(means.values())
         scaled = total * self.team.count if self.team.count > 1 else total  # a mean over processes follows

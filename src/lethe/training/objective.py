@@ -27,6 +27,7 @@ class Objective:
         frozen: whatever else the loss reads at every step, such as the model before the run.
         whole_batch: the loss compares examples within a batch, which is then never cut.
         batch_counts: numbers of a batch, such as of what the loss leaves out, as columns of the trace.
+        hyper_at: (hyper, trace so far) -> those of the next step; None: they stay.
     """
 
     loss: Callable[[Any, Any, Any, Batch], dict[str, Tensor]]
@@ -35,6 +36,11 @@ class Objective:
     frozen: Any = None
     whole_batch: bool = False
     batch_counts: Callable[[Batch], dict[str, int]] | None = None
+    hyper_at: Callable[[Any, list[dict]], Any] | None = None
+
+    def hyper_after(self, trace: list[dict]) -> Any:
+        """Hyperparameters of the step after those of a trace: a function of it, so that a resumed run has the same."""
+        return self.hyper if self.hyper_at is None else self.hyper_at(self.hyper, trace)
 
     def means(self, values: dict[str, Tensor], batch: Batch) -> dict[str, Tensor]:
         """Terms of shape (B,) as means over all rows of their role in the batch; scalars as they are."""
@@ -53,7 +59,7 @@ class LossOfModel(torch.nn.Module):
         self.model, self.caching = model, caching
         self.hidden = (objective,)  # a tuple, so that a frozen model is no part of this module
 
-    def forward(self, part: Batch) -> dict[str, Tensor]:
+    def forward(self, part: Batch, hyper: Any) -> dict[str, Tensor]:
         (objective,) = self.hidden
         with contextlib.nullcontext() if self.caching else uncached(self.model.config):
-            return objective.loss(objective.hyper, self.model, objective.frozen, part)
+            return objective.loss(hyper, self.model, objective.frozen, part)

@@ -22,6 +22,7 @@ from lethe.system.streams import stream
 from lethe.training.batches import PAIRED, TrainingRows
 
 Pairs = Literal["nearest", "random", "none"]
+Endings = list[list[list[int]]]  # of each forget text several, each of tokens
 SETS = ("forget", "retain", "validation")  # what a method may read; what it is judged by is none of it
 
 
@@ -62,12 +63,13 @@ class Examples:
         return general_rows(self.sets, self.tokenizer, self.max_length, recipe)
 
     def of_roles(
-        self, roles: Iterable[str], recipe: Training, seed: int, pairs: Pairs, prefix: float | None
-    ) -> TrainingRows:
+        self, roles: Iterable[str], recipe: Training, seed: int, pairs: Pairs, prefix: float | None,
+        endings: Endings | None = None,
+    ) -> TrainingRows:  # fmt: skip
         """Rows of every role that an objective reads.
 
         Args:
-            pairs, prefix: as of `Run.minimise`.
+            pairs, prefix, endings: as of `Run.minimise`.
         Raises:
             ValueError: pairs or a prefix are given that no role needs, or one is needed and not given.
         """
@@ -79,6 +81,9 @@ class Examples:
                 "prefix: the share of a text that is the prompt of its alternatives; for them alone"
             )
         found = TrainingRows({role: self.of(role).rows for role in wanted & {"forget", "retain"}})
+        if endings is not None and prefix is not None:
+            found = with_endings(found, prefix, endings, self.max_length)
+            return replace(found, general=self.general(recipe))
         if wanted & set(PAIRED):
             found = self.with_analogues(found)
         if pairs != "nearest":
@@ -86,6 +91,25 @@ class Examples:
         if prefix is not None:
             found = with_alternatives(found, prefix)
         return replace(found, general=self.general(recipe))
+
+    def endings(self, texts: list[str] | None) -> Endings:
+        """As `Run.endings`."""
+        frame = self.sets["forget"]
+        if texts is not None:
+            return [self.ending_tokens(texts)] * len(frame)
+        given: list = frame["alternatives"].tolist() if "alternatives" in frame else [None] * len(frame)
+        missing = [name for name, of in zip(frame["id"], given, strict=True) if not np.size(of) or of is None]
+        if missing:
+            raise InputError(
+                f"dataset.alternatives: {len(missing)} examples to be forgotten have no other answer, first"
+                f" {quoted(missing[0])}; the objective needs one of each"
+            )
+        return [self.ending_tokens(list(of)) for of in given]
+
+    def ending_tokens(self, texts: list[str]) -> list[list[int]]:
+        """Tokens of texts, each with an end token."""
+        found = self.tokenizer(texts, add_special_tokens=False)["input_ids"]
+        return [[*ids, self.tokenizer.eos_token_id] for ids in found]
 
     def with_analogues(self, rows: TrainingRows) -> TrainingRows:
         """The rows with those of the role `analogue`, by way of pairs.parquet."""
@@ -142,6 +166,22 @@ def with_alternatives(rows: TrainingRows, prefix: float) -> TrainingRows:
     roles = {role: own for role, own in rows.roles.items() if role != "analogue"}
     roles["alternative"] = replace(padded_rows(spliced, pad=0), starts=starts)
     return replace(rows, roles=roles, pairs=np.arange(pairs.size).reshape(pairs.shape))
+
+
+def with_endings(rows: TrainingRows, prefix: float, endings: Endings, most: int) -> TrainingRows:
+    """The rows with the role `alternative`: the beginning of each forget text, continued with each of its endings.
+
+    A text with fewer endings than another has its first ones again. What does not fit into `most` tokens is cut.
+    """
+    beginnings = [text[:cut] for text, cut in texts_and_cuts(rows.roles["forget"], prefix)]
+    count = max(map(len, endings))
+    spliced, starts = [], []
+    for beginning, own in zip(beginnings, endings, strict=True):
+        spliced += [(beginning + own[k % len(own)])[:most] for k in range(count)]
+        starts += [len(beginning)] * count
+    alternative = replace(padded_rows(spliced, pad=0), starts=torch.tensor(starts))
+    pairs = np.arange(len(spliced)).reshape(-1, count)
+    return replace(rows, roles=rows.roles | {"alternative": alternative}, pairs=pairs)
 
 
 def texts_and_cuts(rows: Rows, prefix: float) -> list[tuple[list[int], int]]:

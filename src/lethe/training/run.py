@@ -34,7 +34,7 @@ from lethe.training.live_plots import live_plots
 from lethe.training.objective import Batch, Objective
 from lethe.training.offset import with_offset
 from lethe.training.outputs import in_turn, save_run
-from lethe.training.rows import Examples, Pairs
+from lethe.training.rows import Endings, Examples, Pairs
 from lethe.training.training import FINE_TUNING, fine_tuning, train_model
 
 
@@ -87,6 +87,14 @@ class Run:
         """The same with the record ids."""
         return self.examples.of(*names)
 
+    def endings(self, texts: list[str] | None = None) -> Endings:
+        """Tokens of texts that may follow the prompt of each forget text; None: of its own alternatives.
+
+        Raises:
+            InputError: an example has no alternative.
+        """
+        return self.examples.endings(texts)
+
     def fit(
         self, name: str, model: Any, rows: Rows, training: Training | None = None, *,
         beforehand: bool = False, columns: dict[str, int] | None = None, general: Rows | None = None,
@@ -123,9 +131,11 @@ class Run:
     def minimise(
         self, loss: Callable, hyper: Any, *, frozen: Any = None, model: Any = None, name: str = "",
         terms: dict[str, str] | None = None, whole_batch: bool = False,
-        batch_counts: Callable[[Batch], dict[str, int]] | None = None, only: Iterable[str] | None = None,
+        batch_counts: Callable[[Batch], dict[str, int]] | None = None,
+        hyper_at: Callable[[Any, list[dict]], Any] | None = None, only: Iterable[str] | None = None,
         roles: Callable[[int], Iterable[str]] | None = None, check: Check | None = None,
-        pairs: Pairs = "nearest", prefix: float | None = None, fixed_batches: bool = False,
+        pairs: Pairs = "nearest", prefix: float | None = None, endings: Endings | None = None,
+        fixed_batches: bool = False,
     ) -> Any:  # fmt: skip
         """Train a model by a loss, by the method's `training`; returns it, in evaluation mode.
 
@@ -137,11 +147,13 @@ class Run:
             terms: term -> role it is a mean over; an epoch is a pass over the first. None: TERMS of the file.
             whole_batch: the loss compares examples within a batch, which is then never cut.
             batch_counts: a batch -> numbers of it, such as of what the loss leaves out, as columns of trace.csv.
+            hyper_at: (hyper, trace so far) -> the hyperparameters of the next step; None: they stay.
             only: beginnings of the names of the parameters that train; None: all that `model.freeze` leaves.
             roles: an epoch, from 0 -> the roles it trains on; None: all.
             check: what is found out between epochs, `epoch_check` or `refinement`; None: what `training.stop` asks.
             pairs: analogues: the `nearest`, `random` ones drawn once, or `none`, drawn anew at every step.
             prefix: share of a text that is the prompt of its alternatives, for terms over the role `alternative`.
+            endings: what follows the prompt in an alternative, as `endings` gives it; None: the ends of analogues.
             fixed_batches: batches are drawn over all texts; one of which texts are skipped stays smaller.
         Raises:
             ValueError: two trainings have one name, or an argument is for a role that no term reads.
@@ -157,10 +169,10 @@ class Run:
             models.freeze(model.requires_grad_(True), self.settings.freeze)
         if only is not None:
             models.train_only(model, list(only))
-        objective = Objective(loss, hyper, terms or self.terms, frozen, whole_batch, batch_counts)
+        objective = Objective(loss, hyper, terms or self.terms, frozen, whole_batch, batch_counts, hyper_at)
         seed = stream_seed(self.seed, name) if name else self.seed
         wanted = dict.fromkeys(objective.terms.values())
-        rows = self.examples.of_roles(wanted, self.training, seed, pairs, prefix)
+        rows = self.examples.of_roles(wanted, self.training, seed, pairs, prefix, endings)
         batches = Batches(rows, self.training, objective.terms, seed, roles, fixed_batches)
         check = check or (self.epoch_check() if self.training.stop else no_check)
         checkpoint = self.job.parts / f"minimise-{name}.safetensors" if name else self.job.checkpoint
