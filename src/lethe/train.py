@@ -71,7 +71,8 @@ def make_base(job: Job, prepared: Path) -> None:
     began = time.monotonic()
     sets = examples_by_set(prepared)
     texts = whole_texts(sets["general" if "general" in sets else "validation"])
-    model, tokenizer = models.base(cfg, job.cfg["task"], classes(prepared), texts, job.seed)
+    frozen = recipe is None or recipe.lora is not None
+    model, tokenizer = models.base(cfg, job.cfg["task"], classes(prepared), texts, job.seed, frozen)
     model.to(models.device())
     if recipe is None:
         save_run(job.out, model.eval(), tokenizer, None, time.monotonic() - began)
@@ -87,7 +88,7 @@ def fine_tune(job: Job, prepared: Path, forget: Path, base: Path) -> None:
     cfg = Model.model_validate(job.cfg["model"])
     references = References.model_validate(job.cfg["train"])
     recipe, matched = references.finetune, kind(job.run) == "retrain" and references.match == "steps"
-    model, tokenizer = models.load(base, job.cfg["task"])
+    model, tokenizer = models.load(base, job.cfg["task"], weights=cfg.weights, frozen=recipe.lora is not None)
     models.freeze(model, cfg.freeze)
     sets = examples_by_set(prepared, forget)
     members = pd.concat([sets[name] for name in MEMBERS[kind(job.run)]]).sort_index()
@@ -99,14 +100,22 @@ def fine_tune(job: Job, prepared: Path, forget: Path, base: Path) -> None:
     of_original = [len(sets[name]) for name in ("forgotten", "forget", "retain") if name in sets]
     as_of = sum(of_original) if matched else None
     batches = fine_tuning(encoded.rows, recipe, job.seed, general, as_of)
-    train_and_save(job, model, tokenizer, batches, [prepared, forget, base])
+    beside = base if recipe.lora and not recipe.lora.merge else None
+    train_and_save(job, model, tokenizer, batches, [prepared, forget, base], beside)
 
 
-def train_and_save(job: Job, model, tokenizer, batches: Batches, inputs: list[Path]) -> None:
-    """Train a reference from where it was left, and write its outputs; of several processes the first does."""
+def train_and_save(
+    job: Job, model, tokenizer, batches: Batches, inputs: list[Path], beside: Path | None = None
+) -> None:
+    """Train a reference from where it was left, and write its outputs; of several processes the first does.
+
+    Adapters are merged, or saved alone, for the model `beside` which they are.
+    """
     fingerprint = job.fingerprint(*inputs)
     with live_plots(job.live) as plots:
-        progress = train_model(model, FINE_TUNING, batches, fingerprint, job.checkpoint, plots=plots)
+        progress = train_model(
+            model, FINE_TUNING, batches, fingerprint, job.checkpoint, plots=plots, merge=beside is None
+        )
     if workers.rank() == 0:
-        save_run(job.out, model, tokenizer, progress)
+        save_run(job.out, model, tokenizer, progress, beside=beside)
         job.forget_checkpoints()

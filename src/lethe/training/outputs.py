@@ -18,7 +18,7 @@ from lethe.training.engine import Progress
 
 def save_run(
     out: Path, model, tokenizer, progress: Progress | None, seconds: float = 0.0, parts: Sequence[Progress] = (),
-    beforehand: dict[str, float] | None = None,
+    beforehand: dict[str, float] | None = None, beside: Path | None = None,
 ) -> None:  # fmt: skip
     """Write the outputs of a training job but run.json.
 
@@ -26,8 +26,9 @@ def save_run(
         progress: of the job; None if nothing was trained, which took `seconds`.
         parts: of models trained on the way, whose work is part of the run's cost.
         beforehand: work that is none of the run's but came before it, which stands apart in its cost.
+        beside: the model that adapters are for, if they are not merged.
     """
-    models.save(model, tokenizer, out / "model")
+    models.save(model, tokenizer, out / "model", beside)
     with files.replacing(out / "model.sha256") as temporary:
         temporary.write_text(files.digest(out / "model") + "\n")
     at = progress or Progress("", [])

@@ -10,6 +10,7 @@ All that trains is kept as it goes, so that a run that is killed and started aga
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
 from collections.abc import Callable, Iterable
 from functools import cached_property
@@ -19,7 +20,8 @@ from typing import Any, Literal
 from lethe import models
 from lethe.data.encoding import Encoded
 from lethe.data.rows import Rows
-from lethe.models.composed import is_offset, learner
+from lethe.models import adapters
+from lethe.models.composed import is_offset, learner, parts
 from lethe.params.model import Model
 from lethe.params.training import Method, Training
 from lethe.system import workers
@@ -36,6 +38,8 @@ from lethe.training.offset import with_offset
 from lethe.training.outputs import in_turn, save_run
 from lethe.training.rows import Endings, Examples, Pairs
 from lethe.training.training import FINE_TUNING, fine_tuning, train_model
+
+log = logging.getLogger("lethe.run")
 
 
 class Run:
@@ -160,8 +164,11 @@ class Run:
         """
         if name in self.minimised:
             raise ValueError(f"minimise: a second training by the name {name!r}; give it another")
+        keep = self.adapts_original and model is None and not self.minimised
         if model is None:
             model = self.loaded(self.original_folder) if self.start is None else self.start
+        elif getattr(model, "peft_config", None):
+            adapters.merge(model)
         self.start = None
         if self.training.offset:
             model = with_offset(self, model, self.training.offset)
@@ -179,7 +186,14 @@ class Run:
         fingerprint = f"{self.job.fingerprint(*self.read)} {name}"
         with live_plots(None if name else self.job.live) as plots:
             self.minimised[name] = train_model(
-                model, objective, batches, fingerprint, checkpoint, check, plots
+                model,
+                objective,
+                batches,
+                fingerprint,
+                checkpoint,
+                check,
+                plots,
+                merge=not keep or len(parts(model)) > 1,
             )
         return model.eval()
 
@@ -232,10 +246,17 @@ class Run:
         trained = {id(p) for p in learner(model).parameters()} if is_offset(model) else set()
         return [p for p in model.parameters() if id(p) not in trained]
 
+    @property
+    def adapts_original(self) -> bool:
+        """Is the result to be adapters alone, for the original?"""
+        lora = self.training.lora
+        return lora is not None and not lora.merge and self.training.offset is None
+
     def loaded(self, folder: Path) -> Any:
         if folder not in self.read:
             self.read.append(folder)
-        return models.load(folder, self.job.cfg["task"])[0]
+        frozen = self.training.lora is not None or self.training.offset is not None
+        return models.load(folder, self.job.cfg["task"], weights=self.settings.weights, frozen=frozen)[0]
 
     def save(self, model: Any) -> None:
         """Write the outputs of the run and drop its checkpoints; of several processes the first does."""
@@ -248,9 +269,15 @@ class Run:
         if progress is None and (parts or self.beforehand):  # the trace is that of the parts
             progress, parts = in_turn(parts), []
         seconds = time.monotonic() - self.began
+        beside = self.original_folder if self.adapts_original else None
+        if beside and not getattr(model, "peft_config", None):
+            log.warning(
+                "%s: lora.merge: the result is not the original with one adapter; saved whole", self.job.run
+            )
         save_run(
-            self.job.out, model, self.tokenizer, progress, seconds, parts, spent if self.beforehand else None
-        )
+            self.job.out, model, self.tokenizer, progress, seconds, parts, spent if self.beforehand else None,
+            beside,
+        )  # fmt: skip
         self.job.forget_checkpoints()
 
 

@@ -20,11 +20,12 @@ FINE_TUNING = Objective(finetune.loss, finetune.Hyper(), finetune.TERMS)
 
 def train_model(
     model, objective: Objective, batches: Batches, fingerprint: str, checkpoint: Path,
-    check: Check = no_check, plots: LivePlots | None = None, keep: bool = False,
+    check: Check = no_check, plots: LivePlots | None = None, keep: bool = False, merge: bool = True,
 ) -> Progress:  # fmt: skip
     """Run the engine from where it was left; adapters are added before and merged at the end.
 
     Args:
+        merge: adapters are merged; else they are left where they are.
         keep: what is finished stays in the checkpoint, so that a run that is continued does not do it again.
     """
     recipe = batches.recipe
@@ -34,7 +35,7 @@ def train_model(
     progress = engine.run(check, plots)
     if keep:
         checkpoints.save(checkpoint, model, None, vars(progress))
-    if recipe.lora and engine.team.rank == 0:
+    if recipe.lora and merge and engine.team.rank == 0:
         adapters.merge(learner(model))
     return progress
 
