@@ -298,17 +298,95 @@ def test_scores_with_numbers_of_downstream_tasks_are_read(world, tmp_path):
     assert table_of(tmp_path / "b")["loss_auc"]["gap"] == 0
 
 
-@pytest.mark.parametrize("change", ["same", "case"])
-def test_texts_in_two_sets_are_said(change, world, tmp_path, caplog):
-    files = ["--holdout", world / "forget.jsonl"]
-    if change == "case":
-        files[1] = rewritten(
-            world, "forget", tmp_path, lambda k, row: row | {"body": row["body"].upper() + "."}
-        )
-    assert main(argv(world, "generation", tmp_path / "out", *files)) == 0
+def test_texts_that_are_nearly_in_two_sets_are_said(world, tmp_path, caplog):
+    loud = rewritten(world, "forget", tmp_path, lambda k, row: row | {"body": row["body"].upper() + "."})
+    assert main(argv(world, "generation", tmp_path / "out", "--holdout", loud)) == 0
     said = [record.message for record in caplog.records if "sets overlap" in record.message]
     assert len(said) == 1 and "4 of 4 of holdout in forget" in said[0] and "test" not in said[0]
     assert json.loads((tmp_path / "out/metrics.json").read_text())["near_duplicates_holdout_forget"] == 4
+
+
+@pytest.mark.parametrize("name", ["holdout", "test"])
+def test_a_text_that_is_forgotten_and_unseen_is_refused(name, world, tmp_path, capsys):
+    private = json.loads((world / "forget.jsonl").read_text().splitlines()[1])["body"]
+    both = rewritten(world, name, tmp_path, lambda k, row: row | {"body": private} if k == 2 else row)
+    parts = f"--{name}: 1 of", f"first '{name}/{name}2'", "in --forget, too"
+    refused(argv(world, "generation", tmp_path / "out", f"--{name}", both), capsys, *parts)
+
+
+def hub_folder(world, folder, default: bool):
+    """The sets as configurations of one folder in the Hub's layout; the first may be the default one."""
+    lines = ["---", "configs:"]
+    for number, name in enumerate(SIZES):
+        (folder / f"{name}.jsonl").write_bytes((world / f"{name}.jsonl").read_bytes())
+        lines += [f"- config_name: {name}", f"  data_files: {name}.jsonl"] + ["  default: true"] * (
+            not number and default
+        )
+    (folder / "README.md").write_text("\n".join([*lines, "---", ""]))
+    return folder
+
+
+def test_sets_are_configurations_of_one_folder(world, tmp_path, capsys):
+    folder = hub_folder(world, tmp_path, default=True)
+    given = [part for name in SIZES for part in (f"--{name}", f"{folder}:{name}")]
+    assert main(argv(world, "generation", tmp_path / "a", sets=SIZES)) == 0
+    assert main(argv(world, "generation", tmp_path / "b", *given[:-1], f"{folder}:retain:train")) == 0
+    assert table_of(tmp_path / "b") == table_of(tmp_path / "a")
+    again = [part for name in SIZES for part in (f"--{name}", folder)]
+    refused(
+        argv(world, "generation", tmp_path / "c", *again), capsys, "is --forget, too", "SOURCE:CONFIG:SPLIT"
+    )
+    many = argv(world, "generation", tmp_path / "c", "--test", f"{folder}:test:train:x")
+    refused(many, capsys, "--test:", "allowed are SOURCE, SOURCE:CONFIG")
+    none = argv(world, "generation", tmp_path / "c", "--test", f"{folder}:tset")
+    refused(none, capsys, "--test.source", "tset")
+
+
+@pytest.mark.parametrize("task", ["generation", "classification"])
+def test_a_tokenizer_that_reads_nothing_of_a_text_is_refused(task, world, tmp_path, capsys):
+    from tokenizers import Tokenizer, pre_tokenizers
+    from tokenizers.models import WordLevel
+    from transformers import PreTrainedTokenizerFast
+
+    words = " ".join(study.text(k) for k in range(1, 24)).split()
+    known = ["[PAD]", "[UNK]", "[END]", "[CLS]", "[SEP]", *sorted({*words} - {*study.text(0).split()})]
+    tokenizer = Tokenizer(WordLevel({word: i for i, word in enumerate(known)}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", eos_token="[END]", cls_token="[CLS]"
+    )
+    model, _ = models.load(world / task, task)
+    models.save(model, fast, tmp_path / "model")
+    whole = argv(world, task, tmp_path / "out", model=tmp_path / "model")
+    refused(whole, capsys, "--model: record 'forget/forget0'", "knows nothing of its text", "1 such")
+
+
+def test_answers_are_judged_as_a_study_judges_them(world, tmp_path):
+    def asked(k, row):
+        return row | {"question": f"{k}?", "body": row["body"].split()[0]}
+
+    names = ("forget", "holdout", "test")
+    files = [part for name in names for part in (f"--{name}", rewritten(world, name, tmp_path, asked))]
+    how = ["--prompt", "question", "--template", "plain", "--opening", "Q {prompt}: "]
+    assert main(argv(world, "generation", tmp_path / "out", *files, *how)) == 0
+    _, tokenizer = models.load(world / "generation", "generation")
+    with np.load(tmp_path / "out/scores.npz") as scores:
+        first = len(tokenizer("Q 0?: ")["input_ids"])
+        answer = tokenizer(study.text(0).split()[0])["input_ids"]
+        assert scores["prompt"][0] == first  # this tokenizer puts nothing before a text
+        assert np.flatnonzero(scores["mask"][0]).tolist() == [first + k for k in range(len(answer) + 1)]
+
+
+@pytest.mark.parametrize(
+    ("more", "part"),
+    [
+        (["--opening", "Q"], "--opening: holds {prompt} 0 times"),
+        (["--date", "today"], "--date: 'today' is no day"),
+        (["--template", "chat"], "no chat template"),
+    ],
+)
+def test_how_answers_are_asked_for_is_checked(more, part, world, tmp_path, capsys):
+    refused(argv(world, "generation", tmp_path / "out", "--prompt", "kind", *more), capsys, part)
 
 
 def test_scores_of_a_judgement_hold_no_text_unless_asked_to(world, tmp_path):

@@ -203,7 +203,11 @@ def add_judge(judge: argparse.ArgumentParser) -> None:
         ("holdout", "like it, never seen: on these the attack on a classifier learns"),
         ("test", "like it, never seen: against these forget is judged"),
     ):
-        judge.add_argument(f"--{name}", required=True, help=f"texts, .csv or .jsonl: {text}")
+        judge.add_argument(
+            f"--{name}",
+            required=True,
+            help=f"texts, .csv, .jsonl, or a folder or Hub id as ID:CONFIG:SPLIT: {text}",
+        )
     judge.add_argument(
         "--retain", help="texts that it may know; needed for balanced accuracy and fitted attacks"
     )
@@ -211,6 +215,18 @@ def add_judge(judge: argparse.ArgumentParser) -> None:
     judge.add_argument("--reference", help="a model, or its scores.npz, that reference_loss compares with")
     judge.add_argument("--revision", default="main", help="of models on the Hub")
     judge.add_argument("--text", default="text", help="column of the text")
+    judge.add_argument(
+        "--prompt", help="column of what is asked; the text is then the answer, which is judged"
+    )
+    judge.add_argument(
+        "--template", choices=("auto", "chat", "plain"), default="auto", help="how it is asked: by the model's chat"
+        " template, by --opening, or by the template where there is one"
+    )  # fmt: skip
+    judge.add_argument(
+        "--opening", default="{prompt}", help="plain: text before the answer, which holds {prompt}"
+    )
+    judge.add_argument("--system", help="chat: the system message")
+    judge.add_argument("--date", default="2025-01-01", help="chat: the day that templates print as today")
     judge.add_argument("--label", help="column of the class, by name or index, or of tags; default: label")
     judge.add_argument("--id", help="column of the record id; default: the row number")
     judge.add_argument("--subject", help="column of the person a record is about")
@@ -374,13 +390,17 @@ def execute(args: argparse.Namespace) -> int:
 
             measure_texts(args.cfg, args.seed, args.prepared, args.scores, args.out)
         case "judge":
-            from lethe.judge import SETS, JudgeRequest, Texts, judge
+            from lethe.judge import SETS, JudgeRequest, Texts, judge, prompting_of
 
             files = {name: getattr(args, name) for name in SETS if getattr(args, name)}
-            texts = Texts(files, args.text, args.label, args.id, args.subject)
-            request = JudgeRequest(
-                args.task, args.model, args.retrain, args.reference, args.revision, args.max_length, args.cfg
+            texts = Texts(files, args.text, args.prompt, args.label, args.id, args.subject)
+            prompting = prompting_of(
+                template=args.template, opening=args.opening, system=args.system, date=args.date
             )
+            request = JudgeRequest(
+                args.task, args.model, args.retrain, args.reference, args.revision, args.max_length, prompting,
+                args.cfg,
+            )  # fmt: skip
             print(judge(request, texts, args.seed, args.out), end="")
         case "compare":
             from lethe.compare import compare

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,8 @@ import pandas as pd
 from pydantic import BaseModel, ValidationError
 
 from lethe import models, score
-from lethe.data.encoding import encode
-from lethe.data.texts import labels_of
+from lethe.data.encoding import check_read, encode
+from lethe.data.texts import labels_of, whole_texts
 from lethe.data.texts import load as load_texts
 from lethe.evaluation.bootstrap import intervals
 from lethe.evaluation.comparable import same_classes, same_settings, same_texts
@@ -28,7 +30,9 @@ from lethe.metrics.blind import blind
 from lethe.params.data import Source
 from lethe.params.faults import one_line
 from lethe.params.measure import Measure
+from lethe.params.prompting import Prompting
 from lethe.params.score import Score
+from lethe.params.sources import kind
 from lethe.report.descriptions import digits
 from lethe.report.tables import MARK, Table, number, plain
 from lethe.system import plugins
@@ -44,12 +48,15 @@ SETS = ("forget", "holdout", "test", "retain")
 class Texts:
     """One's own texts.
 
-    files: set -> a .csv, .jsonl, .json or .parquet file, or a Hub id; retain may be absent.
-    text, label, id, subject: names of columns; label of classified or tagged texts only; None for what there is not.
+    files: set -> a .csv, .jsonl, .json or .parquet file, a folder or a Hub id, both also as SOURCE:CONFIG:SPLIT; retain
+    may be absent.
+    text, prompt, label, id, subject: names of columns; None for what there is not. A prompt is asked before the text,
+    or of a classifier is the first text of a pair.
     """
 
     files: dict[str, str]
     text: str = "text"
+    prompt: str | None = None
     label: str | None = None
     id: str | None = None
     subject: str | None = None
@@ -60,6 +67,7 @@ class JudgeRequest:
     """What is judged, beside what, and how.
 
     model, retrain, reference: folder or Hub id; the last two also a scores.npz of an earlier judgement, or None.
+    prompting: how what is asked is put.
     cfg: {"score": …, "measure": …}, each as in a study.
     """
 
@@ -69,6 +77,7 @@ class JudgeRequest:
     reference: str | None = None
     revision: str = "main"
     max_length: int = 512
+    prompting: Prompting = field(default_factory=Prompting)
     cfg: dict[str, Any] = field(default_factory=dict)
 
 
@@ -80,7 +89,9 @@ def judge(request: JudgeRequest, texts: Texts, seed: int, out: Path | None) -> s
     """
     settings = settings_of(request)
     measure_settings: Measure = settings["measure"]
+    check_sources(texts.files)
     frames = {name: frame_of(name, texts, request.task) for name in SETS if name in texts.files}
+    check_twice(frames)
     shared = say_overlaps(frames)
     arrays = with_match(
         arrays_of(request.model, "--model", request, frames, settings["score"]), measure_settings
@@ -141,14 +152,23 @@ def settings_of(request: JudgeRequest) -> dict[str, Any]:
         raise InputError(f"--cfg: {error.title.lower()}.{one_line(error)}") from None
 
 
+def prompting_of(**given: Any) -> Prompting:
+    """How what is asked is put, by the arguments of the command line."""
+    try:
+        return Prompting(**given)
+    except ValidationError as error:
+        raise InputError(f"--{one_line(error)}") from None
+
+
 def frame_of(name: str, texts: Texts, task: str) -> pd.DataFrame:
     """Examples of a set: id (`set/id`), text, label, subject, split."""
     labelled = plugins.part("tasks", task, "LABELS")
     label = texts.label or "label" if labelled else None
+    if texts.prompt is not None and labelled == "words":
+        raise InputError(f"--prompt: {texts.prompt}; allowed with --task generation and classification")
+    columns: dict[str, Any] = {"text": texts.text, "prompt": texts.prompt, "label": label, "id": texts.id}
     try:
-        source = Source(
-            source=texts.files[name], text=texts.text, label=label, id=texts.id, subject=texts.subject
-        )
+        source = Source(**place(texts.files[name], name), **columns, subject=texts.subject)
     except ValidationError as error:
         raise InputError(f"--{name}: {one_line(error)}") from None
     frame, _, _ = load_texts(source, 0, f"--{name}", tagged=labelled == "words")
@@ -157,9 +177,41 @@ def frame_of(name: str, texts: Texts, task: str) -> pd.DataFrame:
     return frame.assign(id=f"{name}/" + frame["id"], split=name)
 
 
+def place(given: str, name: str) -> dict[str, Any]:
+    """Source of a set, and where it is written SOURCE:CONFIG or SOURCE:CONFIG:SPLIT these, as fields of `Source`."""
+    source, *more = given.split(":")
+    if not more or os.path.exists(given) or kind(source) not in ("folder", "hub"):
+        return {"source": given}
+    if len(more) > 2 or not all(more):
+        raise InputError(f"--{name}: {given}; allowed are SOURCE, SOURCE:CONFIG and SOURCE:CONFIG:SPLIT")
+    return {"source": source} | dict(zip(("config", "split"), more, strict=False))
+
+
+def check_sources(files: dict[str, str]) -> None:
+    """Raise InputError if two sets are one place, such as the default configuration of one data set of the Hub."""
+    for one, other in combinations(files, 2):
+        if files[one] == files[other]:
+            what = f"--{other}: {files[other]}: is --{one}, too; sets must be of different texts"
+            several = kind(files[one]) in ("folder", "hub")
+            raise InputError(what + "; allowed are SOURCE:CONFIG and SOURCE:CONFIG:SPLIT" * several)
+
+
+def check_twice(frames: dict[str, pd.DataFrame]) -> None:
+    """Raise InputError if a text of the forget set is one of those that no model saw, too."""
+    keys = {name: pd.Series(whole_texts(frame), frame["id"]) for name, frame in frames.items()}
+    for name in ("holdout", "test"):
+        both = keys[name][keys[name].isin(keys["forget"])]
+        if len(both):
+            record = quoted(both.index[0])
+            raise InputError(
+                f"--{name}: {len(both)} of {len(keys[name])} texts are in --forget, too, first {record};"
+                " needed are texts that no model saw"
+            )
+
+
 def say_overlaps(frames: dict[str, pd.DataFrame]) -> dict[str, float]:
     """Numbers of texts that stand in two sets; one warning says so, as each spoils what is compared."""
-    found = overlaps(frames)
+    found = overlaps({name: frame.assign(text=whole_texts(frame)) for name, frame in frames.items()})
     if found:
         said = ", ".join(
             f"{n} of {len(frames[one])} of {one} in {other}" for (one, other), n in found.items()
@@ -191,12 +243,21 @@ def arrays_of(
             labels = classes(model)
             frames = with_classes(frames, labels, ours or labels)
         most = min(request.max_length, models.context(model) or request.max_length)
-        encoding = partial(encode, tokenizer=tokenizer, max_length=most, labels=labels)
+        encoding = partial(
+            read_by, tokenizer=tokenizer, max_length=most, labels=labels, prompting=request.prompting
+        )
         arrays = score.scored(request.task, model, tokenizer, frames, labels, encoding, settings)
         check_finite(arrays, Path(source))
     except InputError as error:
         raise InputError(f"{key}: {error}") from None
     return arrays
+
+
+def read_by(frame: pd.DataFrame, tokenizer, **how: Any):
+    """Rows of texts of which the tokenizer reads something, each."""
+    encoded = encode(frame, tokenizer, **how)
+    check_read(encoded, tokenizer)
+    return encoded
 
 
 def beside(request: JudgeRequest, frames: dict[str, pd.DataFrame], settings: Score, arrays):
@@ -291,7 +352,7 @@ def values_of(arrays, settings: Measure):
 def texts_and_groups(frames: dict[str, pd.DataFrame], arrays) -> tuple[list[str], np.ndarray]:
     """Texts of the scored examples, as far as the model reads them, and whose they are: the subject, or its own."""
     table = pd.concat(frames.values()).set_index("id").loc[arrays["ids"].tolist()]
-    texts = [text[:count] for text, count in zip(table["text"], arrays["characters"], strict=True)]
+    texts = [text[:count] for text, count in zip(whole_texts(table), arrays["characters"], strict=True)]
     return texts, table["subject"].fillna(table.index.to_series()).to_numpy(str)
 
 

@@ -19,7 +19,16 @@ def forward(model, rows: Rows) -> Tensor:
     some = at_least_one(rows)
     if rows.labels is None:
         return model(input_ids=some.input_ids).logits[: len(rows)]
-    return model(input_ids=some.input_ids, attention_mask=some.mask.long()).logits[: len(rows)]
+    return model(**classified(model, some)).logits[: len(rows)]
+
+
+def classified(model, rows: Rows) -> dict[str, Tensor]:
+    """What a classifier or a tagger is given; of a pair of texts, too, which of them a token is of, if it asks."""
+    given = {"input_ids": rows.input_ids, "attention_mask": rows.mask.long()}
+    if rows.starts is not None and getattr(model.config, "type_vocab_size", 0) > 1:
+        place = torch.arange(rows.input_ids.shape[1], device=rows.input_ids.device)
+        given["token_type_ids"] = (rows.mask & (place >= rows.starts[:, None])).long()
+    return given
 
 
 def at_least_one(rows: Rows) -> Rows:
@@ -136,7 +145,7 @@ def logits_and_embedding(model, rows: Rows, pooling: str = "cls") -> tuple[Tenso
     """
     if pooling == "cls" and is_decoder(model):
         pooling = "last"
-    output = model(input_ids=rows.input_ids, attention_mask=rows.mask.long(), output_hidden_states=True)
+    output = model(**classified(model, rows), output_hidden_states=True)
     return output.logits, pooled(output.hidden_states[-1], rows, pooling)
 
 

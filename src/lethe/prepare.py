@@ -68,7 +68,9 @@ def for_task(dataset: Dataset, task: str) -> Dataset:
     """Labels are in the column `label` if none is named; what has labels has no use for general text."""
     if plugins.gives(task, "text"):
         return dataset
-    for field in ("prompt", "messages", "paraphrase", "alternatives"):
+    answers = ("messages", "paraphrase", "alternatives")  # a class may be that of a pair of texts
+    pairs = plugins.part("tasks", task, "LABELS") == "texts"
+    for field in answers if pairs else ("prompt", *answers):
         if getattr(dataset, field) is not None:
             raise InputError(
                 f"dataset.{field}: prompts and answers are for generation; allowed in {task}: null"

@@ -91,7 +91,8 @@ def encode(
 ) -> Encoded:
     """Rows of a set of examples; texts longer than the context are cut, counted and logged.
 
-    Where examples have prompts, their rows are prompt and answer, and start where the answer does (`answers`).
+    Where examples have prompts, their rows are prompt and answer, and start where the answer does (`answers`), or
+    where they have labels the two texts as a pair (`pairs`).
 
     Labelled text gets the tokenizer's own special tokens; text to be modelled a beginning and an end token.
     Given token ids are taken as they are where the tokenizer reads the same texts in them; where it is another than
@@ -101,6 +102,8 @@ def encode(
         InputError: the tokenizer cannot do it, or no tagged word of a text is left.
     """
     if "prompt" in frame and frame["prompt"].notna().any():
+        if labels:
+            return pairs(frame, tokenizer, max_length, labels)
         return answers(frame, tokenizer, max_length, prompting or Prompting())
     tagged = "tags" in frame
     if tagged and not tokenizer.is_fast:
@@ -160,10 +163,48 @@ def answers(frame: pd.DataFrame, tokenizer, max_length: int, prompting: Promptin
     return Encoded(frame["id"].to_numpy(str), replace(rows, starts=torch.tensor(starts)))
 
 
+def pairs(frame: pd.DataFrame, tokenizer, max_length: int, labels: list[str]) -> Encoded:
+    """Rows of labelled pairs of texts, what is asked and the text, joined as the tokenizer does.
+
+    Of a pair that is too long the longer text is cut; such pairs are counted and logged.
+    """
+    first = ["\n".join(turn["content"] for turn in turns) for turns in frame["prompt"]]
+    both = first, frame["text"].tolist()
+    found = tokenizer(*both, truncation="longest_first", max_length=max_length)
+    lengths = zip(found["input_ids"], tokenizer(*both, truncation=False)["input_ids"], strict=True)
+    if long := sum(len(kept) < len(there) for kept, there in lengths):
+        name = frame["split"].iloc[0]
+        log.info("%d of %d pairs of %s were cut to %d tokens", long, len(frame), name, max_length)
+    rows = padded_rows(found["input_ids"], tokenizer.pad_token_id)
+    classes = torch.tensor([labels.index(label) for label in frame["label"]])
+    starts = None
+    if "token_type_ids" in found:  # of a model that is told which text a token is of
+        starts = torch.tensor([kinds.index(1) for kinds in found["token_type_ids"]])
+    return Encoded(frame["id"].to_numpy(str), replace(rows, labels=classes, starts=starts))
+
+
 def check_end(tokenizer) -> None:
     """Raise InputError unless the tokenizer has an end of text, which also begins one where it has no beginning."""
     if tokenizer.eos_token_id is None:
         raise InputError(f"model: {tokenizer.name_or_path}: its tokenizer has no end of text; one is needed")
+
+
+def check_read(encoded: Encoded, tokenizer) -> None:
+    """Raise InputError, which names the record, for a text of which the tokenizer knows nothing.
+
+    Then all its tokens are those that frame a text or stand for what is unknown.
+    """
+    rows, special = encoded.rows, torch.tensor(tokenizer.all_special_ids)
+    first = torch.zeros_like(rows.lengths) if rows.starts is None else rows.starts
+    place = torch.arange(rows.input_ids.shape[1])
+    known = rows.mask & (place >= first[:, None]) & ~torch.isin(rows.input_ids, special)
+    nothing = ~known.any(1)
+    if nothing.any():
+        name = quoted(encoded.ids[int(nothing.int().argmax())])
+        raise InputError(
+            f"record {name}: the tokenizer knows nothing of its text ({int(nothing.sum())} such records); needed is a"
+            " model that reads it"
+        )
 
 
 def own_tokens(frame: pd.DataFrame, tokenizer) -> dict[int, list[int]]:

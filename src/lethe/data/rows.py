@@ -15,8 +15,8 @@ class Rows:
     """Token sequences, padded on the right.
 
     input_ids: (B, T) int64; lengths: (B,) int64 in [1, T]; labels: (B,) int64 class indices, of tagged text (B, T) with
-    NO_TAG where a token has none, or None for text to be modelled; starts: (B,) int64 in [1, T), the first token that a
-    loss scores, what is before being a prompt, or None for 1.
+    NO_TAG where a token has none, or None for text to be modelled; starts: (B,) int64 in [1, T), the first token after
+    what is asked, or None: the first that a loss scores, or of a labelled pair of texts that of the second.
     """
 
     input_ids: Tensor

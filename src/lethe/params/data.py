@@ -34,7 +34,7 @@ class Source(StrictModel):
     text: str | Names = "text"
     """Column of the text; several are joined by a line break; in tagging lists of words."""
     prompt: str | None = None
-    """Generation: column of what is asked; `text` is then the answer, which alone is learnt and scored."""
+    """Column of what is asked; `text` is the answer, which alone is learnt and scored; of a class: before `text`."""
     messages: str | None = None
     """Generation: column of conversations (role, content) in place of `prompt` and `text`; the last is the answer."""
     paraphrase: str | None = None
