@@ -22,6 +22,7 @@
     strongest  run -> {attack, attacks, auc, retrained, gap, low, high}: the attack that tells it furthest from the
                retrained models, of all that were run
     memory     [{key, label, good, digits}]: measures of what is left of the forget set, the first in figures
+    ratios     [{test, metric, label, runs: {run: {R, Q, area}}}]: how fast what was forgotten comes back, see there
     robustness [{variant, metric, label, runs: {run: {verdict, returned} or null}}], see `lethe.evaluation.surviving`
 
 An interval that holds zero says that these seeds do not tell the run from retrain, and not that the two are equal.
@@ -55,7 +56,7 @@ from lethe.evaluation.headline import columns, main_attack, memory
 from lethe.evaluation.numbers import modules, with_match
 from lethe.evaluation.scores import load
 from lethe.evaluation.shadows import gathered
-from lethe.evaluation.surviving import survival
+from lethe.evaluation.surviving import ratios, survival
 from lethe.evaluation.verdicts import declared, judged, strongest, with_transfer
 from lethe.metrics.common.statistics import half_width
 from lethe.params.addresses import in_study
@@ -118,6 +119,7 @@ def comparison(settings: Compare, measured: Path, scores: Path) -> dict[str, Any
         | judged(numbers, extra, ["original"], task, claims, values),
         "strongest": strongest(numbers, extra, settings.compared, level),
         "memory": list(map(asdict, memory(settings.task, set().union(*plain["retrain"].values())))),
+        "ratios": ratios(settings.task, plain, variants, settings.methods),
         "robustness": survival(settings.task, plain, variants, settings.methods, *limits),
     }
 

@@ -4,7 +4,7 @@ import pytest
 from scipy.stats import t
 
 from lethe.evaluation.surviving import Test as One  # not collected as a test
-from lethe.evaluation.surviving import judged, survival
+from lethe.evaluation.surviving import judged, ratios, survival
 from lethe.tasks import Column
 
 KEY = "completion_rouge_l_forget"
@@ -63,3 +63,27 @@ def test_sampled_decoding_is_a_test_where_there_are_variants():
             found["sampled_rouge_l_best_forget"] = found[KEY]
     tests = survival("generation", plain, {"shift-9": plain}, ["run"], 0.5, 0.95)
     assert [test["variant"] for test in tests] == ["as it is", "sampled decoding", "shift-9"]
+
+
+def test_ratios_by_hand():
+    """Retrain gains 0.2 in 10 steps; the run 0.4, so R is 1/2; areas 0.2 · 5 + 0.4 · 5 / 2 … of trapezia."""
+    plain = numbers(original=[1.0], retrain=[0.1], run=[0.2])
+    steps = {"relearn-5": (0.2, 0.4), "relearn-10": (0.3, 0.6)}
+    variants = {v: numbers(original=[1.0], retrain=[a], run=[b]) for v, (a, b) in steps.items()}
+    (found,) = ratios("generation", plain, variants, ["run", "original"])
+    assert (found["test"], found["metric"]) == ("relearn", KEY)
+    area = (0.2 / 2 + 0.4 + 0.6 / 2) / (0.1 / 2 + 0.2 + 0.3 / 2)
+    assert found["runs"]["run"] == pytest.approx({"R": 0.5, "Q": 1.0, "area": area})
+    assert found["runs"]["original"]["R"] == 1  # it gains nothing
+
+
+def test_what_is_quantised_has_no_area_and_may_lose():
+    plain = numbers(original=[1.0], retrain=[0.2], run=[0.5])
+    variants = {
+        v: numbers(original=[1.0], retrain=[0.2], run=[b])
+        for v, b in (("quantise-8", 0.5), ("quantise-4", 0.4))
+    }
+    (found,) = ratios("generation", plain, variants, ["run"])
+    assert found["runs"]["run"] == pytest.approx({"R": 1.0, "Q": 0.8})
+    variants["quantise-4"] = numbers(original=[1.0], retrain=[0.2], run=[0.9])
+    assert ratios("generation", plain, variants, ["run"])[0]["runs"]["run"]["R"] == 0

@@ -350,6 +350,9 @@ def test_robustness_is_reported_where_it_was_tested(tmp_path):
     assert "Attacks are judged on 30 test examples: one" in html  # as many as there are to forget
     assert Page(html).open == []
     table = (tmp_path / "out/tables/records_robustness.md").read_text()
+    ratios = (tmp_path / "out/tables/records_ratios.md").read_text().splitlines()
+    assert [line.split(":")[0] for line in ratios[2:]][::2] == ["| relearn", "| quantise"]
+    assert "1.00 / 1.00 / " in ratios[2]  # nothing is gained, as every variant has the same scores
     rows = [line.split(":")[0] for line in table.splitlines()[2:]]
     assert list(dict.fromkeys(rows)) == ["| as it is", "| relearn-2", "| relearn-5", "| quantise-8"]
 

@@ -6,6 +6,14 @@ In one variant, with m the memory of the forget set under that same variant,
 
 0 is retrain, 1 the model that never forgot. Forgetting survives if the interval over seeds of the paired difference
 m(run) − m(retrain) − limit · (m(original) − m(retrain)) lies below zero, and is undone if it lies above.
+
+Three ratios say how fast it comes back, of means over seeds, m before and m' after a test at its last level:
+
+    R     min(1, (m'(retrain) − m(retrain)) / (m'(run) − m(run))): 1 if it gains no more than retrain does
+    Q     min(1, m' / m): what is left of m, for tests that only take away, such as quantising
+    area  under m over the levels, from 0 on, beside retrain's: 1 is a curve of relearning like that of retrain
+
+R and Q are those of open-unlearning (arXiv:2506.12618), which judges metrics by them.
 """
 
 from __future__ import annotations
@@ -102,3 +110,43 @@ def judged(test: Test, run: str, limit: float, confidence: float) -> dict[str, A
 def values(test: Test, run: str) -> np.ndarray:
     """(seeds,) the test's metric of a run."""
     return np.array([numbers[test.column.key] for _, numbers in sorted(test.numbers[run].items())])
+
+
+def ratios(
+    task: str, numbers: Numbers, variants: dict[str, Numbers], runs: Sequence[str]
+) -> list[dict[str, Any]]:
+    """R, Q and area of every test by every measure of memory.
+
+    Args:
+        task, numbers, variants, runs: as of `survival`; a variant is named TEST-LEVEL, the strongest level last.
+    Returns:
+        Per test and measure {test, metric, label, runs: {run: {R, Q, area}}}; what is not defined is absent.
+    """
+    levels: dict[str, list[str]] = {}
+    for variant in variants:
+        levels.setdefault(variant.rpartition("-")[0], []).append(variant)
+    found = []
+    for name, of in levels.items():
+        for column in [c for c in memory(task, available(numbers)) if c.key in available(variants[of[-1]])]:
+            curves = [Test(v, column, n) for v, n in ((PLAIN, numbers), *((v, variants[v]) for v in of))]
+            steps = [0, *(int(variant.rpartition("-")[2]) for variant in of)]
+            each = {run: ratios_of(curve(curves, run), curve(curves, "retrain"), steps) for run in runs}
+            found.append({"test": name, "metric": column.key, "label": column.label, "runs": each})
+    return found
+
+
+def curve(tests: list[Test], run: str) -> np.ndarray:
+    """(L + 1,) the metric of a run as it is and at each level, means over seeds."""
+    return np.array([values(test, run).mean() for test in tests])
+
+
+def ratios_of(run: np.ndarray, retrain: np.ndarray, steps: list[int]) -> dict[str, float]:
+    """R, Q and area from curves (L + 1,) over levels; R is 1 where the run gains nothing, 0 where only it gains."""
+    gained, expected = (float(of[-1] - of[0]) for of in (run, retrain))
+    found = {"R": 1.0 if gained <= 0 else min(1.0, max(0.0, expected / gained))}
+    if run[0] > 0:
+        found["Q"] = min(1.0, float(run[-1] / run[0]))
+    below = float(np.trapezoid(retrain, steps))
+    if steps == sorted(steps) and below > 0:
+        found["area"] = float(np.trapezoid(run, steps)) / below
+    return found

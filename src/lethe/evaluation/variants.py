@@ -8,11 +8,13 @@ from typing import Any
 import pandas as pd
 import torch
 
+from lethe import models
 from lethe.data.encoding import Encoded, padded_rows
 from lethe.data.rows import Rows
 from lethe.decoding.recall import prompt_lengths
 from lethe.params.plug_ins import check_perturbation
 from lethe.system import plugins
+from lethe.system.errors import InputError
 from lethe.system.streams import stream
 
 Encoding = Callable[[pd.DataFrame], Encoded]
@@ -38,6 +40,10 @@ def perturbed(
     options = module.Options(**check_perturbation("robustness", given, cfg["task"]))
     if hasattr(module, "perturb_model"):
         return module.perturb_model(options, model, sets, encoding), encoding
+    if hasattr(module, "beginning"):
+        ids = tokenizer(module.beginning(options), add_special_tokens=False)["input_ids"]
+        most = models.context(model)
+        return sets, lambda frame: begun(encoding(frame), ids, most)
 
     def rewrite(name: str, text: str) -> str:
         return module.rewritten(options, text, stream(0, given["perturbation"], name))
@@ -47,6 +53,30 @@ def perturbed(
     if any("prompt" in frame for frame in sets.values()):
         return {name: with_prompts(frame, rewrite) for name, frame in sets.items()}, encoding
     return sets, lambda frame: with_prefixes(encoding(frame), tokenizer, rewrite, prefix)
+
+
+def begun(encoded: Encoded, tokens: list[int], most: int | None) -> Encoded:
+    """Rows whose answers begin with tokens that are not scored; too long a prompt loses its beginning.
+
+    Raises:
+        InputError: the examples have no prompts, or an answer leaves no room.
+    """
+    rows = encoded.rows
+    if rows.starts is None:
+        raise InputError(
+            "robustness: prefill: is for prompts and answers; the study has texts without prompts"
+        )
+    sequences, starts = [], []
+    for ids, length, start in zip(
+        rows.input_ids.tolist(), rows.lengths.tolist(), rows.starts.tolist(), strict=True
+    ):
+        over = 0 if most is None else max(0, length + len(tokens) - most)
+        if over >= start:
+            raise InputError("robustness: prefill: an answer and its beginning are longer than the context")
+        sequences.append([*ids[over:start], *tokens, *ids[start:length]])
+        starts.append(start - over + len(tokens))
+    new = padded_rows(sequences, pad=0)
+    return Encoded(encoded.ids, Rows(new.input_ids, new.lengths, starts=torch.tensor(starts)))
 
 
 def with_texts(frame: pd.DataFrame, rewrite: Rewrite) -> pd.DataFrame:

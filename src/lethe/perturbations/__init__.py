@@ -13,6 +13,9 @@ and one of
         # changes the model in place and returns the examples to be scored; `sets` are frames by the name of the set,
         # `encoding(frame)` their rows of tokens
 
+    def beginning(options) -> str
+        # what every answer to a prompt begins with, before what is scored
+
     def rewritten(options, text, draw) -> str
         # another wording of the beginning of a text, of all of a text that is classified; `draw` is a random generator
         # of the example's own

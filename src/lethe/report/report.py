@@ -24,7 +24,7 @@ from lethe.report.figures.tradeoff import tradeoff
 from lethe.report.figures.trajectory import trajectory
 from lethe.report.page import Section, page
 from lethe.report.remarks import remarks
-from lethe.report.robustness import robustness_table, verdicts
+from lethe.report.robustness import ratios_table, robustness_table, verdicts
 from lethe.report.settings import settings_table
 from lethe.report.tables import Table
 from lethe.system.files import replacing, write_json
@@ -97,6 +97,7 @@ def tables_of(results: Results, spent: tables.Summaries) -> dict[str, Table]:
     some = {
         "better": leads and tables.better_table(leads, results.methods, shown),
         "robustness": robustness_table(results),
+        "ratios": ratios_table(results),
     }
     return every | {name: table for name, table in some.items() if table}
 

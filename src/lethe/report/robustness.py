@@ -19,6 +19,18 @@ def robustness_table(results: Results) -> Table | None:
     return Table(["test", *results.methods], rows) if rows else None
 
 
+def ratios_table(results: Results) -> Table | None:
+    """A row per test and measure, a column per method: R, Q and area; None without variants."""
+    rows = []
+    for test in results.comparison["ratios"]:
+        cells = [test["runs"][run] for run in results.methods]
+        shown = (
+            " / ".join(number(c[key], 2) if key in c else BARE for key in ("R", "Q", "area")) for c in cells
+        )
+        rows.append([f"{test['test']}: {test['label']}", *shown])
+    return Table(["R / Q / area", *results.methods], rows) if rows else None
+
+
 def verdicts(results: Results) -> list[str]:
     """A sentence per method: what its forgetting survives, what undoes it, and what stays open.
 
