@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import dataclasses
 import platform
 from typing import Any
 
@@ -23,8 +22,9 @@ import transformers
 from extraction import TURNS, Time, in_turns
 
 from lethe.data.encoding import Encoded, padded_rows
+from lethe.data.rows import Labelled, Rows
 from lethe.params.score import Score
-from lethe.score import classified, completed, read
+from lethe.tasks import classification, generation
 
 SHAPES = {"tiny": (2, 128, 2, 2048), "125M": (12, 768, 12, 50257)}
 CLASSES: dict[str, Any] = {"num_labels": 8}  # an option of every configuration
@@ -36,10 +36,19 @@ def texts(count: int, vocabulary: int, labelled: bool) -> Encoded:
     random = np.random.default_rng(0)
     lengths = np.exp(random.uniform(np.log(16), np.log(128), count)).astype(int)
     sequences = [random.integers(1, vocabulary, length).tolist() for length in lengths]
-    rows = padded_rows(sequences, 0)
+    rows: Rows = padded_rows(sequences, 0)
     if labelled:
-        rows = dataclasses.replace(rows, labels=torch.zeros(count, dtype=torch.long))
+        rows = Labelled(rows.input_ids, rows.lengths, labels=torch.zeros(count, dtype=torch.long))
     return Encoded(np.array([f"text {i}" for i in range(count)]), rows)
+
+
+class NoTexts:
+    """Stands for a tokenizer: random tokens are no text."""
+
+    bos_token_id = eos_token_id = None
+
+    def batch_decode(self, tokens: list, **_) -> list[str]:
+        return [""] * len(tokens)
 
 
 def generator(shape: str, device: torch.device):
@@ -134,17 +143,17 @@ def rows_of(shape: str, count: int, device: torch.device) -> list[dict[str, obje
     kinds = {
         "read a split": (
             model,
-            lambda m: from_arrays(read(m, plain, SETTINGS, False)),
+            lambda m: from_arrays(generation.scores(m, NoTexts(), plain, SETTINGS, False)),
             {"one by one": lambda: one_by_one(model, plain), "per metric": lambda: per_metric(model, plain)},
         ),
         "complete greedily": (
             model,
-            lambda m: completed(m, plain, SETTINGS)["completion"],
+            lambda m: generation.completed(m, plain, SETTINGS)["completion"],
             {"one by one": lambda: generate(model, plain)},
         ),
         "classify a split": (
             other,
-            lambda m: classified(m, labelled, SETTINGS)["logits"],
+            lambda m: classification.scores(m, None, labelled, SETTINGS, False)["logits"],
             {"one by one": lambda: labels_one_by_one(other, labelled)},
         ),
     }

@@ -59,7 +59,7 @@ def test_a_batch_holds_an_alternative_of_each_of_its_forget_rows_another_one_eve
 def test_losses_are_over_what_follows_the_prompt():
     model, frozen, rows = tiny.language_model(0), tiny.language_model(1), tiny.rows(3)
     prompted = replace(rows, starts=torch.tensor([1, 2, 3]))
-    each = losses.token_nll(losses.forward(model, rows), rows)
+    each = rows.token_nll(losses.forward(model, rows))
     expected = [each[i, i : length - 1].mean() for i, length in enumerate(rows.lengths.tolist())]
     torch.testing.assert_close(losses.example_loss(model, prompted), torch.stack(expected))
     torch.testing.assert_close(

@@ -284,7 +284,7 @@ def test_indices_of_classes_may_be_written_as_floats(written):
         name: pd.DataFrame({"id": ["a", "b"], "label": [written(0), written(1)]})
         for name in ("forget", "test")
     }
-    named = with_classes(frames, ["calm", "loud"], ["calm", "loud"])
+    named = with_classes("classification", frames, ["calm", "loud"], ["calm", "loud"])
     assert [frame["label"].tolist() for frame in named.values()] == [["calm", "loud"]] * 2
 
 

@@ -8,7 +8,7 @@ import torch
 import transformers
 
 from lethe import losses
-from lethe.data.rows import Rows, joined
+from lethe.data.rows import Labelled, Rows, Tagged, joined
 
 
 def test_nll_of_text_is_the_models_own_loss():
@@ -44,7 +44,7 @@ def test_divergences_of_tags_against_loops():
 
 def test_of_tagged_text_each_tag_has_a_class_and_a_vector():
     tags = torch.tensor([[-100, 4, 0], [-100, 2, -100]])
-    rows = Rows(torch.zeros(2, 3, dtype=torch.long), torch.tensor([3, 2]), tags)
+    rows = Tagged(torch.zeros(2, 3, dtype=torch.long), torch.tensor([3, 2]), labels=tags)
     assert rows.classes.tolist() == [4, 0, 2]
     hidden = torch.arange(6.0).view(2, 3, 1)
     assert losses.pooled(hidden, rows, "cls").squeeze(1).tolist() == [1, 2, 4]
@@ -116,6 +116,7 @@ def test_the_embedding_of_a_decoder_is_that_of_the_token_its_head_reads():
         vocab_size=50, n_embd=16, n_layer=1, n_head=2, n_positions=12, pad_token_id=0, num_labels=3
     )
     model = transformers.GPT2ForSequenceClassification(config).eval()
-    rows = Rows(torch.tensor([[5, 6, 7, 8], [5, 9, 0, 0]]), torch.tensor([4, 2]), torch.tensor([0, 1]))
+    tokens, lengths = torch.tensor([[5, 6, 7, 8], [5, 9, 0, 0]]), torch.tensor([4, 2])
+    rows = Labelled(tokens, lengths, labels=torch.tensor([0, 1]))
     logits, embedding = losses.logits_and_embedding(model, rows)
     torch.testing.assert_close(model.score(embedding), logits)

@@ -165,7 +165,7 @@ def test_deepcut_skips_anchors_without_contrast():
 def test_skipped_anchors_are_counted(objective, retained, skipped):
     """Of anchors of the classes 0, 1 and 2: each needs a retained sample of its class, and one of another."""
     forget, retain = (
-        replace(tiny.rows(len(labels)), labels=torch.tensor(labels)) for labels in ([0, 1, 2], retained)
+        replace(tiny.rows(len(labels), True), labels=torch.tensor(labels)) for labels in ([0, 1, 2], retained)
     )
     counts = objective_of(objective, tiny.classifier(), "classification").batch_counts
     assert counts({"forget": forget, "retain": retain}) == {"skipped": skipped}

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 import slow_extraction
 import torch
+from tiny import encode
 
 from lethe import models
-from lethe.data.encoding import encode
 from lethe.metrics.verbatim_completion import rouge_l, tokens_of
 from lethe.params.model import Model
 from lethe.params.score import Score
@@ -47,7 +47,7 @@ def study(folder, task):
     for name in ("prepared", "forget"):
         (folder / name).mkdir()
     frame[["id", "text", "label", "split"]].to_parquet(folder / "prepared" / "examples.parquet")
-    (folder / "prepared" / "prepared.json").write_text(json.dumps({"labels": classes}))
+    (folder / "prepared" / "prepared.json").write_text(json.dumps({"task": task, "labels": classes}))
     frame[["id", "set"]].to_parquet(folder / "forget" / "sets.parquet")
     small = {"hidden_size": 16, "vocab_size": 280}
     small |= (

@@ -5,10 +5,11 @@ import json
 import numpy as np
 import pytest
 import study
+from tiny import encode
 
 from lethe import models
 from lethe.__main__ import main
-from lethe.data.encoding import classes, encode, examples_by_set
+from lethe.data.encoding import classes, examples_by_set
 from lethe.evaluation.headline import columns, main_attack, memory
 from lethe.forget import forget
 from lethe.measure import measure

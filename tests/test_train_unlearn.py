@@ -11,9 +11,10 @@ import pytest
 import study
 import torch
 from safetensors.torch import load_file
+from tiny import encode
 
 from lethe import models
-from lethe.data.encoding import encode, examples_by_set
+from lethe.data.encoding import examples_by_set
 from lethe.score import score
 from lethe.system import files
 from lethe.system.errors import InputError

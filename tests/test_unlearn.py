@@ -50,7 +50,7 @@ def study(folder, task: str):
     if task == "tagging":
         table["tags"] = [[labels[len(word) % 3] for word in text.split()] for text in texts]
     table.to_parquet(folder / "examples.parquet")
-    (folder / "prepared.json").write_text(json.dumps({"labels": labels}))
+    (folder / "prepared.json").write_text(json.dumps({"task": task, "labels": labels}))
     table.assign(set=sets)[["id", "set"]].to_parquet(folder / "sets.parquet")
     pairs = [(f"t{i}", f"t{4 + (i + rank) % 5}", rank) for i in range(4) for rank in range(2)]
     pd.DataFrame(pairs, columns=["id", "analogue", "rank"]).to_parquet(folder / "pairs.parquet")

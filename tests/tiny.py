@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
 import transformers
 
-from lethe.data.rows import NO_TAG, Rows
+from lethe.data.rows import NO_TAG, Labelled, Rows, Tagged
+from lethe.system import plugins
 
 VOCABULARY, HIDDEN, CLASSES = 23, 16, 3
 
@@ -43,7 +42,8 @@ def tagged_rows(count: int, seed: int = 0) -> Rows:
     plain = rows(count, seed=seed)
     tags = (plain.input_ids + torch.arange(count)[:, None]) % CLASSES
     place = torch.arange(tags.shape[1])
-    return replace(plain, labels=tags.where(plain.mask & (place % 2 == 1), NO_TAG))
+    tags = tags.where(plain.mask & (place % 2 == 1), NO_TAG)
+    return Tagged(plain.input_ids, plain.lengths, labels=tags)
 
 
 def rows(count: int, labelled: bool = False, seed: int = 0, longest: int = 12) -> Rows:
@@ -53,7 +53,9 @@ def rows(count: int, labelled: bool = False, seed: int = 0, longest: int = 12) -
     input_ids = torch.randint(1, VOCABULARY, (count, int(lengths.max())), generator=generator)
     for row, length in zip(input_ids, lengths, strict=True):
         row[length:] = 0
-    return Rows(input_ids, lengths, torch.arange(count) % CLASSES if labelled else None)
+    if labelled:
+        return Labelled(input_ids, lengths, labels=torch.arange(count) % CLASSES)
+    return Rows(input_ids, lengths)
 
 
 def model_and_rows(task: str, seed: int = 0):
@@ -63,3 +65,9 @@ def model_and_rows(task: str, seed: int = 0):
     labelled = task == "classification"
     model = classifier(seed) if labelled else language_model(seed)
     return model, lambda count, seed=0: rows(count, labelled, seed)
+
+
+def encode(frame, tokenizer, max_length: int, labels: list[str], prompting=None):
+    """Rows of examples by the task that their columns are for."""
+    task = "tagging" if "tags" in frame else "classification" if labels else "generation"
+    return plugins.part("tasks", task, "rows")(frame, tokenizer, max_length, labels, prompting)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import combinations
@@ -15,9 +16,9 @@ import pandas as pd
 from pydantic import BaseModel, ValidationError
 
 from lethe import models, score
-from lethe.data.encoding import check_read, encode
-from lethe.data.texts import labels_of, whole_texts
+from lethe.data.encoding import Encoded, check_read
 from lethe.data.texts import load as load_texts
+from lethe.data.texts import whole_texts
 from lethe.evaluation.bootstrap import intervals
 from lethe.evaluation.comparable import same_classes, same_settings, same_texts
 from lethe.evaluation.comparing import beside_retrain
@@ -165,7 +166,10 @@ def frame_of(name: str, texts: Texts, task: str) -> pd.DataFrame:
     labelled = plugins.part("tasks", task, "LABELS")
     label = texts.label or "label" if labelled else None
     if texts.prompt is not None and labelled == "words":
-        raise InputError(f"--prompt: {texts.prompt}; allowed with --task generation and classification")
+        able = [
+            name for name in plugins.names_in("tasks") if plugins.part("tasks", name, "LABELS") != "words"
+        ]
+        raise InputError(f"--prompt: {texts.prompt}; allowed with --task {' and '.join(able)}")
     columns: dict[str, Any] = {"text": texts.text, "prompt": texts.prompt, "label": label, "id": texts.id}
     try:
         source = Source(**place(texts.files[name], name), **columns, subject=texts.subject)
@@ -241,11 +245,11 @@ def arrays_of(
         model, tokenizer = models.load(models.located(source), request.task, request.revision)
         if plugins.gives(request.task, "classes"):
             labels = classes(model)
-            frames = with_classes(frames, labels, ours or labels)
+            frames = with_classes(request.task, frames, labels, ours or labels)
         most = min(request.max_length, models.context(model) or request.max_length)
-        encoding = partial(
-            read_by, tokenizer=tokenizer, max_length=most, labels=labels, prompting=request.prompting
-        )
+        rows = plugins.part("tasks", request.task, "rows")
+        how = {"max_length": most, "labels": labels, "prompting": request.prompting}
+        encoding = partial(read_by, rows, tokenizer=tokenizer, **how)
         arrays = score.scored(request.task, model, tokenizer, frames, labels, encoding, settings)
         check_finite(arrays, Path(source))
     except InputError as error:
@@ -253,9 +257,9 @@ def arrays_of(
     return arrays
 
 
-def read_by(frame: pd.DataFrame, tokenizer, **how: Any):
+def read_by(rows: Callable[..., Encoded], frame: pd.DataFrame, tokenizer, **how: Any) -> Encoded:
     """Rows of texts of which the tokenizer reads something, each."""
-    encoded = encode(frame, tokenizer, **how)
+    encoded = rows(frame, tokenizer, **how)
     check_read(encoded, tokenizer)
     return encoded
 
@@ -292,7 +296,7 @@ def classes(model) -> list[str]:
 
 
 def with_classes(
-    frames: dict[str, pd.DataFrame], theirs: list[str], ours: list[str]
+    task: str, frames: dict[str, pd.DataFrame], theirs: list[str], ours: list[str]
 ) -> dict[str, pd.DataFrame]:
     """The frames with labels as the judged model names them (`ours`), for a model whose classes are `theirs`.
 
@@ -301,6 +305,7 @@ def with_classes(
     Raises:
         InputError: a label is neither, or the models' classes differ, or their order does where data give indices.
     """
+    labels_of, renamed = (plugins.part("tasks", task, name) for name in ("labels", "renamed"))
     given = {name: labels_of(frame).astype(str) for name, frame in frames.items()}
     by_name = {name: name for name in ours}
     by_index = {str(index): name for index, name in enumerate(ours)}
@@ -332,13 +337,6 @@ def with_classes(
         )
     names = (by_name, by_index)[kind]
     return {name: renamed(frame, names) for name, frame in frames.items()}
-
-
-def renamed(frame: pd.DataFrame, names: dict[str, str]) -> pd.DataFrame:
-    """The examples with the names of their classes, or those of their tags."""
-    if "tags" in frame:
-        return frame.assign(tags=[[names[str(tag)] for tag in tags] for tags in frame["tags"]])
-    return frame.assign(label=frame["label"].astype(str).map(names))
 
 
 def values_of(arrays, settings: Measure):

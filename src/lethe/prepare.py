@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pyarrow.parquet as parquet
 
 from lethe.data.near_duplicates import clusters
 from lethe.data.splits import UNUSED, assign, groups
-from lethe.data.texts import check_classes, labels_of, load, whole_texts
+from lethe.data.texts import check_classes, load, whole_texts
 from lethe.params.data import Dataset
 from lethe.params.prompting import Prompting
 from lethe.system import files, plugins
@@ -48,12 +49,14 @@ def prepare(cfg: dict[str, Any], out: str | Path) -> None:
     labelled, of_classes = plugins.part("tasks", task, "LABELS"), plugins.gives(task, "classes")
     table, facts = gathered(dataset, seed, tagged=labelled == "words")
     table = clustered(table, dataset, facts["dropped"])
+    labels_of = plugins.part("tasks", task, "labels")
+    labels = labels_of(table) if labels_of else None
     if of_classes:
-        check_classes(table)
+        check_classes(table, labels)
     table["split"] = split_names(table, dataset, seed)
     facts["dropped"]["left_over"] = int((table["split"] == UNUSED).sum())
     table = table[table["split"] != UNUSED]
-    facts |= {"task": task, "seed": seed, "labels": classes(table) if of_classes else []}
+    facts |= {"task": task, "seed": seed, "labels": classes(table, labels_of) if of_classes else []}
     if "prompt" in table:
         facts["prompting"] = {name: getattr(dataset, name) for name in Prompting.model_fields}
     facts["counts"] = {name: int(count) for name, count in table["split"].value_counts().items()}
@@ -141,7 +144,7 @@ def check_sizes(names: np.ndarray, sizes: dict[str, int], key: str) -> None:
         raise InputError(f"{key}: {message}; allowed: sizes that fit")
 
 
-def classes(table: pd.DataFrame) -> list[str]:
+def classes(table: pd.DataFrame, labels_of: Callable[[pd.DataFrame], pd.Series]) -> list[str]:
     """Sorted names of the classes; each must occur in the training split."""
     labels = labels_of(table[~table["general"]])
     known = set(labels_of(table[table["split"] == "train"]))

@@ -7,10 +7,12 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 import torch
+from tiny import encode
 from transformers import AutoTokenizer
 
-from lethe.data.encoding import classes, encode, examples_by_set, packed
+from lethe.data.encoding import classes, examples_by_set, packed
 from lethe.data.parquet import read_table
+from lethe.data.rows import Rows
 from lethe.models.loading import located
 from lethe.models.tiny import byte_pairs
 from lethe.system.errors import InputError
@@ -34,7 +36,7 @@ def test_text_gets_a_beginning_and_an_end():
     assert [PLAIN.decode(ids[1:-1]) for ids in unpadded(encoded)] == WORDS
     assert all((ids[0], ids[-1]) == (PLAIN.bos_token_id, PLAIN.eos_token_id) for ids in unpadded(encoded))
     assert encoded.ids.tolist() == ["r0", "r1", "r2"]
-    assert encoded.rows.labels is None
+    assert type(encoded.rows) is Rows
     assert (encoded.rows.input_ids[~encoded.rows.mask] == PLAIN.pad_token_id).all()
     assert len(encoded) == 3
 

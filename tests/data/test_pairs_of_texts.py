@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 import torch
 import transformers
+from tiny import encode
 
 from lethe import losses, models
-from lethe.data.encoding import encode, encoder, examples_by_set
+from lethe.data.encoding import encoder, examples_by_set
 from lethe.evaluation.scores import load
 from lethe.forget import forget
 from lethe.params.model import Model

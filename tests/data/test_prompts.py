@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 import torch
 import transformers
+from tiny import encode
 
 from lethe import losses
-from lethe.data.encoding import encode
 from lethe.data.prompts import beginning, fitted, prompt_tokens
 from lethe.data.rows import joined
 from lethe.models.tiny import byte_pairs

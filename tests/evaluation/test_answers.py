@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 import torch
 import transformers
+from tiny import encode
 
-from lethe.data.encoding import encode
 from lethe.evaluation.answers import Reader, answer_arrays
 from lethe.evaluation.numbers import metrics
 from lethe.models.tiny import byte_pairs

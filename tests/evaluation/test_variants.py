@@ -9,9 +9,9 @@ import pytest
 import tiny
 import torch
 from test_score import LONGEST, SETS, SETTINGS, study
+from tiny import encode
 
 from lethe import models
-from lethe.data.encoding import encode
 from lethe.evaluation.variants import with_prefixes
 from lethe.perturbations import paraphrase, quantise, relearn, shift
 from lethe.score import score

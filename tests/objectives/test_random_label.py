@@ -7,7 +7,6 @@ import torch
 from recorded_run import objective_of
 from torch.nn.functional import pad
 
-from lethe.data.rows import Rows
 from lethe.objectives import random_label
 from lethe.objectives.random_label import other_labels
 
@@ -27,7 +26,7 @@ def test_an_example_keeps_its_label_in_every_batch_and_another_seed_draws_others
     drawn = other_labels(MANY, 5, seed=1)
     some = torch.tensor([7, 3, 500])
     assert torch.equal(other_labels(MANY[some], 5, seed=1), drawn[some])
-    wide = Rows(pad(MANY.input_ids, (0, 3), value=4), MANY.lengths, MANY.labels)
+    wide = replace(MANY, input_ids=pad(MANY.input_ids, (0, 3), value=4))
     assert torch.equal(other_labels(wide, 5, seed=1), drawn)
     differ = (other_labels(MANY, 5, seed=2) != drawn).float().mean()
     assert 0.65 < differ < 0.85  # 3/4 of draws from four classes

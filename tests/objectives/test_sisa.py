@@ -12,9 +12,10 @@ import tiny
 import torch
 import yaml
 from safetensors.torch import load_file
+from tiny import encode
 
 from lethe import losses, models
-from lethe.data.encoding import encode, examples_by_set
+from lethe.data.encoding import examples_by_set
 from lethe.evaluation.variants import perturbed
 from lethe.models.composed import RULES
 from lethe.objectives import sisa

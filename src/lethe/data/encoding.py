@@ -16,8 +16,9 @@ import torch
 
 from lethe.data.parquet import read_table
 from lethe.data.prompts import fitted, prompt_tokens
-from lethe.data.rows import NO_TAG, Rows
+from lethe.data.rows import Rows
 from lethe.params.prompting import Prompting
+from lethe.system import plugins
 from lethe.system.errors import InputError
 from lethe.system.quoting import quoted
 
@@ -49,19 +50,20 @@ def facts(prepared: str | Path) -> dict[str, Any]:
     file = Path(prepared) / "prepared.json"
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
-        return found | {"labels": found["labels"]}
+        return found | {name: found[name] for name in ("task", "labels")}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{file}: cannot be read ({type(error).__name__}); make it again") from None
 
 
 def encoder(prepared: str | Path, tokenizer, max_length: int) -> Callable[[pd.DataFrame], Encoded]:
     """How the examples of a study become rows of at most `max_length` tokens, by what `lethe prepare` wrote of it."""
-    given = facts(prepared).get("prompting")
+    found = facts(prepared)
+    given = found.get("prompting")
     return partial(
-        encode,
+        plugins.part("tasks", found["task"], "rows"),
         tokenizer=tokenizer,
         max_length=max_length,
-        labels=classes(prepared),
+        labels=found["labels"],
         prompting=Prompting.model_validate(given) if given else None,
     )
 
@@ -86,55 +88,23 @@ def examples_by_set(prepared: str | Path, forget: str | Path | None = None) -> d
     return dict(list(examples.groupby(names, sort=False)))
 
 
-def encode(
-    frame: pd.DataFrame, tokenizer, max_length: int, labels: list[str], prompting: Prompting | None = None
-) -> Encoded:
-    """Rows of a set of examples; texts longer than the context are cut, counted and logged.
+def cut_rows(
+    sequences: list[list[int]], frame: pd.DataFrame, max_length: int, pad: int, framed: bool
+) -> Rows:
+    """Rows of at most `max_length` tokens; texts that are longer are cut, counted and logged.
 
-    Where examples have prompts, their rows are prompt and answer, and start where the answer does (`answers`), or
-    where they have labels the two texts as a pair (`pairs`).
-
-    Labelled text gets the tokenizer's own special tokens; text to be modelled a beginning and an end token.
-    Given token ids are taken as they are where the tokenizer reads the same texts in them; where it is another than
-    the one that made them, it splits the texts itself. A tag is the label of the first token of its word.
-
-    Raises:
-        InputError: the tokenizer cannot do it, or no tagged word of a text is left.
+    Args:
+        sequences: of each of the frame's texts its tokens.
+        framed: the last token closes the text, and stays.
     """
-    if "prompt" in frame and frame["prompt"].notna().any():
-        if labels:
-            return pairs(frame, tokenizer, max_length, labels)
-        return answers(frame, tokenizer, max_length, prompting or Prompting())
-    tagged = "tags" in frame
-    if tagged and not tokenizer.is_fast:
-        raise InputError(
-            f"model: {tokenizer.name_or_path}: its tokenizer does not say where tokens lie in a text"
-        )
-    given = own_tokens(frame, tokenizer)
-    texts = [text for row, text in enumerate(frame["text"]) if row not in given]
-    made: list[list[int]] = []
-    if labels:
-        found = tokenizer(texts, truncation=False, return_offsets_mapping=tagged)
-        made = found["input_ids"]
-    elif texts:
-        check_end(tokenizer)
-        plain = tokenizer(texts, add_special_tokens=False)["input_ids"]
-        made = [[tokenizer.bos_token_id, *ids, tokenizer.eos_token_id] for ids in plain]
-    rest = iter(made)
-    sequences = [given[row] if row in given else next(rest) for row in range(len(frame))]
     long = sum(len(s) > max_length for s in sequences)
     if long:
         name = frame["split"].iloc[0]
         log.info(
             "%d of %d texts of %s are longer than %d tokens and were cut", long, len(frame), name, max_length
         )
-    cut = [s if len(s) <= max_length else shortened(s, max_length, bool(labels)) for s in sequences]
-    rows = padded_rows(cut, tokenizer.pad_token_id)
-    if tagged:
-        rows = replace(rows, labels=token_labels(frame, found["offset_mapping"], rows, labels))
-    elif labels:
-        rows = replace(rows, labels=torch.tensor([labels.index(label) for label in frame["label"]]))
-    return Encoded(frame["id"].to_numpy(str), rows)
+    cut = [s if len(s) <= max_length else shortened(s, max_length, framed) for s in sequences]
+    return padded_rows(cut, pad)
 
 
 def answers(frame: pd.DataFrame, tokenizer, max_length: int, prompting: Prompting) -> Encoded:
@@ -163,11 +133,15 @@ def answers(frame: pd.DataFrame, tokenizer, max_length: int, prompting: Promptin
     return Encoded(frame["id"].to_numpy(str), replace(rows, starts=torch.tensor(starts)))
 
 
-def pairs(frame: pd.DataFrame, tokenizer, max_length: int, labels: list[str]) -> Encoded:
-    """Rows of labelled pairs of texts, what is asked and the text, joined as the tokenizer does.
+def framed_rows(frame: pd.DataFrame, tokenizer, max_length: int) -> Rows:
+    """Rows of texts, or of pairs of what is asked and the text, with the tokenizer's own special tokens.
 
-    Of a pair that is too long the longer text is cut; such pairs are counted and logged.
+    Of a pair that is too long the longer text is cut; such pairs are counted and logged. The rows of pairs start where
+    the second text does, if the model is told which text a token is of.
     """
+    if "prompt" not in frame or not frame["prompt"].notna().any():
+        sequences = tokenizer(frame["text"].tolist(), truncation=False)["input_ids"]
+        return cut_rows(sequences, frame, max_length, tokenizer.pad_token_id, framed=True)
     first = ["\n".join(turn["content"] for turn in turns) for turns in frame["prompt"]]
     both = first, frame["text"].tolist()
     found = tokenizer(*both, truncation="longest_first", max_length=max_length)
@@ -176,11 +150,9 @@ def pairs(frame: pd.DataFrame, tokenizer, max_length: int, labels: list[str]) ->
         name = frame["split"].iloc[0]
         log.info("%d of %d pairs of %s were cut to %d tokens", long, len(frame), name, max_length)
     rows = padded_rows(found["input_ids"], tokenizer.pad_token_id)
-    classes = torch.tensor([labels.index(label) for label in frame["label"]])
-    starts = None
-    if "token_type_ids" in found:  # of a model that is told which text a token is of
-        starts = torch.tensor([kinds.index(1) for kinds in found["token_type_ids"]])
-    return Encoded(frame["id"].to_numpy(str), replace(rows, labels=classes, starts=starts))
+    if "token_type_ids" not in found:
+        return rows
+    return replace(rows, starts=torch.tensor([kinds.index(1) for kinds in found["token_type_ids"]]))
 
 
 def check_end(tokenizer) -> None:
@@ -221,48 +193,9 @@ def own_tokens(frame: pd.DataFrame, tokenizer) -> dict[int, list[int]]:
     return given if read == frame["text"].iloc[list(given)].tolist() else {}
 
 
-def token_labels(frame: pd.DataFrame, spans: list, rows: Rows, labels: list[str]) -> torch.Tensor:
-    """(N, T) index of the tag of the word that a token begins, NO_TAG for any other token.
-
-    Args:
-        spans: of each of N texts those of `first_tokens`, before the text was cut to its row.
-    """
-    found, lengths = torch.full(rows.input_ids.shape, NO_TAG), rows.lengths.tolist()
-    for row, (text, tags) in enumerate(zip(frame["text"], frame["tags"], strict=True)):
-        kept = lengths[row] - (
-            len(spans[row]) > lengths[row]
-        )  # a text that was cut ends with a special token
-        for word, place in first_tokens(text, spans[row]).items():
-            if place < kept:
-                found[row, place] = labels.index(tags[word])
-    untagged = (found == NO_TAG).all(1)
-    if untagged.any():
-        first = frame["id"].iloc[int(untagged.int().argmax())]
-        raise InputError(
-            f"model.max_length: no word of record {quoted(first)} is within {rows.input_ids.shape[1]} tokens"
-            f" ({int(untagged.sum())} such records); allowed: more"
-        )
-    return found
-
-
-def first_tokens(text: str, spans: list[tuple[int, int]]) -> dict[int, int]:
-    """Number of a word of the text, as separated by single spaces -> place of the token that begins it.
-
-    A token belongs to the word of its last character, as some tokenizers put the space before a word into its token.
-
-    Args:
-        spans: of each token the characters, from and to, that it stands for; from = to if for none.
-    """
-    found: dict[int, int] = {}
-    for place, (begin, end) in enumerate(spans):
-        if begin < end and text[end - 1] != " ":
-            found.setdefault(text.count(" ", 0, end), place)
-    return found
-
-
-def shortened(sequence: list[int], most: int, labelled: bool) -> list[int]:
-    """The first `most` tokens; labelled text keeps its closing special token."""
-    return [*sequence[: most - 1], sequence[-1]] if labelled else sequence[:most]
+def shortened(sequence: list[int], most: int, framed: bool) -> list[int]:
+    """The first `most` tokens; a text that is framed keeps its closing special token."""
+    return [*sequence[: most - 1], sequence[-1]] if framed else sequence[:most]
 
 
 def padded_rows(sequences: list[list[int]], pad: int) -> Rows:

@@ -77,17 +77,14 @@ def whole_texts(table: pd.DataFrame) -> list[str]:
     return ["\n".join([*(turn["content"] for turn in turns), text]) for turns, text in pairs]
 
 
-def labels_of(frame: pd.DataFrame) -> pd.Series:
-    """All labels: one of each example, or of each of its words."""
-    return frame["tags"].explode() if "tags" in frame else frame["label"]
-
-
-def check_classes(table: pd.DataFrame, key: str = "dataset") -> None:
+def check_classes(table: pd.DataFrame, labels: pd.Series, key: str = "dataset") -> None:
     """Raise InputError unless there are at least two classes and each has at least two examples.
 
     Records are named, not classes: what was taken for the column of the label might be a text.
+
+    Args:
+        labels: all of the table, by its index: one of each example, or of each of its words.
     """
-    labels = labels_of(table)
     counts = labels.value_counts()
     if len(counts) < 2:
         raise InputError(f"{key}.label: {len(counts)} class in the data; classification needs at least two")

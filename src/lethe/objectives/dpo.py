@@ -41,7 +41,7 @@ def preference(beta: float, model, frozen, batch) -> tuple[Tensor, Tensor]:
     with torch.no_grad():
         before = [losses.sequence_log_probability(frozen, rows) for rows in (preferred, dispreferred)]
     logits = losses.forward(model, preferred)
-    better = -losses.token_nll(logits, preferred).sum(1) - before[0]
+    better = -preferred.token_nll(logits).sum(1) - before[0]
     worse = losses.sequence_log_probability(model, dispreferred) - before[1]
     return softplus(-beta * (better - worse)), logits
 

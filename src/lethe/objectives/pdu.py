@@ -41,7 +41,7 @@ def loss(hyper: Hyper, model, frozen, batch) -> dict[str, Tensor]:
     spread = logits.amax(-1) - logits.mean(-1)
     retain = losses.example_loss(model, batch["retain"])
     return {
-        "forget": losses.mean_prediction(spread.square(), forget),
+        "forget": forget.mean(spread.square()),
         "retain": hyper.dual * retain,
         "violation": retain.detach() - hyper.epsilon,
     }

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from lethe import losses
-from lethe.data.rows import Rows
+from lethe.data.rows import Labelled
 from lethe.params.fields import NonNegative
 from lethe.system.streams import stream_seed
 
@@ -29,17 +29,15 @@ class Hyper:
     retain: NonNegative = 1.0  # weight of the retain term
 
 
-def other_labels(rows: Rows, classes: int, seed: int) -> Tensor:
+def other_labels(rows: Labelled, classes: int, seed: int) -> Tensor:
     """Labels of the rows' shape, (B,) or (B, T), each of another class than the true one.
 
     It depends on seed and tokens alone: an example keeps its wrong label in every batch and epoch.
     """
-    assert rows.labels is not None, "only classified text has wrong labels"
     texts = [row[:length] for row, length in zip(rows.input_ids.tolist(), rows.lengths.tolist(), strict=True)]
     draws = [stream_seed(seed, "random label", *tokens) % (classes - 1) for tokens in texts]
     drawn = torch.tensor(draws, dtype=torch.long, device=rows.labels.device)
-    if rows.tagged:
-        drawn = drawn[:, None]
+    drawn = drawn.view(-1, *[1] * (rows.labels.dim() - 1))
     return torch.where(rows.labels < 0, rows.labels, (rows.labels + 1 + drawn) % classes)
 
 

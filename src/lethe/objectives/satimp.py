@@ -34,10 +34,10 @@ class Hyper:
 
 def loss(hyper: Hyper, model, frozen, batch) -> dict[str, Tensor]:
     forget = batch["forget"]
-    each = losses.token_nll(losses.forward(model, forget), forget)
+    each = forget.token_nll(losses.forward(model, forget))
     probability = (-each).exp().detach()
     weight = probability**hyper.beta1 * (1 - probability) ** hyper.beta2
     return {
-        "forget": -hyper.forget * (weight * each).sum(1) / losses.scored_tokens(forget),
+        "forget": -hyper.forget * (weight * each).sum(1) / forget.predictions,
         "retain": hyper.retain * losses.example_loss(model, batch["retain"]),
     }

@@ -28,9 +28,9 @@ class Hyper:
 
 def loss(hyper: Hyper, model, frozen, batch) -> dict[str, Tensor]:
     forget = batch["forget"]
-    each = losses.token_nll(losses.forward(model, forget), forget)
+    each = forget.token_nll(losses.forward(model, forget))
     weight = (-hyper.beta * each).exp().detach()
     return {
-        "forget": -(weight * each).sum(1) / losses.scored_tokens(forget),
+        "forget": -(weight * each).sum(1) / forget.predictions,
         "retain": hyper.retain * losses.example_loss(model, batch["retain"]),
     }

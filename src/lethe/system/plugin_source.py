@@ -52,15 +52,15 @@ NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {  # kind -> names that a file 
     "objectives": (("Hyper",), ("loss", "unlearn")),
     "metrics": (("values",), ("aggregate",)),
     "perturbations": (("Options",), ("perturb_model", "rewritten")),
-    "tasks": (("columns",), ("memory",)),
+    "tasks": (("MODEL",), ("rows",), ("scores",), ("columns",), ("memory",), ("tradeoff",)),
     "datasets": (("Options",), ("examples", "tagged_examples")),
 }
 FUNCTIONS = {
     "objectives": ("loss", "unlearn"),
     "perturbations": ("perturb_model", "rewritten"),
-    "tasks": ("columns", "memory", "tradeoff"),
+    "tasks": ("labels", "renamed", "config", "rows", "scores", "columns", "memory", "tradeoff"),
 }  # those called
-PARTS = {"tasks": ("GLOSSARY",)}  # what is read of a file by those alone that ask for it
+PARTS = {"tasks": ("MODEL", "TINY", "GLOSSARY")}  # what is read of a file by those alone that ask for it
 PLUG_IN = re.compile(r"lethe\.(objectives|metrics|datasets|perturbations|tasks)(?:\.(\w+))?")
 
 

@@ -16,3 +16,10 @@ def stream_seed(seed: int, *names: str | int) -> int:
 def stream(seed: int, *names: str | int) -> np.random.Generator:
     """Generator of the stream `names` of a seed, e.g. `stream(3, "forget")` or `stream(3, "order", epoch)`."""
     return np.random.default_rng(stream_seed(seed, *names))
+
+
+def first_of_stream(count: int, most: int) -> np.ndarray:
+    """At most `most` of the indices 0…count-1, sorted."""
+    if count <= most:
+        return np.arange(count)
+    return np.sort(stream(0, "score", count).permutation(count)[:most])

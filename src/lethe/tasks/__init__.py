@@ -8,6 +8,8 @@ read one by one, so that what needs no torch does not import it, and a job is ma
                                        # classes  one of a few is true of each text, or of each of its words
                                        # wording  a text may be worded otherwise, and what is true of it stays true
     LABELS = "texts"                   # what has labels: the texts, the words of each, or None
+    MODEL = AutoModelFor…              # of transformers: what a model of it is loaded as
+    TINY = ("tiny-bert",)              # the built-in tiny models that serve it; none, if left out
     ARRAYS = ("labels", …)             # what scores.npz holds, beside what it holds of every task (`system.arrays`)
     SETTINGS = ("most", "test")        # settings of score without which two models are not compared; these, if left out
     ATTACK = "loss"                    # the main attack: the column of metrics.parquet by which members are found
@@ -15,6 +17,13 @@ read one by one, so that what needs no torch does not import it, and a job is ma
     PRIMARY = ("loss_forget", …)       # at most three metrics that carry claims where a study declares none
     GLOSSARY = ((name, text), …)       # what the report says of its metrics
 
+    def labels(frame)                  # all labels of examples, by their index; where LABELS says that there are some
+    def renamed(frame, names)          # the examples with other names of their classes; where it gives classes
+    def config(labels)                 # settings of the model's configuration; may be left out
+    def rows(frame, tokenizer, max_length, labels, prompting)
+                                       # examples as `lethe.data.encoding.Encoded`, whose rows say what is predicted
+    def scores(model, tokenizer, encoded, settings, extract)
+                                       # the arrays of a set by their names, a row for each example
     def columns(available)             # [Column]: what tells most, forgetting first, then membership, utility
     def memory(available)              # [Column]: how much of the forget set is left, the first in figures first
     def tradeoff(available)            # [(Column, Column)]: panels of forgetting against utility

@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
+import numpy as np
+import pandas as pd
+import torch
+from transformers import AutoModelForSequenceClassification
+
+from lethe import losses, models
+from lethe.data.encoding import Encoded, framed_rows
+from lethe.data.rows import Labelled
+from lethe.params.prompting import Prompting
+from lethe.params.score import Score
 from lethe.tasks import SHADOW_COLUMNS, Column
 
 GIVES = ("classes", "wording")
 LABELS = "texts"
+MODEL = AutoModelForSequenceClassification
+TINY = ("tiny-bert",)
 ARRAYS = ("labels", "classes", "logits", "embeddings")
 ATTACK = "attack"
 FEATURES = ("loss", "confidence", "entropy", "margin")
@@ -26,6 +39,47 @@ GLOSSARY = (
      "was fitted on the retained examples read its class off its embedding? All near retrain is best."),
     ("calibration error", "Mean gap between confidence and accuracy over bins of confidence. Low is good."),
 )  # fmt: skip
+
+
+def labels(frame: pd.DataFrame) -> pd.Series:
+    return frame["label"]
+
+
+def renamed(frame: pd.DataFrame, names: dict[str, str]) -> pd.DataFrame:
+    return frame.assign(label=frame["label"].astype(str).map(names))
+
+
+def config(labels: list[str]) -> dict[str, Any]:
+    places = {name: place for place, name in enumerate(labels)}
+    return {"num_labels": len(labels), "id2label": dict(enumerate(labels)), "label2id": places}
+
+
+def rows(
+    frame: pd.DataFrame, tokenizer, max_length: int, labels: list[str], prompting: Prompting | None = None
+) -> Encoded:
+    """Texts or pairs of them as the tokenizer frames them, and the place of each one's class among `labels`."""
+    found = framed_rows(frame, tokenizer, max_length)
+    places = torch.tensor([labels.index(label) for label in frame["label"]])
+    return Encoded(frame["id"].to_numpy(str), Labelled(**vars(found), labels=places))
+
+
+@torch.no_grad()
+def scores(model, tokenizer, encoded: Encoded, settings: Score, extract: bool) -> dict[str, np.ndarray]:
+    """labels (N,), logits (N, C) and first-token embeddings (N, H); one pass in batches of similar length."""
+    rows = encoded.rows
+    assert isinstance(rows, Labelled)
+    order = torch.argsort(rows.lengths, stable=True)
+    logits, embeddings = [], []
+    for chunk in order.split(settings.batch_size):
+        part = losses.logits_and_embedding(model, rows[chunk].to(models.device()))
+        logits.append(part[0].float().cpu())
+        embeddings.append(part[1].float().cpu())
+    back = torch.argsort(order)
+    return {
+        "labels": rows.labels.numpy(),
+        "logits": torch.cat(logits)[back].numpy(),
+        "embeddings": torch.cat(embeddings)[back].numpy(),
+    }
 
 
 def columns(available: Collection[str]) -> list[Column]:

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import Module, Parameter
 
 from lethe.data.rows import Rows
-from lethe.losses import forward, kl, scored_tokens
+from lethe.losses import forward, kl
 from lethe.models.fused import fuse
 from lethe.system.errors import InputError
 
@@ -81,7 +81,7 @@ class FrozenHidden:
         hidden = self.hidden(rows).to(logits.device)[:, :-1][positions]
         divergence = logits.new_zeros(positions.shape, dtype=torch.float32)
         divergence[positions] = chunked_kl(hidden, self.head, logits[:, :-1][positions])
-        return divergence.sum(1) / scored_tokens(rows).to(logits.device)
+        return divergence.sum(1) / rows.predictions.to(logits.device)
 
     def hidden(self, rows: Rows) -> Tensor:
         """(B, T, H) last hidden states, 0 at pads; the model runs on texts that it has not seen yet."""

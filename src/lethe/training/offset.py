@@ -54,7 +54,7 @@ def small_model(run: Run, settings: Settings) -> Any:
     if cfg.source in TINY:
         cfg = cfg.model_copy(update={"tokenizer": str(run.original_folder)})
     try:
-        model, tokenizer = models.base(cfg, "generation", [], [], seed)
+        model, tokenizer = models.base(cfg, run.job.cfg["task"], [], [], seed)
     except InputError as error:
         raise InputError(f"{where(run)}.{error}") from None
     if tokenizer.get_vocab() != run.tokenizer.get_vocab():

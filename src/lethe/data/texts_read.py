@@ -16,14 +16,13 @@ def texts_read(encoded: Encoded, tokenizer, scored: bool = False) -> list[str]:
         scored: leave out a prompt, whose tokens are not scored.
     """
     rows = encoded.rows
-    labelled = rows.labels is not None
     starts = rows.starts.tolist() if scored and rows.starts is not None else [0] * len(rows)
     tokens = [
         ids[:length] for ids, length in zip(rows.input_ids.tolist(), rows.lengths.tolist(), strict=True)
     ]
-    if not labelled:
+    if not rows.framed:
         tokens = [unframed(ids, tokenizer, start) for ids, start in zip(tokens, starts, strict=True)]
-    return tokenizer.batch_decode(tokens, skip_special_tokens=labelled, clean_up_tokenization_spaces=False)
+    return tokenizer.batch_decode(tokens, skip_special_tokens=rows.framed, clean_up_tokenization_spaces=False)
 
 
 def unframed(ids: list[int], tokenizer, start: int) -> list[int]:
