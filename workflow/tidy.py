@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
@@ -29,7 +30,7 @@ def tidy(stage: str, outputs: list[Path], records: Records) -> None:
         set_aside(path)
         records.unmark(path)
     for folder in (Path(ROOTS[stage]), CHECKPOINTS / ROOTS[stage]):
-        remove_empty(folder)
+        remove_empty(folder, expected)
     if moved:
         until = date.today() + timedelta(days=KEPT_DAYS)
         say(
@@ -51,8 +52,9 @@ def found_in(top: Path, expected: set[Path]) -> Iterator[Path]:
         )
 
 
-def remove_empty(top: Path) -> None:
-    """Remove empty folders below a folder."""
+def remove_empty(top: Path, expected: set[Path]) -> None:
+    """Remove folders below a folder, but expected ones, that hold nothing of concern."""
     for folder, _, _ in os.walk(top, topdown=False):
-        if folder != str(top) and not os.listdir(folder):
-            os.rmdir(folder)
+        here, left = Path(folder), os.listdir(folder)
+        if here != top and expected.isdisjoint((here, *here.parents)) and all(map(is_litter, left)):
+            shutil.rmtree(here)

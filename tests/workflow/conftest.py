@@ -21,11 +21,13 @@ def shared(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def commands(shared) -> Path:
-    """Folder with the stand-in for `lethe`."""
+    """Folder with stand-ins for `lethe`, `dvc` and `snakemake`."""
     folder = shared / "commands"
     folder.mkdir(exist_ok=True)
     with contextlib.suppress(FileExistsError):  # made by another test process
         (folder / "lethe").symlink_to(HERE / "fake_lethe.py")
+        for name in ("dvc", "snakemake"):
+            (folder / name).symlink_to(HERE / "command.py")
     return folder
 
 

@@ -13,6 +13,8 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
+from command import ask
+
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
 PARTS = (
@@ -153,21 +155,27 @@ def files_in(path: Path) -> list[Path]:
     return list(path.rglob("*.py")) if path.is_dir() else [path]
 
 
+STARTED: list[subprocess.Popen] = []
+
+
 @cache
-def server() -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, HERE / "command_server.py"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+def server() -> str:
+    """The address of a process that has imported snakemake and dvc, which ends with this one."""
+    address = f"{tempfile.mkdtemp(prefix='commands')}/socket"
+    command = [sys.executable, HERE / "command_server.py", address]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    STARTED.append(process)
+    assert process.stdout and process.stdout.readline() == "ready\n"
+    return address
 
 
 def served(argv: list[str], cwd: Path, env: dict[str, str]) -> tuple[int, str]:
-    """Exit status and output of a command in a fork of the process that has imported snakemake and dvc."""
-    with tempfile.TemporaryDirectory() as folder:
-        request = {"argv": argv, "cwd": str(cwd), "env": env, "output": f"{folder}/output"}
-        server().stdin.write(json.dumps(request) + "\n")
-        server().stdin.flush()
-        status = int(server().stdout.readline())
-        return status, Path(folder, "output").read_text()
+    """Exit status and output of a command in a fork of that process."""
+    with tempfile.TemporaryFile("w+") as output:
+        more = {"LETHE_COMMANDS": server()}
+        status = ask(server(), argv, str(cwd), env | more, output.fileno(), output.fileno())
+        output.seek(0)
+        return status, output.read()
 
 
 def copy(source: Path, target: Path) -> None:
