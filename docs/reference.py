@@ -192,7 +192,8 @@ def commands() -> str:
     top = parser()
     (subcommands,) = [action.choices for action in top._actions if isinstance(action.choices, dict)]
     text = "# Commands\n\n" + WRITTEN
-    text += "Rules of the workflow call most of these; `check`, `judge` and `tune` are for people.\n\n"
+    people = "`check`, `judge`, `tune`, `verify`, `request`, `versions` and `purge`"
+    text += f"Rules of the workflow call most of these; {people} are for people.\n\n"
     for name, command in sorted(subcommands.items()):
         text += f"## lethe {name}\n\n```text\n{command.format_help()}```\n\n"
     return text

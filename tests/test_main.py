@@ -21,7 +21,8 @@ from lethe.train import train
 
 COMMANDS = (
     "check", "schema", "prepare", "forget", "train", "unlearn", "score", "measure", "compare", "report", "readme",
-    "tune", "blind", "judge", "verify", "methods", "metrics", "datasets", "perturbations",
+    "tune", "blind", "judge", "verify", "request", "versions", "purge", "methods", "metrics", "datasets",
+    "perturbations", "tasks",
 )  # fmt: skip
 
 

@@ -93,9 +93,21 @@ def parser() -> argparse.ArgumentParser:
     request = command("request", "serve a deletion request: a new version of the model and its certificate")
     request.add_argument("file", type=Path, help="request, .csv or .jsonl; see data/requests/README.md")
     request.add_argument("--study", help="study whose model forgets; default: the one that has `requests`")
+    request.add_argument(
+        "--plan", action="store_true", help="answer its lines and compare the methods; nothing is made"
+    )
     request.add_argument("--key", type=Path, help="SSH key that signs the certificate")
     request.add_argument(
         "--snakemake", default=[], nargs=argparse.REMAINDER, help="more arguments for Snakemake"
+    )
+
+    purge = command(
+        "purge", "list where the texts of a deletion request still lie, and delete what lethe made"
+    )
+    purge.add_argument("--request", required=True, type=Path, help="file of the request")
+    purge.add_argument("--study", help="study whose model forgot; default: the one that has `requests`")
+    purge.add_argument(
+        "--yes", action="store_true", help="delete what lethe made; what is yours is only named"
     )
 
     prepare = command("prepare", "load, clean and split a data set")
@@ -334,6 +346,10 @@ def execute(args: argparse.Namespace) -> int:
             from lethe.verify import verify
 
             return verify()
+        case "purge":
+            from lethe.purge import purge
+
+            return purge(args.request, args.study, args.yes)
         case "versions":
             from lethe.request import versions
 
@@ -353,8 +369,11 @@ def execute(args: argparse.Namespace) -> int:
 
             tune(args.file, args.study, args.out, args.log, args.snakemake)
         case "request":
-            from lethe.request import Order, serve
+            from lethe.request import Order, look, serve
 
+            if args.plan:
+                print(look(args.file, args.study), end="")
+                return 0
             return serve(Order(args.file, args.study, args.key, args.snakemake))
         case "prepare":
             from lethe.prepare import prepare

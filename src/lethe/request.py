@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import re
 import secrets
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -26,8 +27,10 @@ from lethe.deletion.certificate import read as read_certificate
 from lethe.deletion.certifying import (
     certify,
     differences,
+    existing,
     folder_of_request,
     keyed_digest,
+    purged,
     version_folders,
 )
 from lethe.deletion.page import write_page
@@ -37,9 +40,12 @@ from lethe.deletion.signature import check as check_signature
 from lethe.deletion.signature import sign, signature_of
 from lethe.params.addresses import folder_of, model_folder
 from lethe.params.file import Params, load_params, request_name
+from lethe.params.names import BLIND
 from lethe.params.requests import Requests, Served
 from lethe.params.study import Study
 from lethe.prepare import for_task, gathered
+from lethe.report.choices import choices
+from lethe.report.tables import plain
 from lethe.system import plugins
 from lethe.system.errors import InputError
 from lethe.system.files import replacing
@@ -47,6 +53,9 @@ from lethe.system.files import replacing
 PARAMS = "params.yaml"
 LOCK = Path(".snakemake/requests.lock")
 KEY = Path("data/requests/key")
+FLUSH = re.compile(
+    r"^( *)[\w-]+:\n\1- ", re.MULTILINE
+)  # items of a list stand below its key, not to the right
 AGAIN = "the same command goes on where it was"
 
 
@@ -79,20 +88,17 @@ def answers_to(request: Request, name: str, study: Study, served: Requests) -> t
 
 
 def texts_of(name: str, study: Study) -> Texts:
-    """All texts of a study's sources, those that were left out included, with the splits of `lethe prepare`."""
-    file = Path(folder_of("prepare", name)) / "examples.parquet"
-    if not file.exists():
-        raise InputError(f"{file}: no such file; `snakemake` makes the model that is to forget")
-    prepared = read_table(file)
+    """All texts of a study's sources, those that were left out included, with their splits where they are prepared."""
     dataset = for_task(study.dataset, study.task)
     tagged = plugins.part("tasks", study.task, "LABELS") == "words"
     sources, _ = gathered(dataset, study.first_seed, tagged)
-    sources = sources.assign(text=whole_texts(sources))
-    kept = prepared.set_index("id")
-    table = pd.DataFrame({"id": sources["id"], "text": sources["text"], "subject": sources["subject"]})
-    table["split"] = sources["id"].map(kept["split"]).fillna("")
-    below = -1 - pd.Series(range(len(table)))  # what was left out is in no cluster of another
-    table["cluster"] = sources["id"].map(kept["cluster"]).fillna(below).astype("int64")
+    table = pd.DataFrame({"id": sources["id"], "text": whole_texts(sources), "subject": sources["subject"]})
+    file = Path(folder_of("prepare", name)) / "examples.parquet"
+    kept = read_table(file).set_index("id") if file.exists() else pd.DataFrame({"split": [], "cluster": []})
+    splits, numbers = kept["split"].to_dict(), kept["cluster"].to_dict()
+    table["split"] = [splits.get(name, "") for name in table["id"]]
+    # what was left out is in no cluster of another
+    table["cluster"] = [numbers.get(name, -1 - row) for row, name in enumerate(table["id"])]
     return Texts(table, dataset.ngram, dataset.similarity)
 
 
@@ -110,6 +116,18 @@ class Order:
     arguments: Sequence[str] = ()
 
 
+def look(file: Path, named: str | None) -> str:
+    """The answers to a request, and what each method would cost for it and showed in the study; nothing is made."""
+    params, wanted = load_params(PARAMS), read_request(file)
+    name, study, served = serving(params, named)
+    existing(Path(folder_of("prepare", name)) / "examples.parquet")
+    answers, texts = answers_to(wanted, name, study, served)
+    earlier = [record for one in served.served for record in one.records]
+    records = records_of(answers, texts.table, earlier)
+    lines = "".join(f"{said(answer)}\n" for answer in answers)
+    return f"{lines}{len(records)} to be forgotten\n\n{plain(choices(params, name, len(records)))}"
+
+
 def serve(order: Order) -> int:
     """Serve a request; 0, or 1 if the new version does not hold what was declared.
 
@@ -123,8 +141,9 @@ def serve(order: Order) -> int:
         mark = keyed_digest(own_key(), wanted.content)
         number = number_of(served, wanted, mark)
         if number is None:
+            existing(Path(folder_of("prepare", name)) / "examples.parquet")
             answers, texts = answers_to(wanted, name, study, served)
-            print("\n".join(said(answer) for answer in answers))
+            print("\n".join(said(answer) for answer in answers), flush=True)
             earlier = [record for one in served.served for record in one.records]
             records = records_of(answers, texts.table, earlier)
             if not records:
@@ -180,7 +199,7 @@ def make(params: Params, name: str, number: int, arguments: Sequence[str]) -> No
     """Let Snakemake make the version, the models beside it, and their metrics."""
     step = request_name(name, number)
     study = params.studies[step]
-    runs = [*study.runs, *study.retrained[1:]]
+    runs = [*study.runs, *study.retrained[1:], BLIND]
     targets = [f"{folder_of('measure', step, run, study.seeds[0])}/metrics.json" for run in runs]
     try:
         done = subprocess.run(["snakemake", *targets, *arguments], check=False)
@@ -218,8 +237,10 @@ def add_served(file: Path, study: str, entry: Served) -> None:
     """Add a request to a study in the parameter file, whose other lines stay as they are."""
     yaml = YAML()
     yaml.preserve_quotes, yaml.width = True, 1_000_000
-    yaml.indent(mapping=2, sequence=4, offset=2)
-    content = yaml.load(file.read_text(encoding="utf-8-sig"))
+    text = file.read_text(encoding="utf-8-sig")
+    if not FLUSH.search(text):
+        yaml.indent(mapping=2, sequence=4, offset=2)
+    content = yaml.load(text)
     requests = content["studies"][study]["requests"]
     requests.setdefault("served", []).append(entry.model_dump(mode="json"))
     with replacing(file) as temporary, open(temporary, "w", encoding="utf-8") as out:
@@ -251,6 +272,8 @@ def verify_certificate(file: Path, signers: Path | None, request_file: Path | No
         found.append(f"{signature_of(file)}: no such file; the certificate is not signed")
     for line in found:
         print(line)
+    for name in purged(file):
+        print(f"purged: {name}")
     from lethe.training.run_record import code_digest  # which imports torch
 
     if certificate.code.digest != code_digest():

@@ -1,8 +1,6 @@
 """A request from its file to the certificate, on a small study whose jobs run in this process."""
 
-import copy
 import json
-import os
 import shutil
 import subprocess
 import threading
@@ -12,104 +10,20 @@ import jsonschema
 import numpy as np
 import pytest
 import study
-import workflow_in_process
 import yaml
+from served_study import ask, bits, make_in_process, subject
 
 from lethe import request as requests
 from lethe.__main__ import main
 from lethe.deletion.certificate import canonical, read, sealed, together, verdict_of
 from lethe.deletion.certifying import differences
-from lethe.params.file import load_params, request_name
+from lethe.params.file import load_params
 from lethe.request import Order, serve
 from lethe.system.errors import InputError
 
 ROOT = Path(__file__).parents[2]
 CERTIFICATE = Path("results/requests/people/DSR-1/certificate.json")
 SECRET = [study.text(k) for k in range(24)]
-
-
-def parameters(folder: Path) -> dict:
-    cfg = study.parameters(folder, "generation")
-    rows = [json.loads(line) for line in (folder / "texts.jsonl").read_text().splitlines()]
-    rows = [row | {"subject": f"person-{k // 2}"} for k, row in enumerate(rows)]
-    (folder / "texts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    cfg["dataset"] |= {"source": "texts.jsonl", "subject": "subject"}
-    cfg["dataset"]["general"]["source"] = "general.jsonl"
-    cfg["train"] = {name: recipe | {"epochs": 6} for name, recipe in cfg["train"].items()}
-    cfg["score"] |= {"extract": ["forget"], "tries": 0}
-    keys = ("task", "dataset", "model", "forget", "train", "score")
-    recipe = {"epochs": 2, "learning_rate": 1e-3, "batch": {"forget": 2, "retain": 4}}
-    return {key: copy.deepcopy(cfg[key]) for key in keys} | {
-        "seeds": [1],
-        "measure": {"bootstrap": 100},
-        "methods": {"npo": {"training": recipe}},
-        "requests": {"method": "npo", "thresholds": {"memorization_accuracy_retain": {"least": 0.0}}},
-    }
-
-
-def make_in_process(params, name, number, arguments):
-    step = request_name(name, number)
-    of = params.studies[step]
-    workflow_in_process.run_study(params, step, [*of.runs, *of.retrained[1:]], of.seeds[0])
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """A folder with the original model of a study, and the records that it was trained on."""
-    folder = tmp_path_factory.mktemp("made")
-    before = Path.cwd()
-    os.chdir(folder)
-    (folder / "params.yaml").write_text(yaml.safe_dump({"studies": {"people": parameters(folder)}}))
-    params = load_params("params.yaml")
-    workflow_in_process.run_study(params, "people", ["base", "original"], 1)
-    os.chdir(before)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def served(made, tmp_path_factory):
-    """The same after one request was served, and what was said of it."""
-    folder = tmp_path_factory.mktemp("served") / "here"
-    shutil.copytree(made, folder)
-    before = Path.cwd()
-    os.chdir(folder)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(requests, "make", make_in_process)
-        assert serve(Order(ask(folder, "DSR-1", subject(folder, 0)))) == 0
-    os.chdir(before)
-    return folder
-
-
-@pytest.fixture
-def here(served, tmp_path, monkeypatch):
-    """A copy of it, as the working folder, in which Snakemake must not be asked for anything."""
-    shutil.copytree(served, tmp_path / "here")
-    monkeypatch.chdir(tmp_path / "here")
-    monkeypatch.setattr(requests, "make", lambda *_: pytest.fail("made again"))
-    return tmp_path / "here"
-
-
-def subject(folder: Path, place: int) -> dict:
-    """What asks for all records of one of the people who were trained on."""
-    import pandas as pd
-
-    table = pd.read_parquet(folder / "data/prepared/people/examples.parquet")
-    return {"subject": sorted(table["subject"][table["split"] == "train"].unique())[place]}
-
-
-def ask(folder: Path, reference: str, *lines: dict) -> Path:
-    file = folder / "data/requests" / f"{reference}.jsonl"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    common = {"reference": reference, "date": "2026-11-29"}
-    file.write_text("".join(json.dumps(line | common) + "\n" for line in lines))
-    return file
-
-
-def bits(folder: Path) -> dict[str, bytes]:
-    skipped = ("cost.json", "digests.json")
-    return {
-        str(f): f.read_bytes() for f in sorted(folder.rglob("*")) if f.is_file() and f.name not in skipped
-    }
 
 
 def is_found(params) -> bool:
@@ -196,6 +110,41 @@ def test_a_killed_request_goes_on_with_the_same_bits(made, served, tmp_path, mon
     assert CERTIFICATE.read_bytes() == (served / CERTIFICATE).read_bytes()
 
 
+@pytest.mark.parametrize(
+    ("block", "method", "status", "beside"),
+    [
+        ({"method": "retrain", "retrains": 2}, "retrain", 0, True),
+        ({"method": "npo", "retrains": 0, "thresholds": {"loss_retain": {"most": -1.0}}}, "npo", 1, False),
+    ],
+)
+def test_retraining_may_serve_and_may_be_too_dear(
+    made, tmp_path, monkeypatch, capsys, block, method, status, beside
+):
+    shutil.copytree(made, tmp_path / "here")
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setattr(requests, "make", make_in_process)
+    content = yaml.safe_load(Path("params.yaml").read_text())
+    content["studies"]["people"]["requests"] = block
+    Path("params.yaml").write_text(yaml.safe_dump(content))
+    assert serve(Order(ask(Path(), "DSR-1", {"id": "r1"}, subject(Path(), 0)))) == status
+    certificate = read(CERTIFICATE)
+    assert (certificate.method, certificate.verdict) == (method, "fails" if status else "not judged")
+    assert {one.retrain is not None for one in certificate.numbers} == {beside}
+    assert {one.band is not None for one in certificate.numbers} == {beside}
+    assert differences(CERTIFICATE, load_params("params.yaml")) == []
+
+
+def test_a_plan_makes_nothing(here, capsys):
+    before = bits(here)
+    file = ask(here, "DSR-2", subject(here, 1))
+    assert main(["request", str(file), "--plan"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("line 1 (subject): subject 2 (")
+    assert [line.split()[0] for line in lines if line][-2:] == ["npo", "retrain"]
+    file.unlink()
+    assert bits(here) == before
+
+
 def test_the_second_of_two_requests_waits_for_the_first(here, capsys):
     inside, leave, order = threading.Event(), threading.Event(), []
 
@@ -216,13 +165,16 @@ def test_the_second_of_two_requests_waits_for_the_first(here, capsys):
     assert "waiting" in capsys.readouterr().out
 
 
-def test_only_what_was_served_is_added_to_the_parameters(tmp_path):
+@pytest.mark.parametrize("flush", [False, True])
+def test_only_what_was_served_is_added_to_the_parameters(tmp_path, flush):
     """Comments, order and layout stay; `git diff` shows the request alone."""
     content = (
         (ROOT / "params.yaml")
         .read_text()
         .replace("    methods:\n      icu:", "    requests:\n      method: icu\n    methods:\n      icu:")
     )
+    if flush:
+        content = yaml.safe_dump(yaml.safe_load(content), sort_keys=False).replace(": null", ":")
     file = tmp_path / "params.yaml"
     file.write_text(content)
     for k in (1, 2):

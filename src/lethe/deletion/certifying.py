@@ -23,6 +23,7 @@ from lethe.system.files import digest
 from lethe.system.seals import SEALS, SHAPE
 
 FOLDER = "results/requests"
+PURGED = "purged.json"  # beside a certificate: what `lethe purge` deleted of what it names
 STAGES = ("prepare", "forget", "train", "unlearn", "score", "measure")
 DIFFERS = ("cost.json",)  # outputs that differ between equal runs
 CLOSE = 1e-6  # relative; another machine may add in another order
@@ -144,7 +145,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def existing(path: Path) -> Path:
     if not path.exists():
-        raise InputError(f"{path}: no such file; `lethe request` makes it, `dvc pull` brings it")
+        raise InputError(f"{path}: no such file; `snakemake` makes it, `dvc pull` brings it")
     return path
 
 
@@ -166,14 +167,26 @@ def differences(file: Path, params: Params | None) -> list[str]:
     if said.digest != certificates.digest_of(said):
         found.append(f"{file}: digest is not that of the rest; it was changed")
     named = {model.path: model.digest for model in (said.before, said.after)} | said.files
-    found += [line for name, expected in named.items() for line in differs(name, expected)]
+    gone = {name for name in purged(file) if not Path(name).exists()}
+    found += [
+        line for name, expected in named.items() if name not in gone for line in differs(name, expected)
+    ]
     if said.verdict != certificates.together([one.verdict for one in said.numbers if one.verdict]):
         found.append("verdict: does not follow from those of the numbers")
     step = request_name(said.study, said.version)
     if params is None or step not in params.studies:
         what = f"holds no request {said.version} of {said.study}"
         return [*found, f"params.yaml: {what}; numbers cannot be computed anew"]
-    return found or list(other_numbers(said.numbers, measured(step, params.studies[step])))
+    scores = map(str, score_files(step, params.studies[step]).values())
+    if found or gone.intersection(scores):
+        return found
+    return list(other_numbers(said.numbers, measured(step, params.studies[step])))
+
+
+def purged(file: Path) -> list[str]:
+    """What `lethe purge` deleted of the files and folders that a certificate names."""
+    beside = file.with_name(PURGED)
+    return json.loads(beside.read_text(encoding="utf-8"))["purged"] if beside.exists() else []
 
 
 def differs(name: str, expected: str) -> Iterator[str]:

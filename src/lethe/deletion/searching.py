@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from lethe.data.characters import normalised
-from lethe.data.near_duplicates import hashes, words_of
+from lethe.data.near_duplicates import words_of
 
 ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})")
 LARGEST = 2**30  # bytes of a file that is looked into
@@ -25,16 +25,21 @@ Decode = Callable[[list[int]], str]
 
 @dataclass(frozen=True)
 class Wanted:
-    """n-grams of words by which texts are known: those that no other text of the study has, of length n."""
+    """n-grams of words by which texts are known, of length n, those that no other text of the study has.
 
-    grams: frozenset[int]
+    grams: n-gram -> the longest of its words, without which a text need not be cut into n-grams at all.
+    """
+
+    grams: dict[str, str]
     n: int
 
     def found_in(self, texts: Iterable[str]) -> int:
         """How many of them stand in texts, taken together."""
-        found: set[int] = set()
+        rare, found = {*self.grams.values()}, set()
         for text in texts:
-            found |= self.grams & grams_of(text, self.n)
+            form = normalised(text)
+            if any(word in form for word in rare):
+                found |= grams_of(form, self.n).keys() & self.grams.keys()
         return len(found)
 
 
@@ -43,15 +48,19 @@ def wanted_of(texts: Sequence[str], others: Iterable[str], n: int) -> Wanted:
 
     A text shorter than n words is known by all its words.
     """
-    n = min([n, *(len(words_of(normalised(text))) for text in texts)])
-    own = set().union(*(grams_of(text, n) for text in texts))
-    alone = own.difference(*(grams_of(text, n) for text in others))
-    return Wanted(frozenset(alone or own), n)
+    forms = [normalised(text) for text in texts]
+    n = min([n, *(len(words_of(form)) for form in forms)])
+    own = {gram: word for form in forms for gram, word in grams_of(form, n).items()}
+    shared = set().union(*(grams_of(normalised(text), n) for text in others))
+    alone = {gram: word for gram, word in own.items() if gram not in shared}
+    return Wanted(alone or own, n)
 
 
-def grams_of(text: str, n: int) -> set[int]:
-    words = words_of(normalised(text))
-    return hashes(" ".join(words[i : i + n]) for i in range(len(words) - n + 1))
+def grams_of(form: str, n: int) -> dict[str, str]:
+    """Each n-gram of a normalised text -> its longest word."""
+    words = words_of(form)
+    cut = [words[i : i + n] for i in range(len(words) - n + 1)]
+    return {" ".join(gram): max(gram, key=len) for gram in cut}
 
 
 def is_weights(head: bytes) -> bool:
@@ -128,3 +137,23 @@ def texts_in_zip(content: bytes, decodes: Sequence[Decode]) -> Iterator[str]:
         elif name.removesuffix(".npy") in TOKENS and array.ndim and array.dtype.kind in "iu":
             for row in array.reshape(-1, array.shape[-1]):
                 yield from (decode([int(token) for token in row if token >= 0]) for decode in decodes)
+
+
+def ids_in(content: bytes) -> set[str]:
+    """Record ids beside values per example: of scores.npz and of tables."""
+    if content[:4] == b"PK\x03\x04":
+        try:
+            with np.load(io.BytesIO(content), allow_pickle=False) as file:
+                return set(map(str, file["ids"])) if "ids" in file.files else set()
+        except (ValueError, OSError, zipfile.BadZipFile):
+            return set()
+    if content[:4] == b"PAR1":
+        from pyarrow import ArrowInvalid, parquet
+
+        try:
+            names = [n for n in ("id", "analogue") if n in parquet.read_schema(io.BytesIO(content)).names]
+            table = parquet.read_table(io.BytesIO(content), columns=names)
+        except (ArrowInvalid, OSError):
+            return set()
+        return {str(value) for column in table.columns for value in column.to_pylist()}
+    return set()

@@ -1,0 +1,82 @@
+"""What each method that a study declares would cost for a request, and what it showed in the study."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from lethe.params.addresses import folder_of, model_folder
+from lethe.params.file import Params
+from lethe.params.requests import RETRAIN
+from lethe.params.study import Study
+from lethe.report.descriptions import digits
+from lethe.report.tables import BARE, Table, number
+from lethe.system import plugins
+
+
+def choices(params: Params, name: str, records: int) -> Table:
+    """A row for each method and for retraining.
+
+    The time expected is that of the study: of a method whose epochs are passes over the forget set in proportion to
+    its size, of others as it is. What has not been run in the study has dashes. Gaps are to the retrained model, with
+    their verdicts; `survives` counts the tests of robustness.
+    """
+    study = params.studies[name]
+    compared = read(Path(folder_of("compare", name), "comparison.json"))
+    facts = read(Path(folder_of("forget", name, seed=study.seeds[0]), "forget.json"))
+    forgotten = facts.get("counts", {}).get("forget")
+    metrics = [column["key"] for column in compared.get("columns", [])]
+    rows = []
+    for run in [*study.methods, RETRAIN]:
+        seconds = seconds_of(params, name, run)
+        share = records / forgotten if forgotten and passes_over_forget(study, run) else 1
+        expected = None if seconds is None else seconds * share
+        cells = [shown(compared, run, metric) for metric in metrics]
+        rows.append([run, time_of(seconds), time_of(expected), *cells, surviving(compared, run)])
+    then = BARE if forgotten is None else str(forgotten)
+    head = ["method", f"s for {then} texts", f"s for {records} texts", *metrics, "survives"]
+    return Table(head, rows)
+
+
+def read(file: Path) -> dict[str, Any]:
+    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+
+
+def seconds_of(params: Params, name: str, run: str) -> float | None:
+    """Mean time of the run over the seeds, what shards cost beforehand not counted; None if it has not been made."""
+    files = [Path(model_folder(params, name, run, seed), "cost.json") for seed in params.studies[name].seeds]
+    found = [read(file)["wall_seconds"] for file in files if file.exists()]
+    return mean(found) if found else None
+
+
+def passes_over_forget(study: Study, run: str) -> bool:
+    if run == RETRAIN:
+        return False
+    terms = plugins.constants_in("objectives", study.methods[run].objective).get("TERMS", {})
+    return next(iter(terms.values()), None) == "forget"
+
+
+def time_of(seconds: float | None) -> str:
+    return BARE if seconds is None else number(seconds, 1)
+
+
+def shown(compared: Mapping[str, Any], run: str, metric: str) -> str:
+    """The gap to retraining with its verdict, of retraining itself the value."""
+    entry = compared["runs"].get(run, {}).get(metric)
+    if entry is None:
+        return BARE
+    if "gap" not in entry:
+        return number(entry["mean"], digits(metric))
+    verdict = compared.get("verdicts", {}).get(run, {}).get(metric, {}).get("verdict")
+    sign = "+" if entry["gap"]["mean"] > 0 else ""
+    return f"{sign}{number(entry['gap']['mean'], digits(metric))}{f' {verdict}' if verdict else ''}"
+
+
+def surviving(compared: Mapping[str, Any], run: str) -> str:
+    """How many tests of robustness the forgetting survives, of those that tell."""
+    tests = [test["runs"].get(run) for test in compared.get("robustness", [])]
+    known = [test["verdict"] for test in tests if test]
+    return f"{known.count('survives')} of {len(known)}" if known else BARE

@@ -1,0 +1,59 @@
+"""A small study that serves deletion requests, whose jobs run in this process."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+
+import pandas as pd
+import study
+import workflow_in_process
+
+from lethe.params.file import request_name
+
+
+def parameters(folder: Path) -> dict:
+    cfg = study.parameters(folder, "generation")
+    rows = [json.loads(line) for line in (folder / "texts.jsonl").read_text().splitlines()]
+    rows = [row | {"subject": f"person-{k // 2}"} for k, row in enumerate(rows)]
+    (folder / "texts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    cfg["dataset"] |= {"source": "texts.jsonl", "subject": "subject"}
+    cfg["dataset"]["general"]["source"] = "general.jsonl"
+    cfg["train"] = {name: recipe | {"epochs": 6} for name, recipe in cfg["train"].items()}
+    cfg["score"] |= {"extract": ["forget"], "tries": 0}
+    keys = ("task", "dataset", "model", "forget", "train", "score")
+    recipe = {"epochs": 2, "learning_rate": 1e-3, "batch": {"forget": 2, "retain": 4}}
+    return {key: copy.deepcopy(cfg[key]) for key in keys} | {
+        "seeds": [1],
+        "measure": {"bootstrap": 100},
+        "methods": {"npo": {"training": recipe}},
+        "requests": {"method": "npo", "thresholds": {"memorization_accuracy_retain": {"least": 0.0}}},
+    }
+
+
+def make_in_process(params, name, number, arguments):
+    step = request_name(name, number)
+    of = params.studies[step]
+    workflow_in_process.run_study(params, step, [*of.runs, *of.retrained[1:]], of.seeds[0])
+
+
+def subject(folder: Path, place: int) -> dict:
+    """What asks for all records of one of the people who were trained on."""
+    table = pd.read_parquet(folder / "data/prepared/people/examples.parquet")
+    return {"subject": sorted(table["subject"][table["split"] == "train"].unique())[place]}
+
+
+def ask(folder: Path, reference: str, *lines: dict) -> Path:
+    file = folder / "data/requests" / f"{reference}.jsonl"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    common = {"reference": reference, "date": "2026-11-29"}
+    file.write_text("".join(json.dumps(line | common) + "\n" for line in lines))
+    return file
+
+
+def bits(folder: Path) -> dict[str, bytes]:
+    skipped = ("cost.json", "digests.json")
+    return {
+        str(f): f.read_bytes() for f in sorted(folder.rglob("*")) if f.is_file() and f.name not in skipped
+    }
