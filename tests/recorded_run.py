@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
 import tiny
+import torch
 
+from lethe.data.rows import Labelled
 from lethe.training.epoch_check import Refinement
 from lethe.training.frozen import FrozenHidden
 from lethe.training.objective import Objective
@@ -46,7 +49,8 @@ class RecordedRun:
         return tiny.model_and_rows(self.task, len(self.fitted) + 1)[0]
 
     def rows(self, *names: str):
-        return self.unseen if names == ("validation",) else tiny.model_and_rows(self.task)[1](4)
+        found = self.unseen if names == ("validation",) else tiny.model_and_rows(self.task)[1](4)
+        return found if isinstance(found, Labelled) else replace(found, starts=torch.ones_like(found.lengths))
 
     def endings(self, texts=None):
         return [[[1]]] * 4

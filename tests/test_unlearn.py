@@ -27,8 +27,11 @@ OTHERWISE = (
     "dp_decoding",
     "icu",
     "icu_faithful",
+    "in_context",
     "sisa",
     "task_vector",
+    "uld",
+    "who",
 )  # train nothing, until all is forgotten, or several models
 RUNS = [
     (name, task)

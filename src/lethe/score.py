@@ -12,6 +12,7 @@ import torch
 
 from lethe import models
 from lethe.data.encoding import classes, encoder, examples_by_set
+from lethe.data.prompts import with_beginning
 from lethe.data.texts_read import checksums, texts_read
 from lethe.evaluation.answers import Reader, answer_arrays, has_prompts
 from lethe.evaluation.downstream import downstream
@@ -40,6 +41,8 @@ def score(cfg: dict, prepared: Path, forget: Path, model_folder: Path, out: Path
     model, tokenizer = models.load(model_folder, cfg["task"])
     frames, labels = examples_by_set(prepared, forget), classes(prepared)
     encoding: Encoding = encoder(prepared, tokenizer, model_cfg.max_length)
+    if instruction := getattr(model.config, "instruction", None):  # of a model that was told what to forget
+        frames = {name: with_beginning(frame, instruction) for name, frame in frames.items()}
     if "perturbation" in cfg:
         frames, encoding = perturbed(cfg, model, tokenizer, frames, encoding, settings.prefix)
     if settings.test == "validation":  # what is reported stays unread

@@ -23,7 +23,9 @@ from lethe.training.numerics import adapt_blocks, one_order
 GENERATION = [
     name
     for name in plugins.able("objectives", "generation")
-    if name not in ("dp_decoding", "icu")  # trains nothing; looks up what it has computed by the tokens
+    if "loss" in plugins.functions_in("objectives", name)
+    and name
+    not in ("icu", "pdu")  # looks up what it has computed by the tokens; reads a loss of the original
 ]
 
 

@@ -10,6 +10,7 @@ import datetime
 import re
 from collections.abc import Mapping, Sequence
 
+import pandas as pd
 from jinja2 import TemplateError
 
 from lethe.params.prompting import Prompting
@@ -99,3 +100,16 @@ def fitted(prompt: list[int], answer: list[int], most: int) -> tuple[list[int], 
     answer = answer[: most - 1]
     kept = prompt[max(0, len(prompt) - (most - len(answer))) :]
     return [*kept, *answer], len(kept)
+
+
+def with_beginning(frame: pd.DataFrame, text: str) -> pd.DataFrame:
+    """The examples with a text before what is asked last."""
+    if "prompt" not in frame:
+        return frame
+    prompts = [
+        turns
+        if turns is None
+        else [*map(dict, turns[:-1]), dict(turns[-1]) | {"content": text + turns[-1]["content"]}]
+        for turns in frame["prompt"].where(frame["prompt"].notna(), None)
+    ]
+    return frame.assign(prompt=pd.Series(prompts, index=frame.index, dtype=object))

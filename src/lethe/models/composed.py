@@ -1,9 +1,11 @@
 """Models composed of several: they read the same tokens, and answer as one.
 
-    mean      the mean of the members' distributions
-    vote      the share of members that prefer a class; the mean has one voice more, so that ties are decided
-    mixture   the distribution of one member, mixed with the uniform one
-    offset    large + alpha * (trained - start), of logits
+    mean        the mean of the members' distributions
+    vote        the share of members that prefer a class; the mean has one voice more, so that ties are decided
+    mixture     the distribution of one member, mixed with the uniform one
+    offset      large + alpha * (trained - start), of logits
+    reduced     original - alpha * relu(learnt - original), of logits
+    difference original - alpha * assistant, of logits
 
 A folder of one holds `composed.json`, which names the rule and the members, and a folder for each member, of the same
 files as the member's own: one that is the original costs a store of files by their digests no second copy.
@@ -83,7 +85,31 @@ class Offset:
         return large + self.alpha * (trained - start)
 
 
-RULES: dict[str, type] = {"mean": Mean, "vote": Vote, "mixture": Mixture, "offset": Offset}
+@dataclass(frozen=True)
+class Reduced:
+    """Logits of a model, less what another that was taught something has gained over it."""
+
+    alpha: float
+
+    def __call__(self, logits: list[Tensor]) -> Tensor:
+        original, learnt = (own.float() for own in logits)
+        return original - self.alpha * (learnt - original).relu()
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Logits of a model, less those of an assistant."""
+
+    alpha: float
+
+    def __call__(self, logits: list[Tensor]) -> Tensor:
+        original, assistant = (own.float() for own in logits)
+        return original - self.alpha * assistant
+
+
+RULES: dict[str, type] = {
+    "mean": Mean, "vote": Vote, "mixture": Mixture, "offset": Offset, "reduced": Reduced, "difference": Difference,
+}  # fmt: skip
 
 
 class Composed(torch.nn.Module):

@@ -10,8 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-import pandas as pd
-
+from lethe.data.prompts import with_beginning
 from lethe.params.fields import Count
 from lethe.system.errors import InputError
 from lethe.system.streams import stream
@@ -42,16 +41,3 @@ def perturb_model(options: Options, model, sets, encoding):
     )
     left = {options.on: sets[options.on].drop(chosen.index)}
     return {name: with_beginning(frame, before) for name, frame in (sets | left).items()}
-
-
-def with_beginning(frame: pd.DataFrame, text: str) -> pd.DataFrame:
-    """The examples with a text before what is asked last."""
-    if "prompt" not in frame:
-        return frame
-    prompts = [
-        turns
-        if turns is None
-        else [*map(dict, turns[:-1]), dict(turns[-1]) | {"content": text + turns[-1]["content"]}]
-        for turns in frame["prompt"].where(frame["prompt"].notna(), None)
-    ]
-    return frame.assign(prompt=pd.Series(prompts, index=frame.index, dtype=object))
