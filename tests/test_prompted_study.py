@@ -159,9 +159,9 @@ def test_faulty_prompts_are_named_and_not_quoted(tmp_path, caplog, columns, row,
     assert "secret" not in str(error.value) and "secret" not in caplog.text
 
 
-def test_prompts_are_for_generation(tmp_path):
-    with pytest.raises(InputError, match=r"dataset.prompt: .* allowed in classification: null"):
+def test_conversations_are_for_generation(tmp_path):
+    with pytest.raises(InputError, match=r"dataset.messages: .* allowed in classification: null"):
         prepare(
-            {"task": "classification", "dataset": {"source": "a.csv", "prompt": "q"}, "seed": 0},
+            {"task": "classification", "dataset": {"source": "a.csv", "messages": "q"}, "seed": 0},
             tmp_path / "out",
         )

@@ -95,7 +95,7 @@ def jobs(parameters: Params, digests: Digests) -> Plan:
             if stage == "forget" and not keys:
                 cfg["forget"] = {"strategy": SHADOW}
             if stage == "prepare":
-                cfg["seed"] = study.first_seed
+                cfg |= {"seed": study.first_seed, "model": study.model.reading}
             if (
                 stage == "train"
             ):  # base is not made again for another fine-tuning, nor the others' recipe for it

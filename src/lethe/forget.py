@@ -15,6 +15,7 @@ from lethe.data.id_files import requested, values_by_id
 from lethe.data.pairing import pairs
 from lethe.data.parquet import read_table
 from lethe.data.splits import groups
+from lethe.data.windows import text_ids
 from lethe.params.forget import Forget
 from lethe.params.names import SHADOW
 from lethe.system import files
@@ -47,7 +48,9 @@ def forget(cfg: dict[str, Any], seed: int, prepared: str | Path, out: str | Path
         return
     wish = Forget.model_validate(cfg["forget"])
     pool = examples[examples["split"] == "train"].reset_index(drop=True)
-    chosen = chosen_ids(wish, pool, seed)
+    texts = text_ids(pool)
+    chosen = chosen_ids(wish, pool.assign(text_id=texts), seed)
+    chosen = set(pool["id"][pool["id"].isin(chosen) | texts.isin(chosen)])  # all windows of a text, or none
     if wish.strategy == "deep":
         examples["target"] = examples["id"].isin(chosen)
         chosen = with_minimal_sets(chosen, pool, seed)
@@ -103,18 +106,18 @@ def write_sets(out: Path, examples: pd.DataFrame, paired: pd.DataFrame, facts: d
 
 
 def chosen_ids(wish: Forget, pool: pd.DataFrame, seed: int) -> set[str]:
-    """Ids of the training examples that the strategy chooses."""
+    """Ids of the training examples that the strategy chooses, or of the texts that they are windows of."""
     draw = stream(seed, "forget", wish.strategy)
     match wish.strategy:
         case "random":
-            return sample(pool["id"], wish.size, draw)
+            return sample(pool["text_id"].drop_duplicates(), wish.size, draw)
         case "subject":
             return of_some_subjects(pool, wish.size or len(pool), draw)
         case "label":
             return of_a_class(pool, wish, draw)
         case "ids":
             if wish.parts is None:
-                return requested(Path(wish.file or ""), set(pool["id"]))
+                return requested(Path(wish.file or ""), {*pool["id"], *pool["text_id"]})
             return in_pool(set().union(*wish.parts), pool)
         case "memorised":
             return most_memorised(Path(wish.file or ""), pool, wish.size or len(pool))
@@ -124,7 +127,7 @@ def chosen_ids(wish: Forget, pool: pd.DataFrame, seed: int) -> set[str]:
 
 def in_pool(ids: set[str], pool: pd.DataFrame) -> set[str]:
     """The ids themselves; InputError if one is not trained on."""
-    unknown = sorted(ids - set(pool["id"]))
+    unknown = sorted(ids - {*pool["id"], *pool["text_id"]})
     if unknown:
         what = f"{quoted(unknown[0])} is none of the examples that are trained on ({len(unknown)} such ids)"
         raise InputError(f"requests.served: {what}; were texts added or removed since?")
@@ -197,7 +200,7 @@ def in_requests(chosen: set[str], pool: pd.DataFrame, wish: Forget, seed: int) -
         return [set(part) for part in wish.parts]
     members = pool[pool["id"].isin(chosen)].reset_index(drop=True)
     alone = pd.Series([None] * len(members), dtype=object)
-    cluster = members["cluster"].to_numpy() if wish.closed else np.arange(len(members))
+    cluster = members["cluster"].to_numpy() if wish.closed else pd.factorize(text_ids(members))[0]
     group = groups(cluster, members["subject"] if wish.strategy == "subject" else alone)
     order = stream(seed, "requests").permutation(int(group.max()) + 1)
     parts: list[set[str]] = [set() for _ in range(wish.requests)]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,21 +13,28 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as parquet
 
+from lethe import models
 from lethe.data.near_duplicates import clusters
 from lethe.data.splits import UNUSED, assign, groups
 from lethe.data.texts import check_classes, load, whole_texts
+from lethe.data.windows import text_ids, tokenizer_texts, windowed
 from lethe.params.data import Dataset
+from lethe.params.model import Model
 from lethe.params.prompting import Prompting
 from lethe.system import files, plugins
 from lethe.system.errors import InputError
 from lethe.system.quoting import class_name, quoted
 from lethe.system.streams import stream
 
+log = logging.getLogger("lethe.prepare")
+UNCUT = 2**30  # tokens
+FEW = 64  # texts that are padded to one length
 SPLITS = ("train", "validation", "holdout", "test")
 TEXT = pa.string()
 MESSAGES = pa.list_(pa.struct({"role": TEXT, "content": TEXT}))
 SOME = {  # columns that some sources have
     "tokens": pa.list_(pa.int32()),
+    "window": pa.list_(pa.int32()),
     "tags": pa.list_(TEXT),
     "prompt": MESSAGES,
     "paraphrase": TEXT,
@@ -39,7 +48,8 @@ def prepare(cfg: dict[str, Any], out: str | Path) -> None:
     """Write examples.parquet and prepared.json of a study to the folder `out`.
 
     Args:
-        cfg: {"task": one of `params.Task`, "dataset": fields of `Dataset`, "seed": int}.
+        cfg: {"task": one of `params.Task`, "dataset": fields of `Dataset`, "seed": int}, and "model", `Model.reading`,
+            by which long texts become windows and tokens are counted.
         out: folder, replaced as a whole.
     Raises:
         InputError: parameters or data that cannot be used; one line names key, value and what is allowed.
@@ -59,12 +69,44 @@ def prepare(cfg: dict[str, Any], out: str | Path) -> None:
     facts |= {"task": task, "seed": seed, "labels": classes(table, labels_of) if of_classes else []}
     if "prompt" in table:
         facts["prompting"] = {name: getattr(dataset, name) for name in Prompting.model_fields}
+    if "model" in cfg:
+        model = Model.model_validate(cfg["model"])
+        table, facts["tokens"] = read_by(model, table, dataset, task, facts["labels"])
     facts["counts"] = {name: int(count) for name, count in table["split"].value_counts().items()}
     with files.replacing(out) as folder:
         folder.mkdir()
         write_examples(table, folder / "examples.parquet")
         facts["sha256"] = files.digest(folder / "examples.parquet")
         files.write_json(folder / "prepared.json", facts)
+
+
+def read_by(
+    model: Model, table: pd.DataFrame, dataset: Dataset, task: str, labels: list[str]
+) -> tuple[pd.DataFrame, dict[str, dict[str, int]]]:
+    """The examples, long texts of the study's own as windows, and of each split its tokens and those that are kept."""
+    tokenizer = models.base_tokenizer(model, tokenizer_texts(dict(list(table.groupby("split")))))
+    if plugins.gives(task, "text") and dataset.long != "cut":
+        general = table["split"].isin(("general", "general_test"))
+        own = windowed(table[~general].reset_index(drop=True), tokenizer, model.max_length)
+        if "window" in own:
+            cut = own[own["window"].notna()]
+            log.info("%d long texts are %d windows", text_ids(cut).nunique(), len(cut))
+            table = pd.concat([own, table[general]], ignore_index=True)
+    prompting = Prompting(**{name: getattr(dataset, name) for name in Prompting.model_fields})
+    rows = partial(
+        plugins.part("tasks", task, "rows"),
+        tokenizer=tokenizer,
+        max_length=UNCUT,
+        labels=labels,
+        prompting=prompting,
+    )
+    found = {}
+    for split, frame in table.groupby("split"):
+        parts = [frame.iloc[begin : begin + FEW] for begin in range(0, len(frame), FEW)]
+        there = np.concatenate([rows(part).rows.lengths for part in parts])
+        kept = there if split == "general" else np.minimum(there, model.max_length)  # which is packed
+        found[str(split)] = {"there": int(there.sum()), "kept": int(kept.sum())}
+    return table, found
 
 
 def for_task(dataset: Dataset, task: str) -> Dataset:

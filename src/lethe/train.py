@@ -11,7 +11,7 @@ import pandas as pd
 
 from lethe import models
 from lethe.data.encoding import classes, encoder, examples_by_set, packed
-from lethe.data.texts import whole_texts
+from lethe.data.windows import tokenizer_texts
 from lethe.params.model import Model
 from lethe.params.training import References
 from lethe.system import workers
@@ -70,7 +70,7 @@ def make_base(job: Job, prepared: Path) -> None:
     recipe = References.model_validate(job.cfg["train"]).pretrain
     began = time.monotonic()
     sets = examples_by_set(prepared)
-    texts = whole_texts(sets["general" if "general" in sets else "validation"])
+    texts = tokenizer_texts(sets)
     frozen = recipe is None or recipe.lora is not None
     model, tokenizer = models.base(cfg, job.cfg["task"], classes(prepared), texts, job.seed, frozen)
     model.to(models.device())

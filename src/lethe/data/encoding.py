@@ -193,6 +193,22 @@ def own_tokens(frame: pd.DataFrame, tokenizer) -> dict[int, list[int]]:
     return given if read == frame["text"].iloc[list(given)].tolist() else {}
 
 
+def own_windows(frame: pd.DataFrame, tokenizer) -> dict[int, list[int]]:
+    """Row -> tokens of a window with a beginning; none at all if the windows were cut by another tokenizer."""
+    if "window" not in frame:
+        return {}
+    rows = np.flatnonzero(frame["window"].notna()).tolist()
+    found = {row: list(map(int, frame["window"].iloc[row])) for row in rows}
+    if not found or max(map(max, found.values())) >= len(tokenizer):
+        return {}
+    end = tokenizer.eos_token_id
+    plain = [ids[:-1] if ids[-1] == end else ids for ids in found.values()]
+    read = tokenizer.batch_decode(plain, clean_up_tokenization_spaces=False)
+    if read != frame["text"].iloc[rows].tolist():
+        return {}
+    return {row: [tokenizer.bos_token_id, *ids] for row, ids in found.items()}
+
+
 def shortened(sequence: list[int], most: int, framed: bool) -> list[int]:
     """The first `most` tokens; a text that is framed keeps its closing special token."""
     return [*sequence[: most - 1], sequence[-1]] if framed else sequence[:most]

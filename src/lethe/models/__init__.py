@@ -4,6 +4,7 @@ from lethe.models.composed import Composed
 from lethe.models.loading import (
     PACKAGED,
     base,
+    base_tokenizer,
     check_tokens,
     context,
     device,
@@ -21,6 +22,7 @@ __all__ = [
     "PACKAGED",
     "Composed",
     "base",
+    "base_tokenizer",
     "check_tokens",
     "context",
     "device",

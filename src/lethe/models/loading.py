@@ -16,7 +16,7 @@ from transformers import AutoModel
 
 from lethe.data.encoding import Encoded
 from lethe.models import adapters, composed, pretrained
-from lethe.models.tiny import TINY, tiny
+from lethe.models.tiny import TINY, tiny, tiny_tokenizer
 from lethe.params.model import Model, Weights
 from lethe.system import plugins
 from lethe.system.errors import InputError
@@ -95,9 +95,8 @@ def base(cfg: Model, task: str, classes: list[str], texts: list[str], seed: int,
         raise InputError(
             f"model.tokenizer: {cfg.tokenizer}: is for {', '.join(TINY)}; {cfg.source} has its own"
         )
-    source = located(cfg.source)
+    source, where = located(cfg.source), {"revision": cfg.revision}
     try:
-        where = {"revision": cfg.revision}
         held, saved = types(cfg.weights, pretrained.stored_type(source, where), frozen)
         tokenizer = pretrained.load_tokenizer(source, where)
         kind = plugins.part("tasks", task, "MODEL")
@@ -105,10 +104,7 @@ def base(cfg: Model, task: str, classes: list[str], texts: list[str], seed: int,
             kind, source, where, head | cfg.options, dtype=held, ignore_mismatched_sizes=True
         )
     except Exception as error:  # damaged files raise whatever their parser raises
-        raise InputError(
-            f"model.source: {cfg.source}: cannot be loaded ({first_line(error)}); allowed are"
-            f" {', '.join([*TINY, *PACKAGED])}, a folder with config.json and safetensors, or a Hub id"
-        ) from None
+        raise unloadable(cfg, error) from None
     check_options(cfg, model.config)
     check_drawn(model, found, task, cfg.source)
     tokenizer = padded(tokenizer)
@@ -116,6 +112,23 @@ def base(cfg: Model, task: str, classes: list[str], texts: list[str], seed: int,
     know_pad(model, tokenizer, task)
     model.saved_type = saved
     return model, tokenizer
+
+
+def base_tokenizer(cfg: Model, texts: list[str]):
+    """The tokenizer that `base` gives with the same arguments."""
+    if cfg.source in TINY:
+        return tiny_tokenizer(cfg, texts)
+    try:
+        return padded(pretrained.load_tokenizer(located(cfg.source), {"revision": cfg.revision}))
+    except Exception as error:  # damaged files raise whatever their parser raises
+        raise unloadable(cfg, error) from None
+
+
+def unloadable(cfg: Model, error: Exception) -> InputError:
+    return InputError(
+        f"model.source: {cfg.source}: cannot be loaded ({first_line(error)}); allowed are"
+        f" {', '.join([*TINY, *PACKAGED])}, a folder with config.json and safetensors, or a Hub id"
+    )
 
 
 def know_pad(model, tokenizer, task: str) -> None:

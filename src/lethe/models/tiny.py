@@ -43,12 +43,7 @@ def tiny(cfg: Model, task: str, head: dict[str, Any], texts: list[str]):
             f"model.source: {cfg.source}: is not for {task}; allowed of the tiny models: {allowed}"
         )
     options: dict[str, Any] = {**TINY[cfg.source], **cfg.options}
-    if cfg.tokenizer:
-        tokenizer = given_tokenizer(Path(cfg.tokenizer))
-    elif not isinstance(options["vocab_size"], int):
-        raise InputError(f"model.options.vocab_size: {options['vocab_size']!r}: a number of tokens is needed")
-    else:
-        tokenizer = byte_pairs(texts, options["vocab_size"], bert=cfg.source == "tiny-bert")
+    tokenizer = tiny_tokenizer(cfg, texts)
     options["vocab_size"] = len(tokenizer)
     end = tokenizer.pad_token_id
     try:
@@ -64,6 +59,16 @@ def tiny(cfg: Model, task: str, head: dict[str, Any], texts: list[str]):
 
 def bert(options: dict[str, Any], longest: int, pad: int) -> transformers.BertConfig:
     return transformers.BertConfig(**options, max_position_embeddings=longest, pad_token_id=pad)
+
+
+def tiny_tokenizer(cfg: Model, texts: list[str]) -> PreTrainedTokenizerFast:
+    """The tokenizer that is given, or one trained on `texts`."""
+    if cfg.tokenizer:
+        return given_tokenizer(Path(cfg.tokenizer))
+    size = {**TINY[cfg.source], **cfg.options}["vocab_size"]
+    if not isinstance(size, int):
+        raise InputError(f"model.options.vocab_size: {size!r}: a number of tokens is needed")
+    return byte_pairs(texts, size, bert=cfg.source == "tiny-bert")
 
 
 def gpt_neo(options: dict[str, Any], longest: int, end: int) -> transformers.GPTNeoConfig:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, Strict, field_validator, model_validator
 
@@ -139,6 +139,8 @@ class Dataset(Source, Prompting):
 
     sizes: Sizes = Sizes()
     """Numbers of examples of the splits."""
+    long: Literal["windows", "cut"] | None = None
+    """Texts longer than the model reads: windows of them, each an example, or cut; null: windows, in generation."""
     deduplicate: bool = True
     """Keep one example of each cluster of near-duplicates."""
     ngram: Order = 5

@@ -31,6 +31,13 @@ class Model(StrictModel):
     freeze: list[str] = []
     """Parameters whose names start so are never trained."""
 
+    @property
+    def reading(self) -> dict[str, Any]:
+        """What decides which tokens of a text the model reads."""
+        found = self.model_dump(mode="json", include={"source", "revision", "tokenizer", "max_length"})
+        size = {"vocab_size": self.options["vocab_size"]} if "vocab_size" in self.options else {}
+        return found | {"options": size}
+
     @model_validator(mode="before")
     @classmethod
     def shorthand(cls, value: Any) -> Any:

@@ -156,6 +156,11 @@ def check_tasks(study: Study) -> None:
             )
 
 
+def check_long(study: Study) -> None:
+    if study.dataset.long == "windows" and not plugins.gives(study.task, "text"):
+        raise ValueError(f"dataset.long: windows are for generation; allowed in {study.task}: cut, null")
+
+
 def check_tagging(study: Study) -> None:
     """Tags are those of words; no text as a whole has one."""
     if plugins.constants_in("tasks", study.task)["LABELS"] != "words":
@@ -251,6 +256,7 @@ CHECKS = (
     check_decoding,
     check_robustness,
     check_tasks,
+    check_long,
     check_tagging,
     check_stop,
     check_offset,

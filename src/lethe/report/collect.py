@@ -124,6 +124,12 @@ def collect(name: str, params: Params, root: Path) -> Results:
     )  # fmt: skip
 
 
+def tokens(prepared: dict[str, Any]) -> tuple[int, int]:
+    """Tokens of the study's texts, and those of them that its model reads."""
+    counted = [each for split, each in prepared.get("tokens", {}).items() if split != "general"]
+    return sum(each["there"] for each in counted), sum(each["kept"] for each in counted)
+
+
 def existing(path: Path) -> Path:
     if not path.exists():
         raise InputError(f"{path}: no such file; `snakemake` makes it")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from lethe.params.names import BLIND
 from lethe.params.report import Report
-from lethe.report.collect import Results
+from lethe.report.collect import Results, tokens
 
 BELOW = (  # flag of an attack, below what its AUC is, and what that says
     (
@@ -28,6 +30,7 @@ def remarks(results: Results, settings: Report) -> list[str]:
         declaration(results),
         *noise(results, settings.confidence),
         *small_sets(results),
+        *cut_texts(results.facts["prepared"]),
         *text_only_control(results),
         *over_unlearned(results),
         *differing(results, settings.loss_ks),
@@ -75,6 +78,18 @@ def noise(results: Results, confidence: float) -> list[str]:
         f"Noise band: {100 * confidence:g}% of the gaps of another retrained model would lie within it, estimated from "
         f"{source} (degrees of freedom: {max(degrees)}). A gap within the band may be noise, or a difference that the "
         "noise hides: the wider the band, the less it says. It does not show that a method equals retraining."
+    ]
+
+
+def cut_texts(prepared: dict[str, Any]) -> list[str]:
+    """Says so where more than a hundredth of the texts was cut off."""
+    there, kept = tokens(prepared)
+    if kept >= 0.99 * there:
+        return []
+    return [
+        f"Of {there:,} tokens of the texts {kept:,} were read ({100 * kept / there:.1f}%): texts longer than "
+        "model.max_length were cut, and what lies beyond is not learnt, not forgotten and not judged. Where texts are "
+        "written (generation), dataset.long: windows reads all of them."
     ]
 
 

@@ -7,7 +7,7 @@ import io
 from dataclasses import dataclass
 from typing import Any
 
-from lethe.report.collect import Results
+from lethe.report.collect import Results, tokens
 from lethe.report.descriptions import digits, title
 from lethe.tasks import Column
 
@@ -151,10 +151,12 @@ def all_metrics_table(found: Summaries, runs: list[str]) -> Table:
 
 
 def data_table(results: Results) -> Table:
-    """How many examples each set holds, in the first seed."""
+    """How many examples each set holds, in the first seed, and how many of all tokens are read."""
     counts = results.facts["forget"].get("counts", {})
+    rows = [[name.replace("_", " "), str(count)] for name, count in counts.items()]
+    there, kept = tokens(results.facts["prepared"])
     return Table(
-        ["set", "examples"], [[name.replace("_", " "), str(count)] for name, count in counts.items()]
+        ["set", "examples"], rows + [["tokens read, of all", f"{kept:,} of {there:,}"]] * (there > 0)
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from transformers import AutoModelForCausalLM
 
-from lethe.data.encoding import Encoded, answers, check_end, cut_rows, own_tokens
+from lethe.data.encoding import Encoded, answers, check_end, cut_rows, own_tokens, own_windows
 from lethe.data.texts_read import texts_read
 from lethe.decoding.continuations import greedy_continuations
 from lethe.decoding.decoding import teacher_forced
@@ -89,7 +89,7 @@ def rows(
     """
     if "prompt" in frame and frame["prompt"].notna().any():
         return answers(frame, tokenizer, max_length, prompting or Prompting())
-    given = own_tokens(frame, tokenizer)
+    given = own_tokens(frame, tokenizer) | own_windows(frame, tokenizer)
     texts = [text for row, text in enumerate(frame["text"]) if row not in given]
     made: list[list[int]] = []
     if texts:
