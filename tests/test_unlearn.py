@@ -28,6 +28,7 @@ OTHERWISE = (
     "icu",
     "icu_faithful",
     "in_context",
+    "o3",
     "sisa",
     "task_vector",
     "uld",

@@ -114,7 +114,8 @@ def chosen_ids(wish: Forget, pool: pd.DataFrame, seed: int) -> set[str]:
         case "subject":
             return of_some_subjects(pool, wish.size or len(pool), draw)
         case "label":
-            return of_a_class(pool, wish, draw)
+            classes = wish.label if isinstance(wish.label, list) else [wish.label]
+            return set().union(*(of_a_class(pool, str(name), wish.size, draw) for name in classes))
         case "ids":
             if wish.parts is None:
                 return requested(Path(wish.file or ""), {*pool["id"], *pool["text_id"]})
@@ -156,17 +157,17 @@ def of_some_subjects(pool: pd.DataFrame, size: int, draw: np.random.Generator) -
     return chosen
 
 
-def of_a_class(pool: pd.DataFrame, wish: Forget, draw: np.random.Generator) -> set[str]:
+def of_a_class(pool: pd.DataFrame, label: str, size: int | None, draw: np.random.Generator) -> set[str]:
     """Examples of a class: so many at random, or all."""
-    members = pool["id"][pool["label"] == wish.label]
+    members = pool["id"][pool["label"] == label]
     if members.empty:
         counts = pool["label"].value_counts()
         classes = sorted(counts.index[counts > 1])  # what occurs once may be a text
         allowed = ", ".join(map(class_name, classes[:20])) or "none, as no label has several"
-        raise InputError(f"forget.label: no training example has label {wish.label!r}; allowed: {allowed}")
-    if wish.size is not None and wish.size > len(members):
-        raise InputError(f"forget.size: {wish.size} of label {wish.label!r} wanted, train has {len(members)}")
-    return sample(members, wish.size, draw)
+        raise InputError(f"forget.label: no training example has label {label!r}; allowed: {allowed}")
+    if size is not None and size > len(members):
+        raise InputError(f"forget.size: {size} of label {label!r} wanted, train has {len(members)}")
+    return sample(members, size, draw)
 
 
 def most_memorised(path: Path, pool: pd.DataFrame, size: int) -> set[str]:
@@ -191,13 +192,16 @@ def closure(chosen: set[str], pool: pd.DataFrame) -> set[str]:
 def in_requests(chosen: set[str], pool: pd.DataFrame, wish: Forget, seed: int) -> list[set[str]]:
     """The chosen examples in parts of about the same size, in the order in which they are asked for.
 
-    All records of a subject that is forgotten come in one part, and with `closed` all near-duplicates.
+    All records of a subject that is forgotten come in one part, and with `closed` all near-duplicates. Parts that are
+    classes come in the order of the list.
 
     Raises:
         InputError: there are more requests than what can be asked for on its own.
     """
     if wish.parts is not None:
         return [set(part) for part in wish.parts]
+    if isinstance(wish.label, list):
+        return [chosen & {*pool["id"][pool["label"] == name]} for name in wish.label]
     members = pool[pool["id"].isin(chosen)].reset_index(drop=True)
     alone = pd.Series([None] * len(members), dtype=object)
     cluster = members["cluster"].to_numpy() if wish.closed else pd.factorize(text_ids(members))[0]

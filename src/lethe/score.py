@@ -11,12 +11,13 @@ import pandas as pd
 import torch
 
 from lethe import models
-from lethe.data.encoding import classes, encoder, examples_by_set
+from lethe.data.encoding import Encoded, classes, encoder, examples_by_set
 from lethe.data.prompts import with_beginning
 from lethe.data.texts_read import checksums, texts_read
 from lethe.evaluation.answers import Reader, answer_arrays, has_prompts
 from lethe.evaluation.downstream import downstream
 from lethe.evaluation.variants import Encoding, perturbed
+from lethe.models.gated import Gated
 from lethe.params.model import Model
 from lethe.params.score import Score
 from lethe.system import plugins
@@ -71,7 +72,8 @@ def scored(
         encoding: examples -> their rows of tokens.
     Returns:
         task, ids, sets, checksum, characters (of what the model read of a text), settings, the classes where there are
-        some, what `facts_of` says, what the task's own `scores` says, and of prompts what `answer_arrays` says.
+        some, what `facts_of` and `gates_of` say, what the task's own `scores` says, and of prompts what
+        `answer_arrays` says.
     Raises:
         InputError: a text holds a token that the model does not know; its record is named.
     """
@@ -83,6 +85,8 @@ def scored(
         encoded = encoding(frame)
         models.check_tokens(model, encoded)
         part = scores(model, tokenizer, encoded, settings, name in settings.extract) | facts_of(frame, name)
+        if isinstance(model, Gated):
+            part |= gates_of(model, encoded, settings)
         if prompted:
             part |= answer_arrays(Reader(model, tokenizer, encoding, settings), name, frame, encoded)
         part["characters"] = np.array([max(1, len(text)) for text in texts_read(encoded, tokenizer)])
@@ -98,6 +102,16 @@ def scored(
     if "holds_text" in arrays:
         log.warning("the scores hold text: %s (score.keep_text)", ", ".join(arrays["holds_text"]))
     return arrays | {"task": np.array(task), "settings": np.array(compared_settings(task, settings))}
+
+
+def gates_of(model: Gated, encoded: Encoded, settings: Score) -> dict[str, np.ndarray]:
+    """Of whole texts, (N,) each: gate, the largest weight of an adapter; gate_nearest, the largest stored cosine."""
+    found = []
+    for begin in range(0, len(encoded), settings.batch_size):
+        part = encoded.rows[slice(begin, begin + settings.batch_size)].to(models.device())
+        found.append(torch.stack([of_gates.amax(1).cpu() for of_gates in model.seen(part)]))
+    weight, nearest = torch.cat(found, 1).numpy()
+    return {"gate": weight, "gate_nearest": nearest}
 
 
 def facts_of(frame: pd.DataFrame, name: str) -> dict[str, np.ndarray]:

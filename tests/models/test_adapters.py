@@ -118,7 +118,7 @@ REFERRING = [
     for name in plugins.names_in("objectives")
     if (task := plugins.tasks_of("objectives", name)[0])
     and "run.original" in (plugins.PACKAGE / f"objectives/{name}.py").read_text()
-    and name not in ("dp_decoding", "in_context")  # trains nothing
+    and name not in ("dp_decoding", "in_context", "o3")  # train nothing; has adapters of its own
 ]
 
 

@@ -43,7 +43,7 @@ def texts():
 )
 def test_what_is_decoded_is_that_of_passes_without_a_cache(model, texts):
     """One cache holds the layers of all members, of which each has windows of its own."""
-    lengths = np.array([20, 13, 17, 9])
+    texts, lengths = texts[:, :13], np.array([13, 7, 11, 9])
     found = extraction(model, texts, n=(2,), start=1, lengths=lengths)
     for row, length in enumerate(lengths):
         likelihood, accuracy, margin = slow_extraction.extraction(model, texts[row, :length].tolist(), (2,))

@@ -33,13 +33,7 @@ def add(model, lora: Lora, seed: int) -> None:
     from peft import LoraConfig, inject_adapter_in_model
 
     body = f"{model.base_model_prefix}."
-    linear = [
-        name
-        for name, layer in model.named_modules()
-        if name.startswith(body)
-        and isinstance(layer, torch.nn.Linear | Conv1D)
-        and layer.weight.requires_grad
-    ]
+    linear = [name for name in linear_layers(model) if model.get_submodule(name).weight.requires_grad]
     wanted = [n for n in linear if lora.targets is None or n.split(".")[-1] in lora.targets]
     if not wanted:
         names = ", ".join(sorted({name.split(".")[-1] for name in linear})) or "none"
@@ -60,6 +54,13 @@ def add(model, lora: Lora, seed: int) -> None:
     for parameter in model.parameters():
         if parameter.requires_grad:  # small steps would be lost in 16 bits
             parameter.data = parameter.data.float()
+
+
+def linear_layers(model) -> list[str]:
+    """Names of all linear layers of the body."""
+    body = f"{model.base_model_prefix}."
+    named = model.named_modules()
+    return [n for n, layer in named if n.startswith(body) and isinstance(layer, torch.nn.Linear | Conv1D)]
 
 
 def merge(model) -> None:

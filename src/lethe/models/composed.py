@@ -157,6 +157,9 @@ class Composed(torch.nn.Module):
             end = begin + (0 if whole is None else len(cache_windows(member)))
             yield None if whole is None else Cache(layers=whole.layers[begin:end])
 
+    def cache_windows(self) -> list[int | None]:
+        return [window for part in parts(self) for window in cache_windows(part)]
+
     def train(self, mode: bool = True) -> Composed:
         """Members that learn nothing stay as they are in evaluation, without dropout."""
         super().train(False)
@@ -223,5 +226,5 @@ def learns(model) -> bool:
 def cache_windows(model) -> list[int | None]:
     """Of every layer of a cache, how many of the last positions a token attends to, None for all; as `windows`."""
     if isinstance(model, Composed):
-        return [window for part in parts(model) for window in cache_windows(part)]
+        return model.cache_windows()
     return windows(model) or [None] * model.config.get_text_config(decoder=True).num_hidden_layers

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from transformers import AutoModel
 
 from lethe.data.encoding import Encoded
-from lethe.models import adapters, composed, pretrained
+from lethe.models import adapters, composed, gated, pretrained
 from lethe.models.tiny import TINY, tiny, tiny_tokenizer
 from lethe.params.model import Model, Weights
 from lethe.system import plugins
@@ -290,15 +290,19 @@ def load_composed(file: Path, task: str, weights: Weights, frozen: bool) -> comp
     Raises:
         InputError: the file does not say what belongs together, or a member cannot be read.
     """
-    try:
-        names, rule = composed.read(file)
-    except Exception as error:  # damaged files raise whatever their parser raises
-        raise InputError(f"{file}: cannot be read ({first_line(error)}); make it again") from None
 
     def member(name: str):
         where = {"local_files_only": True}
         return load_weights(file.parent / name, task, where, "make it again", weights, frozen)
 
+    try:
+        if gated.is_gated(file):
+            return gated.load_gated(file, member("base"))
+        names, rule = composed.read(file)
+    except InputError:
+        raise
+    except Exception as error:  # damaged files raise whatever their parser raises
+        raise InputError(f"{file}: cannot be read ({first_line(error)}); make it again") from None
     return composed.Composed({name: member(name) for name in names}, rule)
 
 
@@ -363,10 +367,11 @@ def freeze(model, prefixes: list[str]) -> None:
     Raises:
         InputError: a prefix names no parameter.
     """
+    every = [named for part in composed.parts(model) for named in part.named_parameters()]
     for prefix in prefixes:
-        named = [p for name, p in model.named_parameters() if name.startswith(prefix)]
+        named = [p for name, p in every if name.startswith(prefix)]
         if not named:
-            tops = sorted({".".join(n.split(".")[:2]) for n, _ in model.named_parameters()})
+            tops = sorted({".".join(n.split(".")[:2]) for n, _ in every})
             raise InputError(
                 f"model.freeze: {prefix}: no parameter starts so; names start with {', '.join(tops)}"
             )

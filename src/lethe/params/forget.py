@@ -43,8 +43,8 @@ class Forget(StrictModel):
     """Number of examples, of deep the targets; label, ids: null means all."""
     closed: bool = False
     """Also forget every near-duplicate of what is chosen."""
-    label: str | None = None
-    """Strategy label: the class."""
+    label: str | Annotated[list[str], Field(min_length=2)] | None = None
+    """Strategy label: the class; of several requests the class of each, in the order in which they are asked for."""
     file: str | None = None
     """Strategy ids: file of ids; memorised: parquet of id, value (higher: better memorised)."""
     requests: Annotated[int, Field(ge=1, le=MOST_REQUESTS)] = 1
@@ -71,6 +71,15 @@ class Forget(StrictModel):
             raise ValueError(f"file: a path for strategies ids and memorised, else null; got {self.file!r}")
         if self.size is not None and self.strategy == "ids":
             raise ValueError(f"size: null for strategy ids, which takes the whole file; got {self.size}")
+        if isinstance(self.label, list) and (
+            len(self.label) != self.requests
+            or len({*self.label}) < self.requests
+            or self.size is not None
+            or self.closed
+        ):
+            raise ValueError(
+                f"label: {self.label}: a class for each of {self.requests} requests, each once, size null, closed false"
+            )
         if self.strategy == "deep" and self.requests > 1:
             raise ValueError(f"requests: {self.requests}; strategy deep asks for all at once; allowed: 1")
         return self

@@ -35,6 +35,7 @@ def remarks(results: Results, settings: Report) -> list[str]:
         *over_unlearned(results),
         *differing(results, settings.loss_ks),
         *derivable(results),
+        *gates(results),
     ]
 
 
@@ -177,4 +178,21 @@ def derivable(results: Results) -> list[str]:
     return [
         f"{text}, and {100 * found['mean']:.0f}% no longer follow from what it still knows. What it does answer was "
         "guessed, or is known otherwise: that much of other runs' answers may be guessed, too."
+    ]
+
+
+def gates(results: Results) -> list[str]:
+    """What the gates of a run give away by themselves."""
+    told = []
+    for run in results.methods:
+        found = results.summaries[run]
+        if "gate_nearest_auc" in found:
+            weight, nearest = (found[f"gate_{name}_auc"]["mean"] for name in ("weight", "nearest"))
+            told.append(f"{run} (weight {weight:.2f}, nearest {nearest:.2f})")
+    if not told:
+        return []
+    return [
+        "Gates are an attack of their own: AUC of telling forgotten from test texts by the weight that a text gets, "
+        f"which answers show, and by the nearest text that the model's files store: {', '.join(told)}. Where one is "
+        "near 1, the model says who was forgotten, whatever it says about them."
     ]

@@ -18,6 +18,8 @@ OPTIONAL = (
     "prompt",
     "margin",
     "fact",
+    "gate",
+    "gate_nearest",
     "target",
     "answered",  # of prompts, as `lethe.evaluation.answers.answer_arrays` says
     "ends",

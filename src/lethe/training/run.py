@@ -170,6 +170,10 @@ class Run:
         elif getattr(model, "peft_config", None):
             adapters.merge(model)
         self.start = None
+        if self.training.lora and isinstance(model, models.Composed) and not self.training.offset:
+            raise InputError(
+                f"methods.{self.job.run}.training.lora: the model is composed of several; allowed: null"
+            )
         if self.training.offset:
             model = with_offset(self, model, self.training.offset)
         else:

@@ -1,0 +1,241 @@
+"""A model with an adapter for each request to forget, of which a text gets as much as its detector says.
+
+The model itself is passed twice: first as it is, whose hidden states the gates read, then with the adapters,
+
+    W x + sum_t w_t * alpha / r * B_t A_t x
+
+Of a language model a token's weight follows from the tokens up to it: what was read is summed up in one more layer of
+the cache. So a pass over a text, its continuation and every prefix of it agree, and no token knows what comes after it.
+A classifier's text has one weight.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.nn import Parameter
+from transformers.cache_utils import Cache
+from transformers.modeling_outputs import CausalLMOutput
+
+from lethe.data.rows import Rows
+from lethe.models.adapters import linear_layers
+from lethe.models.composed import FILE, Composed, Mean, cache_windows
+from lethe.models.gates import Gate
+from lethe.system.files import write_json
+
+ADAPTERS, GATES = "adapters.safetensors", "gates.safetensors"
+RULE = "gated"
+
+
+class Adapter(torch.nn.Module):
+    """A_t (r, in) and B_t (out, r) of every linear layer of a model's body; B begins at 0."""
+
+    def __init__(self, shapes: dict[str, tuple[int, int]], rank: int, alpha: float, seed: int = 0):
+        """Args: shapes: name of a layer -> its numbers of inputs and outputs."""
+        super().__init__()
+        self.scale = alpha / rank
+        draw = torch.Generator().manual_seed(seed)
+        self.down, self.up = torch.nn.ParameterDict(), torch.nn.ParameterDict()
+        for name, (inputs, outputs) in shapes.items():
+            bound = inputs**-0.5
+            matrix = torch.empty(rank, inputs).uniform_(-bound, bound, generator=draw)
+            self.down[key(name)], self.up[key(name)] = (
+                Parameter(matrix),
+                Parameter(torch.zeros(outputs, rank)),
+            )
+
+    def added(self, name: str, x: Tensor) -> Tensor:
+        """What is added to the output of a layer, at weight 1."""
+        return self.scale * (x @ self.down[name].T @ self.up[name].T)
+
+
+def key(name: str) -> str:
+    """A layer's name without dots, which names of parameters may not hold."""
+    return name.replace(".", "-")
+
+
+def fresh_adapter(base, rank: int, alpha: float, seed: int) -> Adapter:
+    """An adapter for all linear layers of a model's body, which changes nothing yet."""
+    layers = {name: base.get_submodule(name) for name in linear_layers(base)}
+    shapes = {name: sizes(layer) for name, layer in layers.items()}
+    return Adapter(shapes, rank, alpha, seed).to(next(base.parameters()).device)
+
+
+def sizes(layer: Any) -> tuple[int, int]:
+    """Numbers of inputs and outputs of a linear layer, which transformers' Conv1D has the other way round."""
+    outputs, inputs = layer.weight.shape
+    return (inputs, outputs) if isinstance(layer, torch.nn.Linear) else (outputs, inputs)
+
+
+class Gated(Composed):
+    """A base model, adapters and gates, one of each for every request.
+
+    Args:
+        among: "each": every adapter has the weight of its own gate; "last": the last has the largest of all.
+    """
+
+    gates: list[Gate]
+
+    def __init__(self, base, adapters: list[Adapter], gates: list[Gate], among: str = "each"):
+        super().__init__({"base": base}, Mean())
+        self.adapters, self.gates, self.among = torch.nn.ModuleList(adapters), list(gates), among
+        self.alone = len(adapters) > len(
+            gates
+        )  # an adapter that is learnt has no gate yet: it alone counts, wholly
+
+    @property
+    def base(self) -> Any:
+        return self.members["base"]
+
+    @property
+    def causal(self) -> bool:
+        """Is it a language model?"""
+        return self.base.get_output_embeddings() is not None
+
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, past_key_values=None, use_cache=None, **more
+    ) -> CausalLMOutput:  # fmt: skip
+        given = {"input_ids": input_ids, "attention_mask": attention_mask} | more
+        if use_cache is not None:
+            given["use_cache"] = use_cache
+        if self.alone:
+            whole = {} if past_key_values is None else {"past_key_values": past_key_values}
+            with self.adapted([0.0] * (len(self.adapters) - 1) + [1.0]):
+                return self.base(**given, **whole)
+        first, second, state = self.shared(past_key_values)
+        with torch.no_grad():
+            hidden = self.base(**given | first | {"output_hidden_states": True}).hidden_states
+            weights = self.weights(hidden[1:], attention_mask, state)
+        with self.adapted(list(weights.unbind(-1))):
+            return self.base(**given | second)
+
+    def cache_windows(self) -> list[int | None]:
+        own = cache_windows(self.base)
+        return own if self.alone else [*own, *own, None]
+
+    def shared(self, whole) -> tuple[dict[str, Any], dict[str, Any], Any]:
+        """Both passes' parts of a cache, and the layer of the sums."""
+        if whole is None:
+            return {}, {}, None
+        count = len(cache_windows(self.base))
+        parts = [Cache(layers=whole.layers[:count]), Cache(layers=whole.layers[count : 2 * count])]
+        first, second = ({"past_key_values": part} for part in parts)
+        return first, second, whole.layers[2 * count]
+
+    def weights(self, hidden: tuple[Tensor, ...], mask: Tensor | None, state=None) -> Tensor:
+        """(B, T, K) weights of the adapters, one for each token of a language model; of a classifier (B, 1, K)."""
+        means = self.running_means(hidden, state) if self.causal else text_means(hidden, mask)[:, :, None]
+        layers, rows, tokens, size = means.shape
+        flat = means.reshape(layers, rows * tokens, size)
+        found = torch.stack([gate.to(flat.device).weight(flat) for gate in self.gates], -1)
+        if self.among == "last":
+            last = found.amax(-1, keepdim=True)
+            found = torch.cat([torch.zeros_like(found[:, 1:]), last], -1)
+        return found.view(rows, tokens, -1).to(hidden[0].dtype)
+
+    def running_means(self, hidden: tuple[Tensor, ...], state) -> Tensor:
+        """(L, B, T, H) means of the hidden states of all tokens up to each, in float64."""
+        rows, tokens, size = hidden[0].shape
+        sums = torch.cat(hidden, -1).double().cumsum(1)
+        before = 0 if state is None else state.filled
+        if before:
+            kept = state.keys[state.first : state.first + rows, 0, before - 1 : before]
+            sums = sums + kept
+        if state is not None:
+            state.update(sums[:, None], sums[:, None, :, :1])
+        counts = torch.arange(before + 1, before + tokens + 1, device=sums.device)
+        return (sums / counts[:, None]).view(rows, tokens, len(hidden), size).permute(2, 0, 1, 3)
+
+    @contextlib.contextmanager
+    def adapted(self, weights: list) -> Iterator[None]:
+        """Let the base's layers add what the adapters say, with these weights, numbers or (B, T)."""
+        used: list[tuple[Any, Any]] = [
+            (a, w) for a, w in zip(self.adapters, weights, strict=True) if isinstance(w, Tensor) or w
+        ]
+
+        def add(layer, inputs, output, name: str):
+            for adapter, weight in used:
+                if isinstance(weight, Tensor) and output.dim() > 2:  # a pooler gives one vector for a text
+                    weight = weight[..., None]
+                output = output + weight * adapter.added(name, inputs[0])
+            return output
+
+        names = linear_layers(self.base)
+        hooks = [
+            self.base.get_submodule(name).register_forward_hook(
+                lambda layer, inputs, output, name=name: add(layer, inputs, output, key(name))
+            )
+            for name in names
+        ]
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    @torch.no_grad()
+    def seen(self, rows: Rows) -> tuple[Tensor, Tensor]:
+        """(B, K) weights that whole texts have, and (B, K) the largest cosine of a layer to what gates store."""
+        hidden = self.base(**rows.inputs(self.base), output_hidden_states=True).hidden_states
+        means = text_means(hidden[1:], rows.mask)
+        gates = [gate.to(means.device) for gate in self.gates]
+        nearest = [gate.nearest(means).amax(-1) for gate in gates]
+        return torch.stack([gate.weight(means) for gate in gates], -1), torch.stack(nearest, -1)
+
+    def save_pretrained(self, folder: Path) -> None:
+        folder = Path(folder)
+        self.base.save_pretrained(folder / "base")
+        tensors = {name: p.detach().contiguous() for name, p in self.adapters.named_parameters()}
+        save_file(tensors, folder / ADAPTERS)
+        stored = {
+            f"{place}.{name}": t.contiguous()
+            for place, g in enumerate(self.gates)
+            for name, t in vars(g).items()
+        }
+        save_file(stored, folder / GATES)
+        options = {"scales": [adapter.scale for adapter in self.adapters], "among": self.among}
+        write_json(folder / FILE, {"rule": RULE, "options": options, "members": ["base"]})
+
+
+def text_means(hidden: tuple[Tensor, ...], mask: Tensor | None) -> Tensor:
+    """(L, B, H) mean hidden state of the tokens of each text, in float64."""
+    whole = torch.stack(hidden).double()
+    kept = torch.ones(whole.shape[1:3], device=whole.device) if mask is None else mask
+    weight = kept.to(whole.dtype)[..., None]
+    return (whole * weight).sum(2) / weight.sum(1)
+
+
+def is_gated(file: Path) -> bool:
+    """Does a composed.json describe a model with gates?"""
+    return json.loads(file.read_text(encoding="utf-8")).get("rule") == RULE
+
+
+def load_gated(file: Path, base) -> Gated:
+    """The model of a folder, around its base.
+
+    Raises:
+        OSError, KeyError, ValueError: a file is missing or damaged.
+    """
+    options = json.loads(file.read_text(encoding="utf-8"))["options"]
+    weights, stored = (load_file(file.parent / name) for name in (ADAPTERS, GATES))
+    adapters = []
+    for place, scale in enumerate(options["scales"]):
+        own = {
+            name.removeprefix(f"{place}."): w for name, w in weights.items() if name.startswith(f"{place}.")
+        }
+        adapter = Adapter({}, 1, scale)
+        for name, weight in own.items():
+            kind, _, layer = name.partition(".")
+            getattr(adapter, kind)[layer] = Parameter(weight)
+        adapters.append(adapter)
+    gates = []
+    for place in range(len(adapters)):
+        gates.append(Gate(**{n.split(".")[1]: t for n, t in stored.items() if n.split(".")[0] == str(place)}))
+    return Gated(base, adapters, gates, str(options["among"]))

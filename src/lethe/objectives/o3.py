@@ -1,0 +1,150 @@
+"""O3: an adapter a request, orthogonal to the earlier ones, behind a gate (Gao et al., ICLR 2025, arXiv:2407.10223).
+
+    L = E ell(m) + orthogonal * sum_{i<t} |B_i' B_t|^2 / blocks
+    W x + sum_t w_t * alpha / rank * B_t A_t x
+
+A request trains its own low-rank adapter on wrong answers, beside a model that never changes and the adapters of
+earlier requests, from whose outputs it is kept away; a classifier's wrong answers are labels drawn at random. Then a
+detector is fitted on the request's texts, and each text gets as much of the adapter as the detector says
+(`lethe.models.gates`). No retained text is read but for the wrong ends m, nor for these with `pairing.general: 1`.
+
+The paper's equations are pictures, and its code does otherwise in places: it goes on with one adapter (`adapters:
+continued`, whose weight is then the largest of all gates), penalises the input side A (`side: input`), fits on whole
+texts (`fitted: texts`), and overrides the weights by thresholds read off the test data, which is not copied. Its
+detector is an encoder that is trained for it; here the model's own hidden states are read.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from lethe import losses
+from lethe.data.rows import Labelled, Rows
+from lethe.models.gated import Adapter, Gated, fresh_adapter, text_means
+from lethe.models.gates import Gate, fit
+from lethe.objectives.random_label import other_labels
+from lethe.params.fields import Count, Fraction, NonNegative, Positive, Probability
+from lethe.system.errors import InputError
+from lethe.system.streams import stream, stream_seed
+
+NEEDS = ("layers",)
+TERMS = {
+    "orthogonal": "forget",
+    "wrong": "alternative",
+}  # of a classifier, whose labels are wrong, forget alone
+SPACE = {"orthogonal": {"low": 0.01, "high": 0.2, "log": True}, "rank": [4, 8, 16]}
+
+
+@dataclass(frozen=True)
+class Hyper:
+    rank: Count = 8  # of the adapter
+    alpha: Positive = 16.0  # what it adds is scaled by alpha / rank
+    orthogonal: NonNegative = 0.1  # weight of the penalty
+    side: Literal["output", "input"] = "output"  # which matrices are kept apart: B, or A
+    adapters: Literal["each", "continued"] = (
+        "each"  # each request begins anew, or goes on with the one before
+    )
+    prefix: Fraction = 0.5  # share of a text that is its prompt, from which it is continued wrongly
+    fitted: Literal["prefixes", "texts"] = "prefixes"  # what the gate of a generator is fitted on
+    most: Count = 1024  # prefixes that it is fitted on, at most
+    least: Count = 4  # tokens of the shortest of them
+    held: Probability = (
+        0.2  # share of the texts that is held back, for how far other texts of the request lie
+    )
+    gamma: NonNegative = 1000.0  # weight of the nearest text's cosine in a layer's score
+    nu: Probability = 0.1  # share of what is fitted on that the detector may leave outside
+    zeta: Positive = 10.0  # sharpness of the gate
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """The adapter that is learnt, the earlier ones, the number of blocks, and the seed of wrong labels."""
+
+    adapter: Adapter
+    earlier: list[Adapter]
+    blocks: int
+    seed: int
+
+
+def parallel(adapter: Adapter, earlier: list[Adapter], side: str) -> Tensor:
+    """Sum over layers and earlier adapters of |B_i' B|_F^2, or of |A_i A'|_F^2; 0 where their spans are orthogonal."""
+    total = next(adapter.parameters()).new_zeros(())
+    for other in earlier:
+        for name in adapter.up:
+            own, before = ((a.up[name].T if side == "output" else a.down[name]) for a in (adapter, other))
+            total = total + (before.detach() @ own.T).square().sum()
+    return total
+
+
+def loss(hyper: Hyper, model, frozen: Frozen, batch) -> dict[str, Tensor]:
+    forget = batch["forget"]
+    if "alternative" in batch:
+        wrong = losses.example_loss(model, batch["alternative"])
+    else:
+        logits = losses.forward(model, forget)
+        wrong = losses.nll(
+            logits, replace(forget, labels=other_labels(forget, logits.shape[-1], frozen.seed))
+        )
+    apart = parallel(frozen.adapter, frozen.earlier, hyper.side) / frozen.blocks
+    return {"orthogonal": (hyper.orthogonal * apart).expand(len(forget)), "wrong": wrong}
+
+
+def unlearn(hyper: Hyper, run):
+    """Learn the adapter of this request beside those of earlier ones, and fit its gate."""
+    model, rows = run.original(), run.rows("forget")
+    base, adapters, gates = (
+        (model.base, [*model.adapters], model.gates) if isinstance(model, Gated) else (model, [], [])
+    )
+    among = "last" if hyper.adapters == "continued" else "each"
+    if among == "last" and adapters:
+        own = copy.deepcopy(adapters[-1])
+    else:  # drawn by the request's own texts, so that the order of requests changes none
+        seed = stream_seed(run.seed, "adapter", *rows.input_ids[0].tolist())
+        own = fresh_adapter(base, hyper.rank, hyper.alpha, seed)
+    learning = Gated(base, [*adapters, own], gates, among)
+    frozen = Frozen(own, adapters, base.config.num_hidden_layers, run.seed)
+    more: dict[str, Any] = {"prefix": hyper.prefix}
+    if isinstance(rows, Labelled):
+        more = {"terms": {"orthogonal": "forget", "wrong": "forget"}}
+    run.minimise(loss, hyper, frozen=frozen, model=learning, only=[f"adapters.{len(adapters)}."], **more)
+    return Gated(base, [*adapters, own], [*gates, fitted_gate(hyper, base, rows, run.seed)], among).eval()
+
+
+def fitted_gate(hyper: Hyper, base, rows: Rows, seed: int) -> Gate:
+    """The gate of a request, of its texts alone.
+
+    Raises:
+        InputError: there is a single text, or none is as long as the shortest prefix.
+    """
+    if len(rows) < 2:
+        raise InputError("forget.size: 1; the gate of a request needs 2 texts or more")
+    order = stream(seed, "gate", "held").permutation(len(rows))
+    held = max(1, round(hyper.held * len(rows)))
+    inside, outside = (features(hyper, base, rows[part], seed) for part in (order[held:], order[:held]))
+    if 0 in (inside.shape[1], outside.shape[1]):
+        raise InputError(f"hyper.least: {hyper.least}: more than the texts have; allowed are fewer tokens")
+    return fit(inside, outside, hyper.gamma, hyper.nu, hyper.zeta)
+
+
+@torch.no_grad()
+def features(hyper: Hyper, base, rows: Rows, seed: int) -> Tensor:
+    """(L, P, H) mean hidden states, in float64 on the host: of whole texts, or of prefixes of generators' texts."""
+    found = []
+    for begin in range(0, len(rows), 32):
+        part = rows[slice(begin, begin + 32)].to(next(base.parameters()).device)
+        mask = part.mask
+        hidden = base(**part.inputs(base), output_hidden_states=True).hidden_states[1:]
+        if isinstance(part, Labelled) or hyper.fitted == "texts":
+            found.append(text_means(hidden, mask).cpu())
+            continue
+        count = torch.arange(1, mask.shape[1] + 1, device=mask.device)
+        means = torch.stack(hidden).double().cumsum(2) / count[:, None]
+        found.append(means[:, mask & (count >= hyper.least)].cpu())
+    whole = torch.cat(found, 1)
+    some = stream(seed, "gate", "prefixes").permutation(whole.shape[1])[: hyper.most]
+    return whole[:, some]

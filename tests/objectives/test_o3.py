@@ -1,0 +1,230 @@
+"""O3: requests one after the other, what each keeps of the others, and what its gates give away."""
+
+import json
+import os
+import signal
+
+import numpy as np
+import pandas as pd
+import pytest
+import tiny
+import torch
+from safetensors.torch import load_file
+from test_unlearn import CFG, study
+
+from lethe import models
+from lethe.forget import forget
+from lethe.metrics import gate as gate_metric
+from lethe.models.gated import Gated
+from lethe.objectives.o3 import Hyper, fitted_gate
+from lethe.params.forget import Forget
+from lethe.params.measure import Measure
+from lethe.report.remarks import gates
+from lethe.score import score
+from lethe.system.errors import InputError
+from lethe.training.engine import Engine
+from lethe.training.job import Job
+from lethe.unlearn import unlearn
+
+HYPER = {"rank": 2, "least": 2, "most": 64}
+
+
+class Requests:
+    """Two requests of a study, of four of its texts each."""
+
+    def __init__(self, folder, task: str):
+        self.folder, self.task = folder, task
+        (folder / "study").mkdir()
+        study(folder / "study", task)
+        sets = pd.read_parquet(folder / "study/sets.parquet")
+        pairs = pd.read_parquet(folder / "study/pairs.parquet")
+        for name, first in (("a", 0), ("b", 4)):
+            (folder / name).mkdir()
+            chosen = [f"t{first + place}" for place in range(4)]
+            own = sets.assign(set=sets["set"].mask(sets["set"] != "validation", "retain"))
+            own.loc[own["id"].isin(chosen), "set"] = "forget"
+            own.to_parquet(folder / name / "sets.parquet")
+            other = {f"t{place}": f"t{(place + 4) % 9}" for place in range(9)}
+            names = dict(zip(["t0", "t1", "t2", "t3"], chosen, strict=True))
+            pairs.assign(id=pairs["id"].map(names), analogue=pairs["id"].map(names).map(other)).to_parquet(
+                folder / name / "pairs.parquet"
+            )
+
+    def run(self, to: str, request: str, start="study/original", training=None, **hyper):
+        method = {"objective": "o3", "hyper": HYPER | hyper}
+        method["training"] = {"epochs": 2, "learning_rate": 1e-2, "batch": {"forget": 2}} | (training or {})
+        cfg = {"task": self.task, "model": CFG[self.task], "method": method}
+        job = Job(cfg, 1, "o3", self.folder / to, self.folder / f"checkpoints-{to}/state.safetensors", None)
+        unlearn(job, self.folder / "study", self.folder / request, self.folder / start)
+        return job.out / "model"
+
+
+@pytest.fixture(scope="module", params=["generation", "classification"])
+def requests(request, tmp_path_factory):
+    return Requests(tmp_path_factory.mktemp("o3"), request.param)
+
+
+@pytest.fixture(scope="module")
+def both(requests):
+    first = requests.run("first", "a")
+    return first, requests.run("second", "b", "first/model")
+
+
+def tensors(folder, name="adapters") -> dict[str, torch.Tensor]:
+    return load_file(folder / f"{name}.safetensors")
+
+
+def test_a_request_leaves_the_model_and_earlier_adapters_and_gates_as_they_are(requests, both):
+    first, second = both
+    original = requests.folder / "study/original/model.safetensors"
+    assert all((f / "base/model.safetensors").read_bytes() == original.read_bytes() for f in both)
+    for name in ("adapters", "gates"):
+        before, after = tensors(first, name), tensors(second, name)
+        assert set(before) < set(after)
+        assert all(torch.equal(value, after[key]) for key, value in before.items())
+    ups = [value for key, value in tensors(second).items() if ".up." in key]
+    assert all(bool((up != 0).any()) for up in ups)
+
+
+def test_requests_in_another_order_are_the_same_adapters_and_gates(requests):
+    """Without a penalty, which alone knows of the others."""
+    requests.run("ab-1", "a", orthogonal=0.0)
+    one = requests.run("ab-2", "b", "ab-1/model", orthogonal=0.0)
+    requests.run("ba-1", "b", orthogonal=0.0)
+    other = requests.run("ba-2", "a", "ba-1/model", orthogonal=0.0)
+    turned = {"0": "1", "1": "0"}
+    for name in ("adapters", "gates"):
+        found, back = tensors(one, name), tensors(other, name)
+        assert all(torch.equal(value, back[turned[key[0]] + key[1:]]) for key, value in found.items())
+
+
+def test_the_penalty_keeps_a_request_away_from_the_one_before(requests, both):
+    def overlap(folder) -> float:
+        found = tensors(folder)
+        names = [key[2:] for key in found if key.startswith("0.up.")]
+        return sum(float((found[f"0.{name}"].T @ found[f"1.{name}"]).square().sum()) for name in names)
+
+    free = requests.run("free", "b", "first/model", orthogonal=0.0)
+    kept = requests.run("kept", "b", "first/model", orthogonal=1e4)
+    assert overlap(kept) < 0.5 * overlap(free)
+    trace = pd.read_csv(requests.folder / "kept/trace.csv")
+    assert {"orthogonal", "wrong"} <= set(trace) and trace["orthogonal"].iloc[0] == 0  # B begins at 0
+
+
+def test_published_choices(requests):
+    first = requests.run("c-1", "a", adapters="continued", side="input", fitted="texts")
+    second = requests.run("c-2", "b", "c-1/model", adapters="continued", side="input", fitted="texts")
+    assert (
+        pd.read_csv(requests.folder / "c-2/trace.csv")["orthogonal"].iloc[0] > 0
+    )  # parallel to itself at first
+    model, _ = models.load(second, requests.task)
+    assert isinstance(model, Gated) and model.among == "last" and len(model.gates) == 2
+    assert tensors(first).keys() < tensors(second).keys()
+
+
+def test_a_killed_run_ends_with_the_same_bits(requests, both, monkeypatch):
+    steps, original = [], Engine.step
+
+    def step_and_signal(self, position, active):
+        original(self, position, active)
+        steps.append(1)
+        if len(steps) == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(Engine, "step", step_and_signal)
+    with pytest.raises(SystemExit):
+        requests.run("killed", "a")
+    checkpoint = load_file(requests.folder / "checkpoints-killed/state.safetensors")
+    assert all(name.startswith("model.adapters.0.") for name in checkpoint if name.startswith("model."))
+    found = requests.run("killed", "a")
+    for name in ("adapters", "gates"):
+        assert all(
+            torch.equal(value, tensors(found, name)[key]) for key, value in tensors(both[0], name).items()
+        )
+
+
+def test_adapters_of_another_kind_are_refused(requests):
+    with pytest.raises(InputError, match=r"methods.o3.training.lora: the model is composed of several"):
+        requests.run("lora", "a", training={"lora": {"rank": 2}})
+
+
+def test_scores_say_what_gates_say(requests, both, tmp_path):
+    settings = {"n": [1], "extract": [], "tries": 0} if requests.task == "generation" else {}
+    cfg = {"task": requests.task, "model": CFG[requests.task], "score": settings}
+    score(cfg, requests.folder / "study", requests.folder / "b", both[1], tmp_path / "scores.npz")
+    arrays = dict(np.load(tmp_path / "scores.npz"))
+    assert (arrays["gate"] > 0.1).all() and (arrays["gate"] < 1).all()
+    if requests.task == "classification":  # what was fitted on is stored; of generators, prefixes of it
+        forget = arrays["gate_nearest"][arrays["sets"] == "forget"]
+        assert np.isclose(forget, 1).sum() >= 3
+        assert (forget.max() > arrays["gate_nearest"][arrays["sets"] == "retain"]).any()
+
+
+def test_a_single_text_has_no_gate(requests):
+    model, _ = models.load(requests.folder / "study/original", requests.task)
+    rows = tiny.model_and_rows(requests.task)[1](1)
+    with pytest.raises(InputError, match="needs 2 texts"):
+        fitted_gate(Hyper(), model, rows, 1)
+
+
+def test_whom_a_gate_sees_by_hand():
+    """Two texts to be forgotten of three weights each; ties count half."""
+    sets = np.array(["forget", "forget", "retain", "retain", "test", "holdout"])
+    scores = {
+        "gate": np.array([0.9, 0.5, 0.5, 0.2, 0.95, 0.1]),
+        "gate_nearest": np.array([1.0, 1.0, 0.9, 0.8, 0.7, 0.9]),
+        "sets": sets,
+    }
+    values = gate_metric.values(scores, None)
+    found = gate_metric.aggregate(scores, values, Measure(bootstrap=100), 1)
+    assert (
+        found["gate_sees_retain"] == 3.5 / 4
+        and found["gate_sees_test"] == 0
+        and found["gate_sees_holdout"] == 1
+    )
+    assert found["gate_weight_forget"] == pytest.approx(0.7)
+    assert found["gate_nearest_auc"] == 1 and found["gate_weight_auc"] == 0
+
+
+def test_the_report_says_that_a_gate_is_an_attack():
+    class Results:
+        methods = ("o3", "npo")
+        summaries = {  # noqa: RUF012
+            "o3": {"gate_weight_auc": {"mean": 0.61}, "gate_nearest_auc": {"mean": 1.0}},
+            "npo": {},
+        }
+
+    (text,) = gates(Results)
+    assert "o3 (weight 0.61, nearest 1.00)" in text and "npo" not in text
+    Results.methods = ("npo",)
+    assert gates(Results) == []
+
+
+def test_requests_that_are_classes_come_in_their_order(tmp_path):
+    rows = {
+        "id": [f"r{place}" for place in range(9)],
+        "label": list("aabbbccaa"),
+        "split": "train",
+        "cluster": range(9),
+    }
+    table = pd.DataFrame(rows | {"subject": None, "text": "x"})
+    table.to_parquet(tmp_path / "examples.parquet")
+    found = []
+    for request in (1, 2):
+        wish = {
+            "strategy": "label",
+            "label": ["b", "a"],
+            "requests": 2,
+            "request": request,
+            "pairing": {"kind": "random"},
+        }
+        forget({"forget": wish}, 1, tmp_path, tmp_path / str(request))
+        found.append(
+            pd.read_parquet(tmp_path / str(request) / "sets.parquet").groupby("set")["id"].agg(set).to_dict()
+        )
+    a, b = ({f"r{place}" for place in range(9) if rows["label"][place] == name} for name in "ab")
+    assert found[0]["forget"] == b and found[0]["retain"] == {"r5", "r6"} | a
+    assert found[1] == {"forget": a, "forgotten": b, "retain": {"r5", "r6"}}
+    with pytest.raises(ValueError, match="a class for each of 3 requests"):
+        Forget(strategy="label", label=["a", "b"], requests=3)
+    assert json.loads((tmp_path / "1/forget.json").read_text())["counts"]["forget"] == 3
