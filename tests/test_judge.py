@@ -69,7 +69,10 @@ def forget_losses(out):
 
 
 def test_a_generator_beside_a_retrained_one(world, tmp_path, capsys):
-    assert main(argv(world, "generation", tmp_path / "a", sets=SIZES)) == 0
+    log = tmp_path / "TOFU_EVAL.json"
+    log.write_text('{"mia_min_k": {"agg_value": 0.5}}')
+    theirs = ["--export", "open-unlearning", "--retrain", log]
+    assert main(argv(world, "generation", tmp_path / "a", *theirs, sets=SIZES)) == 0
     reference = ["--reference", world / "other"]
     other = argv(
         world,
@@ -101,6 +104,10 @@ def test_a_generator_beside_a_retrained_one(world, tmp_path, capsys):
     losses = [forget_losses(tmp_path / name) for name in "ba"]
     assert numbers[1]["loss_ks"] == ks_2samp(*losses).pvalue  # as a run of a study is compared
     assert "loss_ks" not in numbers[0]
+    area = numbers[0]["min_k_40_auc"]  # beside a log that says 0.5
+    assert numbers[0]["privacy_leak"] == pytest.approx(100 * (0.5 - area) / 0.5)
+    exported = json.loads((tmp_path / "a/open_unlearning.json").read_text())
+    assert exported["mia_loss"] == {"agg_value": numbers[0]["loss_auc"]}
     printed = capsys.readouterr().out
     assert "model − retrain" in printed and "blind_auc" in printed
     assert printed.count("loss KS") == 1

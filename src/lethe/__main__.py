@@ -223,7 +223,10 @@ def add_judge(judge: argparse.ArgumentParser) -> None:
     judge.add_argument(
         "--retain", help="texts that it may know; needed for balanced accuracy and fitted attacks"
     )
-    judge.add_argument("--retrain", help="a model that never saw forget, or its scores.npz: gaps are shown")
+    judge.add_argument(
+        "--retrain",
+        help="a model that never saw forget, or its scores.npz: gaps are shown; or a log of open-unlearning (.json)",
+    )
     judge.add_argument("--reference", help="a model, or its scores.npz, that reference_loss compares with")
     judge.add_argument("--revision", default="main", help="of models on the Hub")
     judge.add_argument("--text", default="text", help="column of the text")
@@ -246,6 +249,11 @@ def add_judge(judge: argparse.ArgumentParser) -> None:
     judge.add_argument("--seed", type=int, default=0, help="of the bootstrap")
     judge.add_argument(
         "--cfg", default="{}", help="JSON object of score, measure, or its file: settings as in a study"
+    )
+    judge.add_argument(
+        "--export",
+        choices=("open-unlearning",),
+        help="write the numbers under another framework's names, too",
     )
     judge.add_argument(
         "--out", type=Path, help="folder for scores.npz, metrics.json, metrics.parquet, table.json"
@@ -418,7 +426,7 @@ def execute(args: argparse.Namespace) -> int:
             )
             request = JudgeRequest(
                 args.task, args.model, args.retrain, args.reference, args.revision, args.max_length, prompting,
-                args.cfg,
+                args.cfg, args.export,
             )  # fmt: skip
             print(judge(request, texts, args.seed, args.out), end="")
         case "compare":

@@ -21,9 +21,10 @@ from lethe.data.texts import load as load_texts
 from lethe.data.texts import whole_texts
 from lethe.evaluation.bootstrap import intervals
 from lethe.evaluation.comparable import same_classes, same_settings, same_texts
-from lethe.evaluation.comparing import beside_retrain
+from lethe.evaluation.comparing import beside_retrain, truth_ratios
 from lethe.evaluation.headline import main_attack
 from lethe.evaluation.numbers import modules, numbers_of, with_match
+from lethe.evaluation.open_unlearning import beside_log, exported
 from lethe.evaluation.overlaps import overlaps
 from lethe.evaluation.scores import check_finite, load
 from lethe.measure import write
@@ -70,6 +71,7 @@ class JudgeRequest:
     model, retrain, reference: folder or Hub id; the last two also a scores.npz of an earlier judgement, or None.
     prompting: how what is asked is put.
     cfg: {"score": …, "measure": …}, each as in a study.
+    export: open-unlearning: numbers under its names, too, in open_unlearning.json.
     """
 
     task: str
@@ -80,6 +82,12 @@ class JudgeRequest:
     max_length: int = 512
     prompting: Prompting = field(default_factory=Prompting)
     cfg: dict[str, Any] = field(default_factory=dict)
+    export: str | None = None
+
+    @property
+    def log(self) -> Path | None:
+        """A log of open-unlearning in place of the retrained model."""
+        return Path(self.retrain) if self.retrain and self.retrain.endswith(".json") else None
 
 
 def judge(request: JudgeRequest, texts: Texts, seed: int, out: Path | None) -> str:
@@ -98,7 +106,7 @@ def judge(request: JudgeRequest, texts: Texts, seed: int, out: Path | None) -> s
         arrays_of(request.model, "--model", request, frames, settings["score"]), measure_settings
     )
     compared = [arrays]
-    if request.retrain is not None:
+    if request.retrain is not None and request.log is None:
         compared.append(with_match(beside(request, frames, settings["score"], arrays), measure_settings))
     if request.reference is not None:
         reference = arrays_of(request.reference, "--reference", request, frames, Score(extract=[]))
@@ -114,6 +122,8 @@ def judge(request: JudgeRequest, texts: Texts, seed: int, out: Path | None) -> s
         if len(judged) > 1:
             own, retrain = (per_example(*one) for one in judged)
             numbers |= beside_retrain(own, retrain, request.task, measure_settings, seed)
+        if request.log is not None:
+            numbers |= beside_log(truth_ratios(per_example(*judged[0])), numbers, request.log)
     except ValueError as error:
         raise InputError(f"{request.model}: {error}") from None
     bounded = {"value": "", "low": "_low", "high": "_high"}
@@ -126,6 +136,8 @@ def judge(request: JudgeRequest, texts: Texts, seed: int, out: Path | None) -> s
         columns = {k: v for found in judged[0][1].values() for k, v in found.items()}
         write(out, arrays, columns | {"blind": column}, numbers)
         write_json(out / "table.json", table)
+        if request.export is not None:
+            write_json(out / "open_unlearning.json", exported(numbers))
     return shown(table) + said(numbers, request.task)
 
 
@@ -372,15 +384,18 @@ def shown(table: dict[str, dict[str, float]]) -> str:
 
 def said(numbers: dict[str, float], task: str) -> str:
     """What takes two models to find out, in words; nothing without a retrained one."""
-    if "loss_ks" not in numbers:
-        return ""
-    text = f"\n{ks_said('loss KS', numbers['loss_ks'], 'losses')}"
+    text = "\n" if {"loss_ks", "forget_quality", "privacy_leak"} & {*numbers} else ""
+    if "loss_ks" in numbers:
+        text += ks_said("loss KS", numbers["loss_ks"], "losses")
     if "forget_quality" in numbers:
         name = f"forget quality (n = {numbers['forget_quality_n']:g})"
         text += ks_said(name, numbers["forget_quality"], "truth ratios")
     if "privacy_leak" in numbers:
-        low, high = (numbers[f"privacy_leak_{end}"] for end in ("low", "high"))
-        text += f"privacy leak {numbers['privacy_leak']:.1f}% [{low:.1f}, {high:.1f}]: 0 is like retrain\n"
+        ends = [
+            f"{numbers[name]:.1f}" for name in ("privacy_leak_low", "privacy_leak_high") if name in numbers
+        ]
+        interval = f" [{', '.join(ends)}]" if ends else ""
+        text += f"privacy leak {numbers['privacy_leak']:.1f}%{interval}: 0 is like retrain\n"
     attack = main_attack(task)
     if numbers.get(f"{attack}_below_retrain"):
         text += f"over-unlearned: the AUC of {attack} is significantly below that on retrain\n"
