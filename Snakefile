@@ -30,23 +30,15 @@ rule all:
 
 
 agreement = Agreement(
-    workflow, PARAMS, PLAN, {stage: outputs_by_job(stage) for stage in PLAN}, DIGESTS
+    workflow,
+    FILE,
+    PARAMS,
+    PLAN,
+    {stage: outputs_by_job(stage) for stage in PLAN},
+    DIGESTS,
 )
 if is_main(workflow):
     agreement.begin()
     ask_the_queue_only()
 else:
     record_in_job()
-
-
-onstart:
-    agreement.start()
-    plan.warn_of_texts_in_git(PARAMS)
-
-
-onsuccess:
-    agreement.end()
-
-
-onerror:
-    agreement.doubt()

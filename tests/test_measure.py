@@ -119,9 +119,9 @@ def test_reference_scores_are_matched_by_id(tmp_path):
 
 
 def broken(name):
-    if name == "attack":  # no example outside the member sets
+    if name == "attack":  # nothing that was to be forgotten
         scores = classification_scores(0, 1.0)
-        scores["sets"][scores["sets"] == "test"] = "holdout"
+        scores["sets"][scores["sets"] == "forget"] = "retain"
         return scores
     scores = generation_scores(0, 1.0)
     if name == "missing":
@@ -139,7 +139,7 @@ def broken(name):
         ("missing", "lacks the arrays sigma"),
         ("short", "zlib_bytes has 329 rows, ids 330"),
         ("nan", "logprob of 1 examples is not finite, first 'forget7'"),
-        ("attack", "no example of test"),
+        ("attack", "no example of forget"),
     ],
 )
 def test_bad_scores_end_in_one_line(tmp_path, name, message):

@@ -15,7 +15,7 @@ from dependencies import Digests
 from environment import answer_in_a_thread
 from internals import LOCKS, Workflow, WorkflowError, drop_timers, hand_down, refusal, surround
 from provenance import Provenance
-from recording import is_recorded, record
+from recording import is_recorded, name_parameters, record
 from slurm import NoAnswerError, jobs_in_queue, left_in_queue
 from state import STATE, say
 from tidy import tidy
@@ -31,6 +31,7 @@ class Agreement:
 
     Args:
         workflow: Snakemake's.
+        file: the parameter file.
         parameters, current: the parameters this run works on, and their plan.
         outputs: stage -> address -> paths of all outputs.
     """
@@ -38,12 +39,13 @@ class Agreement:
     def __init__(
         self,
         workflow: Workflow,
+        file: str,
         parameters: Params,
         current: plan.Plan,
         outputs: dict[str, dict[str, list[str]]],
         digests: Digests,
     ):
-        self.workflow, self.parameters, self.plan = workflow, parameters, current
+        self.workflow, self.file, self.parameters, self.plan = workflow, file, parameters, current
         self.outputs, self.digests = outputs, digests
         self.stage = os.environ.get("DVC_STAGE")  # set by `dvc repro`
         self.lock: lock.Lock = []
@@ -64,10 +66,11 @@ class Agreement:
             sys.exit(reason)
         if self.stage in self.plan and not all(plan.is_written(self.plan, stage) for stage in self.plan):
             sys.exit(
-                f"{plan.FILE}, sources or data changed after DVC wrote its plan, and nothing is made of it:"
+                f"{self.file}, sources or data changed after DVC wrote its plan, and nothing is made of it:"
                 " run `snakemake`, or `dvc repro` without naming a stage"
             )
-        surround(self.workflow, self.check, self.rest)
+        hooks = {"onstart": self.start, "onsuccess": self.end, "onerror": self.failed}
+        surround(self.workflow, self.check, self.rest, hooks)
         try:
             self.take()
             if not self.refusal:
@@ -132,6 +135,7 @@ class Agreement:
         self.began = OPEN.stat().st_mtime
         Path(plan.RUN).write_text(self.parameters.model_dump_json(), encoding="utf-8")
         plan.write_jobs(self.plan)
+        plan.warn_of_texts_in_git(self.parameters, self.file)
         answer_in_a_thread(signal.SIGTERM)
         # Jobs hold the lock too: those that outlive a killed run keep the next one waiting.
         hand_down(self.lock)
@@ -174,12 +178,16 @@ class Agreement:
         """After success or failure: of which of two versions of a source a job was made, nobody knows."""
         return self.began is not None and self.provenance().doubt(self.began)
 
+    def failed(self) -> None:
+        """After failure."""
+        self.doubt()
+
     def commit(self, stages: list[str]) -> None:
         """Have DVC record the outputs of stages in dvc.lock."""
         if not Path(".dvc").is_dir():
             return
         try:
-            edited = plan.load(self.digests)[1] != self.plan
+            edited = plan.load(self.digests, self.file)[1] != self.plan
         except (InputError, OSError) as error:
             say(str(error))
             edited = True
@@ -187,7 +195,7 @@ class Agreement:
             say("parameters, sources or data were edited during the run: `snakemake` again, or `dvc repro`")
             return
         plan.write(self.plan)
-        if reason := record(["plan", *stages]):
+        if reason := name_parameters(self.file) or record(["plan", *stages]):
             say(f"results are complete, but not in dvc.lock; `dvc repro` will do it ({reason})")
         else:
             say(f"dvc.lock is up to date: {', '.join(stages)}")

@@ -77,11 +77,17 @@ def refusal(workflow: Workflow) -> str:
     return ""
 
 
-def surround(workflow: Workflow, before: Callable[[], None], after: Callable[[], None]) -> None:
+def surround(
+    workflow: Workflow,
+    before: Callable[[], None],
+    after: Callable[[], None],
+    hooks: dict[str, Callable[[], None]],
+) -> None:
     """Call functions before and after a run that is no dry one, also one that finds nothing to do.
 
-    Every run keeps records and calls `onstart`, `onsuccess` and `onerror`, whatever its options say. One that would
-    only touch outputs is refused: it would record today's parameters as those that made them.
+    Every run keeps records and calls the hooks, `onstart`, `onsuccess` and `onerror`, before those of the Snakefile
+    that was started, also where this workflow is a module of it, and whatever its options say. One that would only
+    touch outputs is refused: it would record today's parameters as those that made them.
     """
     execute = workflow.execute
 
@@ -95,12 +101,34 @@ def surround(workflow: Workflow, before: Callable[[], None], after: Callable[[],
             return execute(executor_plugin=executor_plugin, **others)
         workflow.execution_settings.keep_metadata = True
         workflow.execution_settings.no_hooks = False
+        for name, hook in hooks.items():
+            setattr(workflow, f"_{name}", both(hook, getattr(workflow, f"_{name}")))
         before()
         done = execute(executor_plugin=executor_plugin, **others)
         after()
         return done
 
     workflow.execute = surrounded
+
+
+def both(first: Callable[[], None], second: Callable[[Any], None]) -> Callable[[Any], None]:
+    """A hook as Snakemake calls it, with a log, that calls two functions."""
+
+    def called(log: Any) -> None:
+        first()
+        second(log)
+
+    return called
+
+
+def full_name(workflow: Workflow, rule: str) -> str:
+    """Name of a rule of this workflow, which a Snakefile that has it as a module may have given another."""
+    return workflow.modifier.modify_rulename(rule)
+
+
+def given_config(workflow: Workflow) -> dict[str, Any]:
+    """What --config says."""
+    return dict(workflow.config_settings.config)
 
 
 def is_main(workflow: Workflow) -> bool:
@@ -110,7 +138,9 @@ def is_main(workflow: Workflow) -> bool:
 
 def patterns(workflow: Workflow, rule: str) -> list[str]:
     """Outputs of a rule, with its wildcards as `{name}`."""
-    return [strip_wildcard_constraints(pattern) for pattern in workflow.get_rule(rule).output]
+    return [
+        strip_wildcard_constraints(pattern) for pattern in workflow.get_rule(full_name(workflow, rule)).output
+    ]
 
 
 def drop_timers(workflow: Workflow) -> None:

@@ -12,7 +12,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -22,12 +22,12 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
 from dependencies import PART, SOURCES, Digests, file_of, followed, name_of, source_files, text_of_part
 
-from lethe.params.addresses import ROOTS, beside, trains_shared
+from lethe.params.addresses import ROOTS, beside, given_start, trains_shared
 from lethe.params.compare import Compare
 from lethe.params.file import Params, load_params
 from lethe.params.names import BLIND, SHADOW, VARIANT
 from lethe.params.plug_ins import needs_base
-from lethe.params.sources import kind, local_names
+from lethe.params.sources import HUB_ID, kind, local_names
 from lethe.params.study import Study
 from lethe.system.errors import InputError
 from lethe.system.git import is_kept, kept_warning
@@ -66,8 +66,8 @@ class Job:
 Plan = dict[str, dict[str, Job]]  # stage -> address -> job
 
 
-def jobs(parameters: Params, digests: Digests) -> Plan:
-    """All jobs of a parameter file.
+def jobs(parameters: Params, digests: Digests, file: str = FILE) -> Plan:
+    """All jobs of a parameter file, by whose name faults are told.
 
     Raises:
         InputError: a data file named in the parameters does not exist.
@@ -88,7 +88,7 @@ def jobs(parameters: Params, digests: Digests) -> Plan:
         plan[stage][job.address] = job
 
     for name, study in parameters.studies.items():
-        check_files(name, study)
+        check_files(name, study, file)
         all_of = study.model_dump(mode="json")
         for stage, run, seed, keys, module in steps(study):
             cfg = {"task": study.task} | {key: all_of[key] for key in keys}
@@ -96,12 +96,15 @@ def jobs(parameters: Params, digests: Digests) -> Plan:
                 cfg["forget"] = {"strategy": SHADOW}
             if stage == "prepare":
                 cfg |= {"seed": study.first_seed, "model": study.model.reading}
+            given = {"score": study.given(run), "unlearn": given_start(study)}.get(stage)
+            if given:
+                cfg["given"] = given.model_dump(mode="json")
             if (
                 stage == "train"
             ):  # base is not made again for another fine-tuning, nor the others' recipe for it
                 recipe = "pretrain" if run == "base" else "finetune"
                 cfg["train"] = {"pretrain": None, "finetune": {}, recipe: all_of["train"][recipe]}
-                if run in study.retrained:
+                if study.train and run in study.retrained:
                     cfg["train"]["match"] = study.train.match
             if run == SHADOW and stage == "score":  # all examples, and nothing decoded
                 cfg["score"] = all_of["score"] | {"extract": [], "most": None}
@@ -132,8 +135,9 @@ def steps(study: Study) -> Iterator[tuple[str, str, int | None, list[str], list[
     A job of no run, or of no seed, has "" and None.
     """
     first, *_ = study.seeds
-    shared = trains_shared(study)
-    data = [f"lethe.datasets.{s.source}" for s in sources_of(study) if kind(s.source) == "built-in"]
+    trains, shared = study.train is not None, study.train is not None and trains_shared(study)
+    built_in = {s.source for s in sources_of(study).values() if kind(s.source) == "built-in"}
+    data = [f"lethe.datasets.{source}" for source in sorted(built_in)]
     metrics = [f"lethe.metrics.{name}" for name in names_in("metrics")]
     of_texts = [f"{metric}{PART}of_texts" for metric in metrics if gives(study.task, "text")]
     yield "prepare", "", None, ["dataset"], data
@@ -141,7 +145,7 @@ def steps(study: Study) -> Iterator[tuple[str, str, int | None, list[str], list[
         yield "train", "base", first, ["model"], []
     for seed in study.seeds:
         yield "forget", "", seed, ["forget"], []
-        for run in (*(["original"] * shared), *study.retrained):
+        for run in (*(["original"] * shared), *(study.retrained * trains)):
             yield "train", run, seed, ["model"], []
         for run in study.unlearned:
             yield "unlearn", run, seed, ["model"], [f"lethe.objectives.{study.methods[run].objective}"]
@@ -162,39 +166,50 @@ def steps(study: Study) -> Iterator[tuple[str, str, int | None, list[str], list[
         yield "score", SHADOW, seed, ["model", "score"], []
 
 
-def sources_of(study: Study) -> list[Any]:
-    return [source for source in (study.dataset, study.dataset.general) if source]
+def sources_of(study: Study) -> dict[str, Any]:
+    """Key below the study -> a source of text that it reads."""
+    dataset, splits = study.dataset, study.dataset.splits
+    found: dict[str, Any] = {"dataset": dataset}
+    if splits:
+        found = {f"dataset.splits.{name}": source for name, source in splits.by_role.items()}
+        found |= {f"dataset.splits.others.{name}": source for name, source in splits.others.items()}
+        found |= {f"dataset.probes.{name}": source for name, source in dataset.probes.items()}
+    return found | ({"dataset.general": dataset.general} if dataset.general else {})
 
 
-def check_files(name: str, study: Study) -> None:
+def check_files(name: str, study: Study, parameter_file: str) -> None:
     """Raise InputError if a file that the study names is not there."""
+    where = f"{parameter_file}: studies.{name}"
     named = {"model.tokenizer": study.model.tokenizer, "forget.file": study.forget.file}
-    for key, source in zip(("dataset", "dataset.general"), sources_of(study), strict=False):
+    for key, source in sources_of(study).items():
         named[f"{key}.source"] = source.source if kind(source.source) in ("table", "tokens") else None
         named[f"{key}.tokenizer"] = source.tokenizer
     for place, task in enumerate(study.score.tasks):
         named[f"score.tasks.{place}"] = task if task.endswith(".yaml") else None
     for key, path in named.items():
         if path and not os.path.exists(path):
-            raise InputError(f"{FILE}: studies.{name}.{key}: {path}: no such file")
+            raise InputError(f"{where}.{key}: {path}: no such file")
+        if path and not (os.path.isfile(path) or os.path.isdir(path)):
+            raise InputError(f"{where}.{key}: {path}: is a pipe or a device; a file is needed")
     for path in sorted(local_paths(study.model_dump(mode="json"))):
         if Path.cwd().is_relative_to(Path(path).resolve()):  # its digest would be that of all there is
-            raise InputError(
-                f"{FILE}: studies.{name}: {path}: holds this repository; needed is a folder in it"
-            )
-    model = study.model.source
-    if os.path.isdir(model) and not os.path.exists(os.path.join(model, "config.json")):
-        raise InputError(f"{FILE}: studies.{name}.model.source: {model}: a folder without config.json")
-        if path and not (os.path.isfile(path) or os.path.isdir(path)):
-            raise InputError(f"{FILE}: studies.{name}.{key}: {path}: is a pipe or a device; a file is needed")
+            raise InputError(f"{where}: {path}: holds this repository; needed is a folder in it")
+    models = {"model.source": study.model.source}
+    given = {run: study.given(run) for run in ("original", *study.retrained)}
+    models |= {f"references: {run}": model.source for run, model in given.items() if model}
+    for key, source in models.items():
+        if os.path.isdir(source) and not os.path.exists(os.path.join(source, "config.json")):
+            raise InputError(f"{where}.{key}: {source}: a folder without config.json")
+        if key != "model.source" and not (os.path.isdir(source) or HUB_ID.fullmatch(source)):
+            raise InputError(f"{where}.{key}: {source}: no such folder, nor a Hub id")
 
 
-def warn_of_texts_in_git(parameters: Params) -> None:
+def warn_of_texts_in_git(parameters: Params, file: str) -> None:
     """Say which sources of text git keeps."""
     for name, study in parameters.studies.items():
-        for key, source in zip(("dataset", "dataset.general"), sources_of(study), strict=False):
+        for key, source in sources_of(study).items():
             if kind(source.source) in ("table", "tokens", "folder") and is_kept(source.source):
-                where = f"{FILE}: studies.{name}.{key}.source"
+                where = f"{file}: studies.{name}.{key}.source"
                 print(f"[plan] {kept_warning(where, source.source)}", file=sys.stderr)
 
 
@@ -291,7 +306,7 @@ def write_jobs(plan: Plan) -> None:
 def load(digests: Digests, file: str = FILE) -> tuple[Params, Plan]:
     """Parameters and their plan; InputError if the file is faulty."""
     parameters = load_params(file)
-    return parameters, jobs(parameters, digests)
+    return parameters, jobs(parameters, digests, file)
 
 
 def read(digests: Digests, file: str = FILE) -> tuple[Params, Plan]:
@@ -302,7 +317,33 @@ def read(digests: Digests, file: str = FILE) -> tuple[Params, Plan]:
         sys.exit(str(error))
 
 
+def chosen(config: dict[str, Any], files: Sequence[Path | str], given: dict[str, Any]) -> str:
+    """The parameter file, below this folder: `params` of Snakemake's config, the one file of --configfile, or FILE.
+
+    Args:
+        config: Snakemake's; of a module that of the module.
+        files: all that config was read from.
+        given: what --config says.
+    Ends the process with one line for anything else in config.
+    """
+    name: Any = FILE
+    if {*config} == {"params"}:
+        name = config["params"]
+    elif "studies" in config and len(files) == 1 and not given:
+        name = str(files[0])
+    elif config:
+        key = min({*given} - {"params"} or {*config} - {"params"})
+        sys.exit(
+            f"config: {key}: not used here; allowed is `params`, a parameter file; change that file, or"
+            " `dvc exp run -S KEY=VALUE`"
+        )
+    path = os.path.relpath(name) if isinstance(name, str) else ".."
+    if path.startswith(".."):
+        sys.exit(f"config: params: {name}: needed is a parameter file in this folder, or below it")
+    return path
+
+
 if __name__ == "__main__":
     memory = Digests(Path(".snakemake/digests.json"))
-    write(read(memory)[1])
+    write(read(memory, *sys.argv[1:])[1])
     memory.save()

@@ -7,17 +7,37 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import yaml
-from plan import PLAN
+from plan import FILE, PLAN
+from state import say
 
 from lethe.system.seals import SEALS
 
 LOCK = Path("dvc.lock")
+STAGES = Path("dvc.yaml")
+PARAMETERS = re.compile(
+    r"^( *- parameters: )\S+", re.MULTILINE
+)  # of dvc.yaml: the file that its stages are made of
+
+
+def name_parameters(file: str) -> str:
+    """Have dvc.yaml name the parameter file of the results, of which DVC then speaks; what hinders it, or nothing."""
+    if not STAGES.exists():
+        return f"there is no {STAGES}"
+    text = STAGES.read_text(encoding="utf-8")
+    named, count = PARAMETERS.subn(lambda line: line[1] + file, text)
+    if not count and file != FILE:
+        return f"{STAGES} has no `vars: [parameters: {file}]`"
+    if named != text:
+        STAGES.write_text(named, encoding="utf-8")
+        say(f"{STAGES} names {file} now, so that `dvc repro` goes on with it")
+    return ""
 
 
 def record(stages: list[str]) -> str:

@@ -125,7 +125,9 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("--base", type=Path, help="model folder fine-tuning starts from; not for base")
     unlearn = command("unlearn", "let a model forget")
     unlearn.add_argument("--forget", required=True, type=Path, help="folder of `lethe forget`")
-    unlearn.add_argument("--model", required=True, type=Path, help="folder of the model that must forget")
+    unlearn.add_argument(
+        "--model", required=True, help="the model that must forget: its folder, or a Hub id, also ID@REVISION"
+    )
     unlearn.add_argument(
         "--base", type=Path, help="model folder it was trained from; where a method needs it"
     )
@@ -147,7 +149,7 @@ def parser() -> argparse.ArgumentParser:
     score = command("score", "everything metrics need of a model, as arrays")
     score.add_argument("--prepared", required=True, type=Path, help="folder of `lethe prepare`")
     score.add_argument("--forget", required=True, type=Path, help="folder of `lethe forget`")
-    score.add_argument("--model", required=True, type=Path, help="model folder")
+    score.add_argument("--model", required=True, help="model folder, or a Hub id, also ID@REVISION")
     score.add_argument("--out", required=True, type=Path, help="file scores.npz")
 
     measure = command("measure", "metrics of a run from its arrays")

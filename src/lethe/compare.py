@@ -15,7 +15,7 @@
     better     run -> metric -> runs that it is better than; absent with a single seed or method
     attack     {score, others, smallest_rate, roc: {run: {false_positive_rates, true_positive_rates}}}: the main attack
                on membership, how many examples of test it is judged on in the first seed, the smallest false positive
-               rate above zero, and the curve, averaged over seeds
+               rate above zero, and the curve, averaged over seeds; null without test examples
     claims     what was declared before the run, as `lethe.params.claims.Claims`, `primary` filled in
     verdicts   method, and original for comparison -> primary metric -> {gap, error, degrees, low, high, p, star,
                margin, verdict}, see `lethe.evaluation.verdicts.judged`; verdict is near, far or open
@@ -25,6 +25,7 @@
     ratios     [{test, metric, label, runs: {run: {R, Q, area}}}]: how fast what was forgotten comes back, see there
     robustness [{variant, metric, label, runs: {run: {verdict, returned} or null}}], see `lethe.evaluation.surviving`
 
+A study without a retrained model has no gaps, bands, verdicts, nor what else takes one to find out.
 An interval that holds zero says that these seeds do not tell the run from retrain, and not that the two are equal.
 """
 
@@ -58,6 +59,7 @@ from lethe.evaluation.scores import load
 from lethe.evaluation.shadows import gathered
 from lethe.evaluation.surviving import ratios, survival
 from lethe.evaluation.verdicts import declared, judged, strongest, with_transfer
+from lethe.metrics.common.attacks import judged_others
 from lethe.metrics.common.statistics import half_width
 from lethe.params.addresses import in_study
 from lethe.params.compare import Compare
@@ -99,8 +101,9 @@ def comparison(settings: Compare, measured: Path, scores: Path) -> dict[str, Any
     level, claims, task = settings.confidence, settings.claims, settings.task
     numbers = with_transfer(with_retrain(plain, settings, measured), values, task, level)
     extra = with_transfer(read(*settings.extra_retrains), values, task, level)
-    found = summaries(numbers | read(BLIND), level, extra)
-    headline = columns(settings.task, found["retrain"])
+    found = summaries(numbers | read(BLIND), level, extra, settings.fixed)
+    known = "retrain" if "retrain" in settings.runs else "original"  # what is told of it, is told of all
+    headline = columns(settings.task, found[known], settings.probes)
     if not several:
         found = over_examples(found, {column.key for column in headline}, settings, scores)
     variants = {v: read(*settings.compared, ending=VARIANT + v) for v in settings.variants}
@@ -115,10 +118,10 @@ def comparison(settings: Compare, measured: Path, scores: Path) -> dict[str, Any
         "runs": found,
         "attack": attack(settings, measured),
         "claims": declared(claims, task),
-        "verdicts": judged(numbers, extra, settings.methods, task, claims, values)
-        | judged(numbers, extra, ["original"], task, claims, values),
-        "strongest": strongest(numbers, extra, settings.compared, level),
-        "memory": list(map(asdict, memory(settings.task, set().union(*plain["retrain"].values())))),
+        "verdicts": judged(numbers, extra, settings.methods, task, claims, values, settings.fixed)
+        | judged(numbers, extra, ["original"], task, claims, values, settings.fixed),
+        "strongest": strongest(numbers, extra, settings.compared, level, settings.fixed),
+        "memory": list(map(asdict, memory(settings.task, set().union(*plain[known].values())))),
         "ratios": ratios(settings.task, plain, variants, settings.methods),
         "robustness": survival(settings.task, plain, variants, settings.methods, *limits),
     }
@@ -151,6 +154,8 @@ def with_retrain(numbers: Numbers, settings: Compare, measured: Path) -> Numbers
     The tests of retrain itself are those of further retrained models beside it: what is to be expected.
     """
     found = {run: dict(seeds) for run, seeds in numbers.items()}
+    if "retrain" not in found:
+        return found
     for seed in settings.seeds:
         retrain = values_of(measured, "retrain", seed)
         for run in [run for run in settings.runs if run != "retrain"]:
@@ -166,6 +171,8 @@ def with_retrain(numbers: Numbers, settings: Compare, measured: Path) -> Numbers
 
 def over_examples(found: Summaries, keys: set[str], settings: Compare, scores: Path) -> Summaries:
     """The entries of a single seed, the gaps of `keys` with their intervals over examples."""
+    if "retrain" not in settings.runs:
+        return found
     seed = settings.seeds[0]
     shadows = [existing(scores / in_study(SHADOW, number) / "scores.npz") for number in settings.shadow_seeds]
     of = settings.measure.model_copy(update={"bootstrap": FEW_DRAWS, "confidence": settings.confidence})
@@ -185,13 +192,20 @@ def over_examples(found: Summaries, keys: set[str], settings: Compare, scores: P
     return found
 
 
-def attack(settings: Compare, measured: Path) -> dict[str, Any]:
-    """The main attack on membership, and its curve for every run."""
+def attack(settings: Compare, measured: Path) -> dict[str, Any] | None:
+    """The main attack on membership, and its curve for every run; None where no example or score is there for it."""
     score, curves, others = main_attack(settings.task), {}, []
+    first = values_of(measured, "original", settings.seeds[0])
+    if score not in first or not judged_others(first).any():
+        return None
     for run in settings.compared:
         groups = [attacked(values_of(measured, run, seed), score) for seed in settings.seeds]
         rates = dict(zip(("false_positive_rates", "true_positive_rates"), mean_roc(groups), strict=True))
         curves[run] = {name: values.tolist() for name, values in rates.items()}
         others += [len(group) for _, group in groups]
-    retrain = attacked(values_of(measured, "retrain", settings.seeds[0]), score)
-    return {"score": score, "others": len(retrain[1]), "smallest_rate": 1 / max(others), "roc": curves}
+    return {
+        "score": score,
+        "others": len(attacked(first, score)[1]),
+        "smallest_rate": 1 / max(others),
+        "roc": curves,
+    }

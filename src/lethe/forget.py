@@ -14,7 +14,7 @@ from lethe.data.facts import targets, with_minimal_sets
 from lethe.data.id_files import requested, values_by_id
 from lethe.data.pairing import pairs
 from lethe.data.parquet import read_table
-from lethe.data.splits import groups
+from lethe.data.splits import TRAINED, groups
 from lethe.data.windows import text_ids
 from lethe.params.forget import Forget
 from lethe.params.names import SHADOW
@@ -47,7 +47,8 @@ def forget(cfg: dict[str, Any], seed: int, prepared: str | Path, out: str | Path
         write_sets(Path(out), examples, pd.DataFrame(columns=list(PAIRS)), facts)
         return
     wish = Forget.model_validate(cfg["forget"])
-    pool = examples[examples["split"] == "train"].reset_index(drop=True)
+    trained = examples["split"].isin(TRAINED)
+    pool = examples[trained].reset_index(drop=True)
     texts = text_ids(pool)
     chosen = chosen_ids(wish, pool.assign(text_id=texts), seed)
     chosen = set(pool["id"][pool["id"].isin(chosen) | texts.isin(chosen)])  # all windows of a text, or none
@@ -61,7 +62,7 @@ def forget(cfg: dict[str, Any], seed: int, prepared: str | Path, out: str | Path
         what = f"{len(chosen)} examples{added} of the {len(pool)} that are trained on"
         raise InputError(f"forget: strategy {wish.strategy} chooses {what}; allowed: 1 to {len(pool) - 1}")
     *earlier, now = in_requests(chosen, pool, wish, seed)[: wish.request or 1]
-    examples["set"] = examples["split"].mask(examples["split"] == "train", "retain")
+    examples["set"] = examples["split"].mask(trained, "retain")
     examples.loc[examples["id"].isin(set().union(*earlier)), "set"] = "forgotten"
     examples.loc[examples["id"].isin(now), "set"] = "forget"
     forgotten = examples[examples["set"] == "forget"].reset_index(drop=True)
@@ -82,7 +83,7 @@ def shadow_sets(examples: pd.DataFrame, seed: int) -> pd.Series:
     the other is not. So each text is in exactly half of the shadow models, and more pairs may be added without
     changing the first. Near-duplicates and the texts of one subject are on one side.
     """
-    divided = examples["split"].isin(("train", "holdout", "test"))
+    divided = examples["split"].isin((*TRAINED, "holdout", "test"))
     pool = examples[divided]
     group = groups(pool["cluster"].to_numpy(), pool["subject"])
     names, position = np.unique(group, return_inverse=True)
@@ -122,6 +123,8 @@ def chosen_ids(wish: Forget, pool: pd.DataFrame, seed: int) -> set[str]:
             return in_pool(set().union(*wish.parts), pool)
         case "memorised":
             return most_memorised(Path(wish.file or ""), pool, wish.size or len(pool))
+        case "given":
+            return set(pool["id"][pool["split"] == "forget"])
         case "superficial" | "deep":
             return targets(pool, wish.size or len(pool), seed)
 

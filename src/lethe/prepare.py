@@ -14,8 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 
 from lethe import models
+from lethe.data.given_sets import load_sets
 from lethe.data.near_duplicates import clusters
-from lethe.data.splits import UNUSED, assign, groups
+from lethe.data.splits import TRAINED, UNUSED, assign, groups
 from lethe.data.texts import check_classes, load, whole_texts
 from lethe.data.windows import text_ids, tokenizer_texts, windowed
 from lethe.params.data import Dataset
@@ -66,7 +67,9 @@ def prepare(cfg: dict[str, Any], out: str | Path) -> None:
     table["split"] = split_names(table, dataset, seed)
     facts["dropped"]["left_over"] = int((table["split"] == UNUSED).sum())
     table = table[table["split"] != UNUSED]
-    facts |= {"task": task, "seed": seed, "labels": classes(table, labels_of) if of_classes else []}
+    key = "dataset.sizes.train" if dataset.splits is None else "dataset.splits.retain"
+    labels = classes(table, labels_of, key) if of_classes else []
+    facts |= {"task": task, "seed": seed, "labels": labels}
     if "prompt" in table:
         facts["prompting"] = {name: getattr(dataset, name) for name in Prompting.model_fields}
     if "model" in cfg:
@@ -127,7 +130,10 @@ def for_task(dataset: Dataset, task: str) -> Dataset:
 
 def gathered(dataset: Dataset, seed: int, tagged: bool) -> tuple[pd.DataFrame, dict[str, Any]]:
     """All examples, those of general text marked in the column `general`; and what is known of their sources."""
-    table, origin, empty = load(dataset, seed, tagged=tagged)
+    if dataset.splits is None:
+        table, origin, empty = load(dataset, seed, tagged=tagged)
+    else:
+        table, origin, empty = load_sets(dataset, dataset.splits, seed, tagged)
     table["general"] = False
     facts: dict[str, Any] = {"source": dataset.source, "origin": origin, "dropped": {"empty": empty}}
     if dataset.general is not None:
@@ -146,12 +152,13 @@ def gathered(dataset: Dataset, seed: int, tagged: bool) -> tuple[pd.DataFrame, d
 def clustered(table: pd.DataFrame, dataset: Dataset, dropped: dict[str, int]) -> pd.DataFrame:
     """The examples to keep, with their cluster of near-duplicates; what goes is counted in `dropped`.
 
-    General text that repeats the data set always goes: it would be trained on, or tested on, twice.
+    General text that repeats the data set always goes: it would be trained on, or tested on, twice. Of given sets all
+    stay.
     """
     table = table.assign(cluster=clusters(whole_texts(table), dataset.ngram, dataset.similarity))
     own = set(table["cluster"][~table["general"]])
     repeated = table["general"] & table["cluster"].isin(own)
-    if dataset.deduplicate:
+    if dataset.deduplicate and dataset.splits is None:
         repeated |= table["cluster"].duplicated()
     dropped["near_duplicates"] = int((repeated & ~table["general"]).sum())
     if dataset.general is not None:
@@ -160,13 +167,16 @@ def clustered(table: pd.DataFrame, dataset: Dataset, dropped: dict[str, int]) ->
 
 
 def split_names(table: pd.DataFrame, dataset: Dataset, seed: int) -> np.ndarray:
-    """(N,) str name of the split of every example; the sizes are met exactly."""
+    """(N,) str name of the split of every example: as given, or so that the sizes are met exactly."""
     group = groups(table["cluster"].to_numpy(), table["subject"])
     names = np.full(len(table), UNUSED, dtype=object)
     own = ~table["general"].to_numpy()
-    sizes = {name: getattr(dataset.sizes, name) for name in SPLITS}
-    names[own] = assign(group[own], table["label"][own], sizes, stream(seed, "splits"))
-    check_sizes(names[own], sizes, "dataset.sizes")
+    if dataset.splits is None:
+        sizes = {name: getattr(dataset.sizes, name) for name in SPLITS}
+        names[own] = assign(group[own], table["label"][own], sizes, stream(seed, "splits"))
+        check_sizes(names[own], sizes, "dataset.sizes")
+    else:
+        names[own] = table["split"][own]
     if dataset.general is not None:
         test = dataset.general.test
         sizes = {"general_test": test, "general": dataset.general.size or max(1, int((~own).sum()) - test)}
@@ -186,16 +196,16 @@ def check_sizes(names: np.ndarray, sizes: dict[str, int], key: str) -> None:
         raise InputError(f"{key}: {message}; allowed: sizes that fit")
 
 
-def classes(table: pd.DataFrame, labels_of: Callable[[pd.DataFrame], pd.Series]) -> list[str]:
-    """Sorted names of the classes; each must occur in the training split."""
+def classes(table: pd.DataFrame, labels_of: Callable[[pd.DataFrame], pd.Series], key: str) -> list[str]:
+    """Sorted names of the classes; each must occur among what is trained on, which `key` enlarges."""
     labels = labels_of(table[~table["general"]])
-    known = set(labels_of(table[table["split"] == "train"]))
+    known = set(labels_of(table[table["split"].isin(TRAINED)]))
     names = sorted(labels.unique())
     for name in names:
         if name not in known:
             count = int((labels == name).sum())
             raise InputError(
-                f"dataset.sizes.train: class {class_name(name)} ({count} examples in all) has none in train; enlarge it"
+                f"{key}: class {class_name(name)} ({count} examples in all) has none in train; enlarge it"
             )
     return names
 

@@ -26,18 +26,31 @@ from lethe.system.files import replacing
 from lethe.system.streams import first_of_stream
 
 log = logging.getLogger("lethe.score")
-SCORED = ("forget", "forgotten", "retain", "holdout", "test", "general_test")
+SCORED = (
+    "forget",
+    "forgotten",
+    "retain",
+    "holdout",
+    "test",
+    "general_test",
+)  # in this order, then the probes
+UNSCORED = ("validation", "general")  # what is chosen by, and general training text
 COMPARED = (
     "most",
     "test",
 )  # settings without which two models are not compared, where their task says no others
 
 
-def score(cfg: dict, prepared: Path, forget: Path, model_folder: Path, out: Path) -> None:
+def score(cfg: dict, prepared: Path, forget: Path, model_folder: str | Path, out: Path) -> None:
     """Score every set that is reported; `cfg` holds task, model and score.
 
-    Writes one npz file of the arrays of `scored`.
+    Writes one npz file of the arrays of `scored`; and, of a model that was not made here, of `model`, which says which
+    it is.
+
+    Args:
+        model_folder: of the model, or ID or ID@REVISION on the Hub.
     """
+    model_folder = models.folder_of(model_folder)
     settings, model_cfg = Score.model_validate(cfg["score"]), Model.model_validate(cfg["model"])
     model, tokenizer = models.load(model_folder, cfg["task"])
     frames, labels = examples_by_set(prepared, forget), classes(prepared)
@@ -52,6 +65,8 @@ def score(cfg: dict, prepared: Path, forget: Path, model_folder: Path, out: Path
     arrays = scored(cfg["task"], model, tokenizer, frames, labels, encoding, settings)
     if settings.test == "test":
         arrays |= downstream(model, tokenizer, settings.tasks, settings.batch_size)
+    if "given" in cfg:
+        arrays["model"] = np.array(json.dumps(models.identity(cfg["given"]["source"], model_folder)))
     write(out, arrays)
 
 
@@ -64,7 +79,7 @@ def scored(
     encoding: Encoding,
     settings: Score,
 ) -> dict[str, np.ndarray]:
-    """Arrays of every set of SCORED: not of what is chosen by, the validation set, nor of general training text.
+    """Arrays of every set but UNSCORED.
 
     Args:
         frames: set -> examples with columns id, text, split, and what is true of them.
@@ -80,7 +95,7 @@ def scored(
     model.to(precision(settings, models.device()))
     scores, parts = plugins.part("tasks", task, "scores"), []
     prompted = plugins.gives(task, "text") and any(map(has_prompts, frames.values()))
-    for name in [name for name in SCORED if name in frames]:
+    for name in [*filter(frames.__contains__, SCORED), *sorted({*frames} - {*SCORED, *UNSCORED})]:
         frame = sampled(frames[name], settings.most)
         encoded = encoding(frame)
         models.check_tokens(model, encoded)

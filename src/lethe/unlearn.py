@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from lethe import models
 from lethe.params.plug_ins import check_hyper
 from lethe.params.training import Method
 from lethe.system import plugins
@@ -13,14 +14,15 @@ from lethe.training.job import Job
 from lethe.training.run import Run
 
 
-def unlearn(job: Job, prepared: Path, forget: Path, original: Path, base: Path | None = None) -> None:
+def unlearn(job: Job, prepared: Path, forget: Path, original: str | Path, base: Path | None = None) -> None:
     """Make the method's run; `cfg` holds task, model and method, and the recipe `finetune` for one that fits models.
 
     Args:
         prepared, forget: folders of `lethe prepare` and `lethe forget`.
-        original: folder of the model that must forget.
+        original: the model that must forget: its folder, or ID or ID@REVISION on the Hub.
         base: folder of the model it was trained from; for methods that train models of their own.
     """
+    original = models.folder_of(original)
     method = Method.model_validate(job.cfg["method"])
     settings = check_hyper(f"methods.{job.run}", method, job.cfg["task"])
     file = plugins.imported("objectives", method.objective)

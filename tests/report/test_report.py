@@ -236,7 +236,7 @@ def test_the_page_says_what_was_made_with_what(made, tmp_path):
         "npo": {0: record(commit="a"), 1: record(commit="b", modified=True)},
         "icu": {0: record(commit="a")},
     }
-    rows = dict(made_with([SimpleNamespace(name="s", records=records)]).rows)
+    rows = dict(made_with([SimpleNamespace(name="s", records=records, identities={})]).rows)
     assert rows["commit"] == "a (2 models), b, with changes since (1 models)"
     assert rows["torch"] == "2.0"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -45,8 +46,28 @@ def test_the_snakefile_it_looks_at_is_the_same_workflow(here):
     assert "measure/topics/retrain/0" in jobs
 
 
-def test_the_example_of_its_configuration_is_valid():
-    from lethe.params.file import check_params
+def test_deployed_as_a_module_it_plans_the_same_jobs(made, tmp_path):
+    """As snakedeploy writes it: a Snakefile, and a configuration that names the parameter file."""
+    text = (
+        'configfile: "config/config.yaml"\n\nmodule lethe:\n    snakefile:\n        "'
+        f'{made.path}/workflow/Snakefile"\n    config:\n        config\n\nuse rule * from lethe as lethe_*\n'
+    )
+    (tmp_path / "workflow").mkdir()
+    (tmp_path / "workflow/Snakefile").write_text(text)
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    shutil.copy(made.path / "params.yaml", tmp_path / "config/params.yaml")
+    deployed = made.__class__(tmp_path, made.commands)
+    output = deployed("snakemake -c 2")
+    assert "lethe_write_report" in output
+    assert (tmp_path / "results/report/report.html").read_bytes() == (
+        made.path / "results/report/report.html"
+    ).read_bytes()
+
+
+def test_the_examples_of_its_configuration_are_valid():
+    from lethe.params.file import check_params, load_params
 
     (example,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "config/README.md").read_text(), re.DOTALL)
     assert list(check_params(yaml.safe_load(example), "config/README.md").studies) == ["news"]
+    named = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+    assert list(load_params(ROOT / named["params"]).studies) == ["authors"]

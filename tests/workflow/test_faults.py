@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import subprocess
+from pathlib import Path
 
 import pytest
-from repository import Repo
+from repository import ROOT, Repo, jobs
 from test_reruns import set_to
 
 TOPICS = "studies.topics"
@@ -37,7 +38,50 @@ def test_wrong_parameters_stop_everything_in_one_line(here, key, value, words):
 def test_parameters_on_the_command_line_are_refused(here):
     status, output = here.quick("snakemake --config seed=1")
     assert status != 0
-    assert "dvc exp run -S" in output
+    assert "config: seed: not used here" in output and "dvc exp run -S" in output
+
+
+@pytest.mark.parametrize(
+    ("config", "files", "given", "found"),
+    [
+        ({}, [], {}, "params.yaml"),
+        ({"params": "other/p.yaml"}, [], {"params": "other/p.yaml"}, "other/p.yaml"),
+        ({"params": "config/p.yaml"}, ["config/config.yaml"], {}, "config/p.yaml"),
+        ({"studies": {}, "report": {}}, [Path.cwd() / "p.yaml"], {}, "p.yaml"),
+        ({"studies": {}, "seed": 1}, ["p.yaml"], {"seed": 1}, "seed: not used"),
+        ({"studies": {}, "params": "q.yaml"}, ["p.yaml"], {"params": "q.yaml"}, "studies: not used"),
+        ({"studies": {}}, ["p.yaml", "q.yaml"], {}, "studies: not used"),
+        ({"params": "p.yaml", "seed": 1}, ["c.yaml"], {}, "seed: not used"),
+        ({"params": "../p.yaml"}, [], {}, "in this folder, or below it"),
+        ({"params": 3}, [], {}, "in this folder, or below it"),
+    ],
+)
+def test_what_config_may_say(monkeypatch, config, files, given, found):
+    monkeypatch.syspath_prepend(str(ROOT / "workflow"))
+    import plan
+
+    if found.endswith(".yaml"):
+        assert plan.chosen(config, files, given) == found
+    else:
+        with pytest.raises(SystemExit, match=found):
+            plan.chosen(config, files, given)
+
+
+def test_dvc_and_snakemake_agree_on_a_chosen_file(here):
+    """Made of another file, by either way to name it; DVC then speaks of that one, and goes on with it."""
+    text = (here.path / "params.yaml").read_text()
+    (here.path / "other.yaml").write_text(text.replace("title: tiny", "title: another"))
+    output = here("snakemake --config params=other.yaml")
+    assert jobs(output) == {"report": 1} and "dvc.yaml names other.yaml now" in output
+    assert "Nothing to be done" in here("snakemake -n --configfile other.yaml")
+    assert here.is_clean()
+    assert jobs(here("dvc repro")) == {}
+    here.edit("other.yaml", "beta: 0.1", "beta: 0.2")
+    assert not here.is_clean()
+    assert jobs(here("dvc repro")) == {"unlearn": 2, "score": 2, "measure": 2, "compare": 1, "report": 1}
+    assert here.is_clean()
+    assert "Nothing to be done" in here("snakemake -n --config params=other.yaml")
+    assert "params.yaml" in here("snakemake") and here.is_clean()
 
 
 def test_a_changed_data_file_is_noticed(here):

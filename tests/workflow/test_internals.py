@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,7 @@ class Recorder:
     def __init__(self):
         self.execution_settings = type("Settings", (), {"keep_metadata": False, "no_hooks": True})()
         self.calls = []
+        self._onstart = self._onsuccess = self._onerror = lambda log: self.calls.append(log)
 
     def execute(self, executor_plugin, updated_files=None):
         self.calls.append("execute")
@@ -109,9 +111,14 @@ class Recorder:
 
 def test_a_run_is_surrounded(internals):
     run = Recorder()
-    internals.surround(run, lambda: run.calls.append("before"), lambda: run.calls.append("after"))
+    hooks = {name: partial(run.calls.append, name) for name in ("onstart", "onsuccess", "onerror")}
+    internals.surround(run, partial(run.calls.append, "before"), partial(run.calls.append, "after"), hooks)
     run.execute(executor_plugin=Plugin)
     assert run.calls == ["before", "execute", "after"]
+    run.calls.clear()
+    run._onstart("log of onstart")  # that of the Snakefile that was started follows
+    run._onerror("log of onerror")
+    assert run.calls == ["onstart", "log of onstart", "onerror", "log of onerror"]
     assert run.execution_settings.keep_metadata and not run.execution_settings.no_hooks
 
 
@@ -120,7 +127,7 @@ def test_a_dry_run_is_left_alone_and_touching_refused(internals, kind, calls):
     run, plugin = Recorder(), type("Plugin", (), {"common_settings": type("Settings", (), {})})
     plugin.common_settings.dryrun_exec = kind == "dryrun"
     plugin.common_settings.touch_exec = kind == "touch"
-    internals.surround(run, lambda: run.calls.append("before"), lambda: run.calls.append("after"))
+    internals.surround(run, partial(run.calls.append, "before"), partial(run.calls.append, "after"), {})
     if kind == "touch":
         with pytest.raises(internals.WorkflowError, match="--touch: not used here"):
             run.execute(executor_plugin=plugin)
@@ -147,6 +154,19 @@ def test_snakemake_calls_what_is_surrounded(internals):
     assert {"keep_metadata", "no_hooks"} <= set(ExecutionSettings.__dataclass_fields__)
 
 
+def test_snakemake_calls_the_hooks(internals):
+    source = inspect.getsource(internals.Workflow)
+    for name in ("onstart", "onsuccess", "onerror"):
+        assert f"self._{name}(self.logger_manager.get_logfile())" in source
+
+
+def test_what_config_says_on_the_command_line(internals):
+    from snakemake.settings.types import ConfigSettings
+
+    run = type("Workflow", (), {"config_settings": ConfigSettings(config={"params": "a.yaml"})})()
+    assert internals.given_config(run) == {"params": "a.yaml"}
+
+
 def test_other_records_are_refused(internals):
     from snakemake.settings.types import WorkflowSettings
 
@@ -164,8 +184,13 @@ def test_the_main_process_knows_itself(internals):
 def test_the_patterns_of_a_rule(internals):
     assert hasattr(internals.Workflow, "get_rule")
     rule = type("Rule", (), {"output": ["out/{run,[a-z]+}/{seed}.json"]})
-    run = type("Workflow", (), {"get_rule": lambda self, name: rule})()
+    modifier = type("Modifier", (), {"modify_rulename": lambda self, name: f"lethe_{name}"})()
+    rules = {"lethe_any": rule}
+    run = type("Workflow", (), {"get_rule": lambda self, name: rules[name], "modifier": modifier})()
     assert internals.patterns(run, "any") == ["out/{run}/{seed}.json"]
+    from snakemake.modules import WorkflowModifier
+
+    assert hasattr(WorkflowModifier, "modify_rulename")
 
 
 def test_the_timers_are_those_of_the_scheduler(internals):

@@ -1,13 +1,10 @@
 """All Python of the DAG: what each job is made from, and which files it reads."""
 
 import json
+import shlex
 import sys
+from functools import cache
 from pathlib import Path
-
-if config:
-    sys.exit(
-        "--config and --configfile: not used here; change params.yaml, or `dvc exp run -S KEY=VALUE`"
-    )
 
 WORKFLOW = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parent
 sys.path.insert(0, str(WORKFLOW))
@@ -16,14 +13,22 @@ import plan
 from agreement import Agreement
 from dependencies import Digests
 from environment import set_environment
-from internals import ask_the_queue_only, is_main, patterns, record_in_job
+from internals import (
+    ask_the_queue_only,
+    full_name,
+    given_config,
+    is_main,
+    patterns,
+    record_in_job,
+)
 
 from lethe.params import addresses
 from lethe.params.addresses import beside, of_study
 from lethe.params.names import SHADOW, VARIANT
 
 DIGESTS = Digests(Path(".snakemake/digests.json"))
-PARAMS, PLAN = plan.read(DIGESTS, plan.FILE if is_main(workflow) else plan.RUN)
+FILE = plan.chosen(config, workflow.configfiles, given_config(workflow))
+PARAMS, PLAN = plan.read(DIGESTS, FILE if is_main(workflow) else plan.RUN)
 PREPARE, FORGET, TRAIN, UNLEARN, SCORE, MEASURE, COMPARE, REPORT = (
     addresses.FOLDERS.values()
 )
@@ -83,18 +88,46 @@ def processes(stage):
 
 
 def model(name, run=None):
-    """A file beside the model of a run, in every study and seed; of the job's own run if none is named."""
+    """A file beside the model of a run, in every study and seed; of the job's own run if none is named.
+
+    None of a model that exists, whose digest is among the job's sources; nor of its base, which nobody gives.
+    """
 
     def path(wildcards):
         study, own, seed = wildcards
-        return f"{addresses.model_folder(PARAMS, study, run or own, seed)}/{name}"
+        asked = run or own
+        known = PARAMS.studies[study]
+        if known.given(asked) or (asked == "base" and not known.train):
+            return []
+        return f"{addresses.model_folder(PARAMS, study, asked, seed)}/{name}"
 
     return path
 
 
 def start(name):
-    """A file beside the model that must forget."""
-    return lambda wildcards: f"{addresses.start_folder(PARAMS, *wildcards)}/{name}"
+    """A file beside the model that must forget; none if that exists."""
+
+    def path(wildcards):
+        if addresses.given_start(PARAMS.studies[wildcards.study]):
+            return []
+        return f"{addresses.start_folder(PARAMS, *wildcards)}/{name}"
+
+    return path
+
+
+def scored_model(wildcards, input):
+    """The model that is scored: the folder of one that was made, or one that exists."""
+    given = PARAMS.studies[wildcards.study].given(wildcards.run)
+    return given.address if given else str(input.model)
+
+
+def models_of_method(wildcards, input):
+    """Options of `lethe unlearn`: the model that must forget, and the base where there is one."""
+    given = addresses.given_start(PARAMS.studies[wildcards.study])
+    original = given.address if given else str(input.original)
+    return f"--model {shlex.quote(original)}" + (
+        f" --base {input.base}" if input.base else ""
+    )
 
 
 def scores_of_original(wildcards):
@@ -176,9 +209,15 @@ def reported(stage, *endings):
     ]
 
 
+@cache
+def patterns_of(stage):
+    """Outputs of a stage's rules; asked first while these are read, under the names they then have."""
+    return patterns(workflow, RULE[stage])
+
+
 def outputs_by_job(stage):
     """address -> the files that the job makes."""
-    made = patterns(workflow, RULE[stage])
+    made = patterns_of(stage)
     return {
         address: [pattern.format(**job.where) for pattern in made]
         for address, job in PLAN[stage].items()

@@ -22,6 +22,7 @@ rule score_model:
         file=file("score"),
         prepared=filled(PREPARE),
         forget=filled(FORGET),
+        model=scored_model,
     shell:
         "lethe score --cfg {params.file} --prepared {params.prepared}"
-        " --forget {params.forget} --model {input.model} --out {output} 2> {log}"
+        " --forget {params.forget} --model {params.model:q} --out {output} 2> {log}"

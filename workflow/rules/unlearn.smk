@@ -30,9 +30,10 @@ rule unlearn_examples:
         file=file("unlearn"),
         prepared=filled(PREPARE),
         forget=filled(FORGET),
+        models=models_of_method,
         live=filled(beside("dvclive", "unlearn")),
         out=filled(UNLEARN),
     shell:
         "lethe unlearn --cfg {params.file} --seed {wildcards.seed} --run {wildcards.run}"
-        " --prepared {params.prepared} --forget {params.forget} --model {input.original}"
-        " --base {input.base} --live {params.live} --out {params.out} 2> {log}"
+        " --prepared {params.prepared} --forget {params.forget} {params.models}"
+        " --live {params.live} --out {params.out} 2> {log}"

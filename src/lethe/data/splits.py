@@ -9,6 +9,7 @@ from scipy.cluster.hierarchy import DisjointSet
 from lethe.data.near_duplicates import numbered
 
 UNUSED = ""
+TRAINED = ("train", "forget", "retain")  # splits that the original is trained on: one, or two that are given
 
 
 def groups(cluster: np.ndarray, subject: pd.Series) -> np.ndarray:

@@ -28,8 +28,10 @@ Summaries = dict[str, dict[str, dict[str, Any]]]  # run -> metric -> entry, as `
 FEW_DRAWS = 200  # resamples behind an interval over examples
 
 
-def summaries(numbers: Numbers, confidence: float, extra_retrains: Numbers | None = None) -> Summaries:
-    """Every metric of every run over the seeds, beside `retrain`.
+def summaries(
+    numbers: Numbers, confidence: float, extra_retrains: Numbers | None = None, fixed: bool = False
+) -> Summaries:
+    """Every metric of every run over the seeds, beside `retrain`, where there is one.
 
     The gap is paired: the run minus the retrain of the same seed, so of the same forget set.
 
@@ -37,25 +39,25 @@ def summaries(numbers: Numbers, confidence: float, extra_retrains: Numbers | Non
         numbers: run -> seed -> metric -> number.
         confidence: level of the Student-t interval of the gap, and of the band.
         extra_retrains: further retrained models of the same seeds.
+        fixed: the retrained models are the same in all seeds, which are then no further look at their noise.
     Returns:
         run -> metric -> {mean, sd, n, gap: {mean, sd, n, low, high, excludes_zero}}. With a single seed sd,
         low, high and excludes_zero are absent, not 0; `gap` is absent for retrain and where retrain has no value.
         Retrain has {band: {half, degrees}} instead, the noise of a gap (`statistics.gap_band`), where there are two
         retrained models or more.
     """
+    retrained = numbers.get("retrain", {})
     found = {
         run: {
-            metric: entry(by_metric(seeds, metric), by_metric(numbers["retrain"], metric), run, confidence)
+            metric: entry(by_metric(seeds, metric), by_metric(retrained, metric), run, confidence)
             for metric in sorted(set().union(*seeds.values()))
         }
         for run, seeds in numbers.items()
     }
-    for metric, retrain in found["retrain"].items():
-        models = [
-            by_metric(seeds, metric) for seeds in (numbers["retrain"], *(extra_retrains or {}).values())
-        ]
+    for metric, retrain in found.get("retrain", {}).items():
+        models = [by_metric(seeds, metric) for seeds in (retrained, *(extra_retrains or {}).values())]
         groups = [[of[seed] for of in models if seed in of] for seed in models[0]]
-        band = gap_band(groups, confidence)
+        band = gap_band(groups[:1] if fixed else groups, confidence)
         if band is not None:
             retrain["band"] = band
     return found
@@ -97,7 +99,7 @@ def better(
     """
 
     def leads(run: str, other: str, column: Column) -> bool:
-        mine, theirs = (merit(numbers[name], numbers["retrain"], column) for name in (run, other))
+        mine, theirs = (merit(numbers[name], numbers.get("retrain", {}), column) for name in (run, other))
         differences = [mine[seed] - theirs[seed] for seed in mine if seed in theirs]
         interval = mean_interval(differences, confidence) if differences else None
         return interval is not None and interval[0] > 0
@@ -131,9 +133,12 @@ def beside_retrain(own: Arrays, retrain: Arrays, task: str, settings: Measure, s
         `loss_ks`: how probable the losses on the forget set are under retrain; `SCORE_below_retrain`, for the
         attacks that both have: 1 if the AUC is significantly below that on retrain, so that the forget set was pushed
         beyond what never having seen it would do, else 0; by a bootstrap of the same examples for both models.
-        Of answers `forget_quality` and its n, of generators `privacy_leak` with its interval.
+        Of answers `forget_quality` and its n, of generators `privacy_leak` with its interval. What is judged against
+        test examples is absent without them.
     """
     found = {"loss_ks": loss_ks(losses(own), losses(retrain))} | truth_quality(own, retrain)
+    if not judged_others(own).any():
+        return found
     for name in [n for n in (main_attack(task), *SHADOW_ATTACKS) if n in own and n in retrain]:
         draws = paired_draws(own, retrain, name, settings, seed)
         high = percentile_interval(draws[0] - draws[1], settings.confidence)[1]

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from lethe.system import plugins
 from lethe.tasks import Column
 
 
-def columns(task: str, available: Collection[str]) -> list[Column]:
-    """The metrics that tell most about a study, forgetting first, then membership, then utility."""
-    wanted = plugins.part("tasks", task, "columns")(available)
+def columns(task: str, available: Collection[str], probes: Sequence[str] = ()) -> list[Column]:
+    """The metrics that tell most about a study, forgetting first, then membership, then utility, then probes.
+
+    A probe may be what should stay, or be gone: near the retrained models is good in any case.
+    """
+    key, label = plugins.part("tasks", task, "PROBED") or ("loss", "loss")
+    of_probes = [Column(f"{key}_{name}", f"{label}, {name.replace('_', ' ')}", "retrain") for name in probes]
+    wanted = [*plugins.part("tasks", task, "columns")(available), *of_probes]
     return [column for column in wanted if column.key in available]
 
 

@@ -75,8 +75,8 @@ def survival(
 
 
 def tests(task: str, numbers: Numbers, variants: dict[str, Numbers]) -> list[Test]:
-    """Every variant by every measure of memory, the runs as they are first; none for a study without variants."""
-    if not variants:
+    """Every variant by every measure of memory, the runs as they are first; none without variants or retrain."""
+    if not variants or "retrain" not in numbers:
         return []
     here = available(numbers)
     shown = memory(task, here)
@@ -120,10 +120,11 @@ def ratios(
     Args:
         task, numbers, variants, runs: as of `survival`; a variant is named TEST-LEVEL, the strongest level last.
     Returns:
-        Per test and measure {test, metric, label, runs: {run: {R, Q, area}}}; what is not defined is absent.
+        Per test and measure {test, metric, label, runs: {run: {R, Q, area}}}; what is not defined is absent. Empty
+        without retrain.
     """
     levels: dict[str, list[str]] = {}
-    for variant in variants:
+    for variant in variants if "retrain" in numbers else {}:
         levels.setdefault(variant.rpartition("-")[0], []).append(variant)
     found = []
     for name, of in levels.items():

@@ -13,7 +13,7 @@ import numpy as np
 
 from lethe.evaluation.comparing import Numbers, by_metric
 from lethe.evaluation.transfer import Table, transfer
-from lethe.metrics.common.gaps import Gap, gap_to_retrained, holm, paired_gaps, verdict
+from lethe.metrics.common.gaps import Gap, gap_to_fixed, gap_to_retrained, holm, paired_gaps, verdict
 from lethe.params.claims import Claims
 from lethe.system import plugins
 
@@ -26,13 +26,14 @@ SETS = ("forget", "test", "holdout")
 def with_transfer(numbers: Numbers, load: Load, task: str, confidence: float) -> Numbers:
     """The numbers of runs with those of the transfer attack, which learns on the run's models of other seeds.
 
-    A run that lacks a score that the attack reads is left as it is.
+    A run that lacks a score or a set that the attack reads is left as it is.
     """
     features = plugins.part("tasks", task, "FEATURES")
     found = {run: {seed: dict(metrics) for seed, metrics in seeds.items()} for run, seeds in numbers.items()}
     for run, seeds in found.items():
         values = {seed: load(run, seed) for seed in seeds}
-        if not all({"id", *features} <= set(of) for of in values.values()):
+        read = {"id", *features}
+        if not all(read <= {*of} and {*SETS} <= {*of["sets"]} for of in values.values()):
             continue
         tables = {seed: table(of, features) for seed, of in values.items()}
         for seed, judged in transfer(tables, confidence).items():
@@ -48,23 +49,34 @@ def table(values: Values, features: Sequence[str]) -> Table:
 
 
 def gaps(
-    numbers: Numbers, extra: Numbers, runs: Sequence[str], metric: str, load: Load | None = None
+    numbers: Numbers,
+    extra: Numbers,
+    runs: Sequence[str],
+    metric: str,
+    load: Load | None = None,
+    fixed: bool = False,
 ) -> dict[str, Gap]:
     """The gap of each run to the retrained models in one metric; runs that lack it are absent.
 
     Args:
-        numbers: run -> seed -> metric -> number, with `retrain`.
+        numbers: run -> seed -> metric -> number, with `retrain`; without it there are no gaps.
         extra: the same of further retrained models of each seed.
         runs: those that are compared.
         load: values per example, by which no error is below that of the examples; None: not looked at.
+        fixed: the retrained models are the same in all seeds.
     """
+    if "retrain" not in numbers:
+        return {}
     retrained = [by_metric(numbers["retrain"], metric), *(by_metric(of, metric) for of in extra.values())]
     of = {run: by_metric(numbers[run], metric) for run in runs}
     seeds = [seed for seed in retrained[0] if all(seed in values for values in of.values() if values)]
     of = {run: values for run, values in of.items() if values}
     groups = [[values[seed] for values in retrained if seed in values] for seed in seeds]
     found: dict[str, Gap] = {}
-    if any(len(group) > 1 for group in groups):
+    if fixed and seeds:
+        to_fixed = {run: gap_to_fixed([values[s] for s in seeds], groups[0]) for run, values in of.items()}
+        found = {run: gap for run, gap in to_fixed.items() if gap is not None}
+    elif any(len(group) > 1 for group in groups):
         for run, values in of.items():
             gap = gap_to_retrained([values[seed] for seed in seeds], groups)
             assert gap is not None, "a seed has two retrained models"
@@ -101,6 +113,7 @@ def judged(
     task: str,
     claims: Claims,
     load: Load | None = None,
+    fixed: bool = False,
 ) -> dict[str, dict[str, dict[str, Any]]]:
     """Method -> primary metric -> {gap, error, degrees, low, high, p, star, margin, verdict}.
 
@@ -110,7 +123,7 @@ def judged(
     """
     found: dict[str, dict[str, dict[str, Any]]] = {method: {} for method in methods}
     for metric in primary(claims, task):
-        of = gaps(numbers, extra, methods, metric, load)
+        of = gaps(numbers, extra, methods, metric, load, fixed)
         stars = holm({method: gap.p_value() for method, gap in of.items()}, claims.level)
         limit = margin(numbers, extra, metric, claims)
         for method, gap in of.items():
@@ -132,7 +145,9 @@ def judged(
 def margin(numbers: Numbers, extra: Numbers, metric: str, claims: Claims) -> float:
     """The largest gap that counts as none: a fraction of the original's, or, of what should not fall, of the value."""
     retrained = [
-        value for of in (numbers["retrain"], *extra.values()) for value in by_metric(of, metric).values()
+        value
+        for of in (numbers.get("retrain", {}), *extra.values())
+        for value in by_metric(of, metric).values()
     ]
     if not retrained:
         return 0.0
@@ -143,35 +158,36 @@ def margin(numbers: Numbers, extra: Numbers, metric: str, claims: Claims) -> flo
 
 
 def strongest(
-    numbers: Numbers, extra: Numbers, runs: Sequence[str], confidence: float
+    numbers: Numbers, extra: Numbers, runs: Sequence[str], confidence: float, fixed: bool = False
 ) -> dict[str, dict[str, Any]]:
     """The attack that tells each run furthest from the retrained models, of all that were run on both.
 
     Args:
-        numbers, extra: as for `gaps`; every metric SCORE_auc is an attack.
+        numbers, extra, fixed: as for `gaps`; every metric SCORE_auc is an attack.
         confidence: level of the interval. It is widened for the choice among K attacks (Bonferroni).
     Returns:
         run -> {attack, attacks (how many were run), auc, retrained (the mean of the retrained models' AUC), gap, low,
         high}; low and high are absent where there is no spread to tell them by.
     """
-    names = sorted({m for seeds in numbers["retrain"].values() for m in seeds if is_attack(m)})
+    known = numbers.get("retrain", {})
+    names = sorted({m for seeds in known.values() for m in seeds if is_attack(m)})
     found = {}
     for run in runs:
         entries: list[dict[str, Any]] = []
         for metric in names:
             values = by_metric(numbers[run], metric)
-            retrained = [by_metric(of, metric) for of in (numbers["retrain"], *extra.values())]
+            retrained = [by_metric(of, metric) for of in (known, *extra.values())]
             seeds = [seed for seed in values if seed in retrained[0]]
             if not seeds:
                 continue
             groups = [np.mean([of[seed] for of in retrained if seed in of]) for seed in seeds]
-            auc, known = float(np.mean([values[seed] for seed in seeds])), float(np.mean(groups))
+            auc, of_retrained = float(np.mean([values[seed] for seed in seeds])), float(np.mean(groups))
             name = metric.removesuffix("_auc")
-            entries.append({"attack": name, "auc": auc, "retrained": known, "gap": auc - known})
+            entries.append({"attack": name, "auc": auc, "retrained": of_retrained, "gap": auc - of_retrained})
         if not entries:
             continue
         best = max(entries, key=lambda entry: abs(entry["gap"]))
-        gap = gaps(numbers, extra, runs, f"{best['attack']}_auc").get(run)
+        gap = gaps(numbers, extra, runs, f"{best['attack']}_auc", fixed=fixed).get(run)
         if gap is not None:
             low, high = gap.interval(1 - (1 - confidence) / len(entries))
             best |= {"low": low, "high": high}

@@ -68,7 +68,7 @@ def attack_score(features: np.ndarray, sets: np.ndarray, penalty: float) -> np.n
 
 
 def values(scores, settings):
-    if not (scores["sets"] == "retain").any():  # known members to learn from
+    if not {"retain", "holdout"} <= {*scores["sets"]}:  # known members and non-members to learn from
         return {}
     if "logits" in scores:
         features = per_example(attack_features(*labelled(scores)), scores)

@@ -32,13 +32,13 @@ def values(scores, settings):
 
 
 def aggregate(scores, values, settings, seed):
-    """Means by set, the excess of the forget set over test, and MA as a membership attack.
+    """Means by set, the excess of the forget set over test, where there is one, and MA as a membership attack.
 
     Test text is the baseline under the same model: a model that predicts nothing any more has a low MA on both.
     """
     accuracy, sets = values["memorization_accuracy"], scores["sets"]
-    excess = accuracy[sets == "forget"].mean() - accuracy[judged_others(scores)].mean()
-    found = set_means("memorization_accuracy", accuracy, sets) | {
-        "memorization_accuracy_excess": float(excess)
-    }
+    found, others = set_means("memorization_accuracy", accuracy, sets), judged_others(scores)
+    if others.any():
+        excess = accuracy[sets == "forget"].mean() - accuracy[others].mean()
+        found["memorization_accuracy_excess"] = float(excess)
     return found | membership("memorization_accuracy", 1 - accuracy, scores, settings, seed)

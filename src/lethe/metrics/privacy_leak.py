@@ -40,4 +40,5 @@ def values(scores, settings):
 def aggregate(scores, values, settings, seed):
     """`min_k_40_auc`, from which `compare` and `judge` make the leak: they have the retrained model."""
     score, members = values["min_k_40"], scores["sets"] == "forget"
-    return {"min_k_40_auc": auc(score[members], score[judged_others(scores)])}
+    others = judged_others(scores)
+    return {"min_k_40_auc": auc(score[members], score[others])} if others.any() else {}

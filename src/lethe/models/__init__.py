@@ -1,6 +1,7 @@
 """Language models: load and save, the tiny built-in ones, those composed of several, adapters, fused blocks."""
 
 from lethe.models.composed import Composed
+from lethe.models.existing import folder_of, identity
 from lethe.models.loading import (
     PACKAGED,
     base,
@@ -27,7 +28,9 @@ __all__ = [
     "context",
     "device",
     "encoder",
+    "folder_of",
     "freeze",
+    "identity",
     "load",
     "located",
     "save",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from lethe.params.file import Params
 from lethe.params.names import REFERENCES, RETRAIN, SHADOW, VARIANT
+from lethe.params.references import GivenModel
 from lethe.params.study import Study
 
 ROOTS = {  # stage -> the folder that holds its outputs and nothing else
@@ -27,7 +28,7 @@ PLACES = dict.fromkeys(ROOTS, f"/{{study}}/{IN_STUDY}") | {  # stage -> of a job
     "report": "",
 }
 FOLDERS = {stage: root + PLACES[stage] for stage, root in ROOTS.items()}
-SHARED = ("base", "original")  # made at the first request of a sequence, for all
+SHARED = ("base", "original")  # made for the first study of a sequence, or of a list of forget sets, for all
 
 
 def folder_of(stage: str, study: str = "", run: str = "", seed: int | str = "") -> str:
@@ -51,22 +52,28 @@ def beside(top: str, stage: str, ending: str = "") -> str:
 
 
 def trains_shared(study: Study) -> bool:
-    """Does the study train base and original itself? At the second request of a sequence they are there."""
-    return study.forget.of is None and (study.forget.request or 1) == 1
+    """Does the study train base and original itself? Those of another study, or request, are there."""
+    return study.forget.of is None and study.shares is None and (study.forget.request or 1) == 1
 
 
 def model_folder(params: Params, study: str, run: str, seed: int) -> str:
     """Folder beside the model of a run, in every study and seed.
 
     A variant of a run, RUN+VARIANT, is made from the model of the run. All seeds of a study share one base, under the
-    first seed; all requests of a sequence share base and original, deletion requests with the study they are of.
+    first seed; all requests of a sequence, and all forget sets of a list, share base and original, deletion requests
+    with the study they are of.
     """
     run = run.split(VARIANT)[0]
     if run in SHARED:
-        study = params.studies[study].forget.of or params.at_request(study, 1)
+        study = params.first_of(study)
     if run == "base":
         seed = params.studies[study].seeds[0]
     return folder_of("train" if is_reference(run) else "unlearn", study, run, seed)
+
+
+def given_start(study: Study) -> GivenModel | None:
+    """The model that exists from which methods of the study start; None where that is made."""
+    return study.given("original") if (study.forget.request or 1) == 1 else None
 
 
 def start_folder(params: Params, study: str, run: str, seed: int) -> str:

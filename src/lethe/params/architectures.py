@@ -52,6 +52,10 @@ class GptNeo(StrictModel):
     tie_word_embeddings: bool | None = None
 
 
+TINY = (
+    "tiny-bert",
+    "tiny-gpt-neo",
+)  # made on the spot, with a tokenizer that is trained on text of the study
 BUILT_IN: dict[str, type[StrictModel]] = {"minilm": Bert, "tiny-bert": Bert, "tiny-gpt-neo": GptNeo}
 
 

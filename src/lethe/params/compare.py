@@ -26,8 +26,12 @@ class Compare(StrictModel):
     """Those of them that unlearn."""
     extra_retrains: list[str]
     """Further retrained models of each seed."""
+    fixed: bool = False
+    """Are the references models that exist, the same in every seed?"""
     variants: list[str]
     """PERTURBATION-LEVEL, of every run but base."""
+    probes: list[str] = []
+    """Sets that are scored and never trained on."""
     shadow_seeds: list[int]
     """Seeds of the shadow models."""
     measure: Measure
@@ -46,8 +50,10 @@ class Compare(StrictModel):
             seeds=study.seeds,
             runs=study.runs,
             methods=list(study.methods),
-            extra_retrains=study.train.more,
+            extra_retrains=study.retrained[1:],
+            fixed=study.references is not None,
             variants=list(study.variants),
+            probes=list(study.dataset.probes),
             shadow_seeds=study.shadow.seeds if study.shadow else [],
             measure=study.measure,
             claims=study.claims,

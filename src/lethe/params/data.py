@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, Strict, field_validator, model_validator
 
 from lethe.params.fields import Count, Order
+from lethe.params.names import ROLES, SETS, Name
 from lethe.params.plug_ins import read_fields
 from lethe.params.prompting import Prompting
 from lethe.params.sources import TABLES, TOKENS, built_in, kind
@@ -134,11 +135,43 @@ class Sizes(StrictModel):
     """Examples that nothing is trained on, against which the forget set is judged."""
 
 
+class Splits(StrictModel):
+    """Sets that are given, each from a source of its own; what one does not say is as in the dataset."""
+
+    forget: Source
+    """What is to be forgotten; a list of sets makes a study of each."""
+    retain: Source
+    """What is trained on beside it."""
+    holdout: Source | None = None
+    """Examples that nothing is trained on, on which attacks may learn; null: there are none."""
+    validation: Source | None = None
+    """Examples that stopping and `lethe tune` may look at; null: there are none."""
+    test: Source | None = None
+    """Examples that nothing is trained on, against which the forget set is judged; null: there are none."""
+    others: dict[Name, Source] = {}
+    """The other forget sets of a list; not given by hand: what of them is not to be forgotten is trained on, too."""
+
+    @property
+    def by_role(self) -> dict[str, Source]:
+        """Split -> its source, those that are given."""
+        given = {name: getattr(self, name) for name in ROLES}
+        return {name: source for name, source in given.items() if source is not None}
+
+    @property
+    def absent(self) -> list[str]:
+        """Splits that are not given."""
+        return [name for name in ROLES if getattr(self, name) is None]
+
+
 class Dataset(Source, Prompting):
     """The text of a study: its source, its splits, and how near-duplicates are found."""
 
     sizes: Sizes = Sizes()
     """Numbers of examples of the splits."""
+    splits: Splits | None = None
+    """Sets that others made, taken as they are: nothing is sampled, deduplicated or left out; null: by `sizes`."""
+    probes: dict[Name, Source] = {}
+    """With `splits`: name -> further examples, which are scored and never trained on."""
     long: Literal["windows", "cut"] | None = None
     """Texts longer than the model reads: windows of them, each an example, or cut; null: windows, in generation."""
     deduplicate: bool = True
@@ -149,3 +182,42 @@ class Dataset(Source, Prompting):
     """From this Jaccard similarity of their n-grams on, texts are near-duplicates."""
     general: General | None = None
     """Generation: other text, trained on beside the study's."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def fill_sets(cls, value: Any) -> Any:
+        """What a split or a probe does not say is as in the dataset, whose source is that of the forget set."""
+        splits = value.get("splits") if isinstance(value, dict) else None
+        if not isinstance(splits, dict):
+            return value
+        shared = {key: given for key, given in value.items() if key in Source.model_fields}
+
+        def filled(given: Any) -> Any:
+            given = named(given) if isinstance(given, str) else given
+            return {**shared, **given} if isinstance(given, dict) else given
+
+        def all_filled(sets: Any) -> Any:
+            return {name: filled(given) for name, given in sets.items()} if isinstance(sets, dict) else sets
+
+        found = all_filled(splits)
+        if "others" in splits:
+            found["others"] = all_filled(splits["others"])
+        value = {**value, "splits": found, "probes": all_filled(value.get("probes", {}))}
+        forget = found.get("forget")
+        if isinstance(forget, dict) and "source" in forget:
+            value.setdefault("source", forget["source"])
+        return value
+
+    @model_validator(mode="after")
+    def check_probes(self) -> Self:
+        if self.probes and self.splits is None:
+            raise ValueError("probes: are given beside given sets; needed is splits, or leave them out")
+        for name in self.probes:
+            if name in SETS:
+                raise ValueError(f"probes.{name}: is the name of a set of every study; any other is allowed")
+        return self
+
+
+def named(text: str) -> dict[str, str]:
+    """A text in place of a split: a file, or else the name of a configuration."""
+    return {"source" if kind(text) in ("table", "tokens") else "config": text}

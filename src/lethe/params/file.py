@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -11,6 +12,7 @@ from ruamel.yaml.composer import Composer
 from ruamel.yaml.constructor import SafeConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+from lethe.params.data import named
 from lethe.params.faults import UNKNOWN, allowed_keys, one_line
 from lethe.params.forget import MOST_REQUESTS
 from lethe.params.names import FOLDER, VARIANT, Name
@@ -41,12 +43,14 @@ class Params(StrictModel):
             return value
         studies: dict[Any, Any] = {}
         for name, study in value["studies"].items():
-            for step, content in in_sequence(name, study).items():
-                if step in studies or (step != name and step in value["studies"]):
+            parts = of_list(name, study)
+            what = "set" if parts else "request"
+            for part, content in (parts or in_sequence(name, study)).items():
+                if part in studies or (part != name and part in value["studies"]):
                     raise ValueError(
-                        f"studies.{step}: is the name of a request of {name}; any other name is allowed"
+                        f"studies.{part}: is the name of a {what} of {name}; any other name is allowed"
                     )
-                studies[step] = content
+                studies[part] = content
         return {**value, "studies": studies}
 
     @model_validator(mode="after")
@@ -79,6 +83,16 @@ class Params(StrictModel):
         return self
 
     @model_validator(mode="after")
+    def check_shares(self) -> Self:
+        for name, study in self.studies.items():
+            first = self.studies.get(study.shares or name)
+            if first is None or first.shares is not None or first.forget_sets != study.forget_sets:
+                raise ValueError(
+                    f"studies.{name}.shares: follows from a list of forget sets; allowed: leave it out"
+                )
+        return self
+
+    @model_validator(mode="after")
     def check_lengths(self) -> Self:
         for name, study in self.studies.items():
             ends = ["", *(f"{VARIANT}{variant}" for variant in study.variants)]
@@ -95,6 +109,50 @@ class Params(StrictModel):
         """Name of the study of another request of the same sequence; a study of one request is its own."""
         own = self.studies[name].forget.request
         return name if own is None else f"{name.removesuffix(f'-{own}')}-{request}"
+
+    def first_of(self, name: str) -> str:
+        """Name of the study that trains the base and the original of a study."""
+        study = self.studies[name]
+        return study.shares or study.forget.of or self.at_request(name, 1)
+
+
+def of_list(name: str, study: Any) -> dict[str, Any]:
+    """A study with a list of forget sets as studies NAME-SET, each with the other sets beside; {} without a list.
+
+    All learn the same texts, so that they have one base and one original, which the first of them trains.
+    """
+    dataset = study.get("dataset") if isinstance(study, dict) else None
+    splits = dataset.get("splits") if isinstance(dataset, dict) else None
+    members = splits.get("forget") if isinstance(splits, dict) else None
+    if not isinstance(dataset, dict) or not isinstance(splits, dict) or not isinstance(members, list):
+        return {}
+    forget, labels = study.get("forget"), [label_of(member) for member in members]
+    if isinstance(forget, dict) and forget.get("requests", 1) != 1:
+        raise ValueError(
+            f"studies.{name}.forget.requests: of a list of forget sets each is one; allowed is 1"
+        )
+    if len(set(labels)) < len(labels) or "" in labels:
+        raise ValueError(
+            f"studies.{name}.dataset.splits.forget: {', '.join(labels)}: each set of a list needs a name of its own,"
+            " that of its configuration, split or file"
+        )
+    found = {}
+    for label, member in zip(labels, members, strict=True):
+        others = {key: other for key, other in zip(labels, members, strict=True) if key != label}
+        own = {**dataset, "splits": {**splits, "forget": member, "others": others}}
+        shares = {} if label == labels[0] else {"shares": f"{name}-{labels[0]}"}
+        found[f"{name}-{label}"] = {**study, "dataset": own, **shares}
+    return found
+
+
+def label_of(member: Any) -> str:
+    """Name of a set of a list: of its configuration, its split or its file; as a part of the name of a study."""
+    if isinstance(member, str):
+        member = named(member)
+    if not isinstance(member, dict):
+        return ""
+    text = member.get("config") or member.get("split") or Path(str(member.get("source", ""))).stem
+    return re.sub(r"[^a-z0-9_-]+", "-", str(text).lower()).strip("-")
 
 
 def in_sequence(name: str, study: Any) -> dict[str, Any]:

@@ -34,10 +34,10 @@ class Pairing(StrictModel):
 class Forget(StrictModel):
     """Which training examples are to be forgotten."""
 
-    strategy: Literal["random", "subject", "label", "ids", "memorised", "superficial", "deep"]
+    strategy: Literal["random", "subject", "label", "ids", "memorised", "superficial", "deep", "given"]
     """How they are chosen: drawn, all of some people, all of a class, by a list, or the best memorised.
 
-    Of facts that follow from others: drawn and alone, or with what they would follow from.
+    Of facts that follow from others: drawn and alone, or with what they would follow from. With splits: as given.
     """
     size: Count | None = None
     """Number of examples, of deep the targets; label, ids: null means all."""
@@ -60,7 +60,7 @@ class Forget(StrictModel):
 
     @model_validator(mode="after")
     def complete(self) -> Self:
-        if self.size is None and self.strategy not in ("label", "ids"):
+        if self.size is None and self.strategy not in ("label", "ids", "given"):
             raise ValueError(f"size: missing; strategy {self.strategy} needs a number of examples")
         if (self.label is None) == (self.strategy == "label"):
             raise ValueError(f"label: a class for strategy label, else null; got {self.label!r}")
@@ -69,8 +69,10 @@ class Forget(StrictModel):
         named = self.strategy in ("ids", "memorised") and self.of is None
         if (self.file is None) == named:
             raise ValueError(f"file: a path for strategies ids and memorised, else null; got {self.file!r}")
-        if self.size is not None and self.strategy == "ids":
-            raise ValueError(f"size: null for strategy ids, which takes the whole file; got {self.size}")
+        if self.size is not None and self.strategy in ("ids", "given"):
+            raise ValueError(f"size: null for strategy {self.strategy}, which takes all; got {self.size}")
+        if self.closed and self.strategy == "given":
+            raise ValueError("closed: true; sets that are given are taken as they are; allowed is false")
         if isinstance(self.label, list) and (
             len(self.label) != self.requests
             or len({*self.label}) < self.requests

@@ -9,6 +9,7 @@ from pathlib import Path
 from lethe.system import plugins
 
 SETS = ("forget", "forgotten", "retain", "holdout", "test", "general")  # of which metrics are means
+ATTACKED = re.compile(r"_(auc|tpr|fpr|over_unlearned|below_retrain|balanced_accuracy)(_|$)")
 TEXT = re.compile(r"\"(\S+?)\"")  # a text in a file of Python, if it may be part of a name
 
 
@@ -24,6 +25,16 @@ def words(task: str, beside: tuple[Path, ...]) -> frozenset[str]:
     files += (plugins.PACKAGE / "metrics/common").glob("*.py")
     texts = {text for file in files for text in TEXT.findall(file.read_text(encoding="utf-8"))}
     return frozenset(word for text in {*texts, *able, *SETS} for word in re.findall(r"[a-z0-9]+", text))
+
+
+def sets_of_metric(name: str) -> tuple[str, ...]:
+    """Sets beside forget and retain without which there is no number of this name."""
+    of = [held for held in ("test", "holdout") if name.endswith(f"_{held}")]
+    if ATTACKED.search(name) or name == "memorization_accuracy_excess":
+        of.append("test")
+    if name.startswith(("attack_", "transfer_", "rmia")) or name.endswith("_balanced_accuracy"):
+        of.append("holdout")
+    return tuple(dict.fromkeys(of))
 
 
 def unmeasured(name: str, task: str) -> str | None:

@@ -10,7 +10,23 @@ from pydantic.json_schema import GenerateJsonSchema
 from lethe.params.file import Params
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
-SHORTHANDS = ("Dataset", "General", "Model")  # a text stands for its source
+SHORTHANDS = (
+    "Dataset",
+    "General",
+    "Model",
+    "Source",
+    "GivenModel",
+)  # a text stands for its source, or configuration
+FILLED = {
+    "Dataset": "source",
+    "Source": "source",
+    "Study": "model",
+}  # what other keys may say in place of these
+DERIVED = {
+    "Forget": ("request", "of", "parts"),
+    "Study": ("shares",),
+    "Splits": ("others",),
+}  # which follow from others
 NAMED = {
     "Method": "objective",
     "Perturbation": "perturbation",
@@ -30,15 +46,27 @@ def schema() -> dict[str, Any]:
     definitions = found["$defs"]
     for name, key in NAMED.items():
         definitions[name]["required"] = [k for k in definitions[name]["required"] if k != key]
+    for name, key in FILLED.items():
+        definitions[name]["required"] = [k for k in definitions[name]["required"] if k != key]
+    for name, keys in DERIVED.items():
+        for key in keys:
+            del definitions[name]["properties"][key]
+    several_or_one(definitions["Splits"]["properties"], "forget")
+    several_or_one(definitions["GivenModels"]["properties"], "retrain")
     for name in SHORTHANDS:
         definitions[name] = {"anyOf": [definitions[name], {"type": "string"}]}
     definitions["Method"] = {"anyOf": [definitions["Method"], {"type": "null"}]}
-    for key in ("request", "of", "parts"):  # which follow from others
-        del definitions["Forget"]["properties"][key]
     for sections in (found["properties"]["studies"], *definitions["Study"]["properties"].values()):
         if "patternProperties" in sections:  # names of another pattern are errors
             sections["additionalProperties"] = False
     return {"$schema": DRAFT, **found}
+
+
+def several_or_one(properties: dict[str, Any], key: str) -> None:
+    """Let a key hold one value of its kind, or a list of them."""
+    about = properties.pop(key)
+    one = about.get("items", {"$ref": about.get("$ref")})
+    properties[key] = {"anyOf": [one, {"type": "array", "items": one}], "description": about["description"]}
 
 
 def text() -> str:

@@ -29,8 +29,8 @@ class Score(StrictModel):
     """Orders of the n-grams of the extraction likelihood."""
     start: Order = 1
     """Shortest prefix of the extraction likelihood; 1 (KUMPR) or 150 (ICU)."""
-    extract: list[Literal["forget", "retain", "holdout", "test"]] = ["forget", "holdout"]
-    """Sets whose texts are completed by decoding."""
+    extract: list[Name] = ["forget", "holdout"]
+    """Sets whose texts are completed by decoding: forget, retain, holdout, test, or probes."""
     most: Count | None = None
     """Examples scored per set, the first in the order of a named random stream; null: all."""
     test: Literal["test", "validation"] = "test"

@@ -12,8 +12,9 @@ from lethe.params.fields import Seed
 from lethe.params.forget import Forget
 from lethe.params.measure import Measure
 from lethe.params.model import Model
-from lethe.params.names import Name, Task
+from lethe.params.names import VARIANT, Name, Task, retrained
 from lethe.params.plug_ins import from_base
+from lethe.params.references import GivenModel, GivenModels
 from lethe.params.requests import Requests
 from lethe.params.robustness import Perturbation
 from lethe.params.score import Score
@@ -38,8 +39,10 @@ class Study(StrictModel):
     """The model before it sees the texts."""
     forget: Forget
     """Which texts are to be forgotten."""
-    train: References
-    """How the references are trained."""
+    train: References | None = None
+    """How the references are trained; null: they are given."""
+    references: GivenModels | None = None
+    """Models that exist, in place of `train`; null: they are trained."""
     unlearn: Training = Training()
     """What the methods' training does not say, but for one that trains from the base."""
     score: Score = Score()
@@ -50,6 +53,8 @@ class Study(StrictModel):
     """What methods are judged by."""
     shadow: Shadow | None = None
     """Shadow models for LiRA and RMIA; null: none."""
+    shares: Name | None = None
+    """Study whose base and original it has; not given by hand: it follows from a list of forget sets."""
     split_seed: Seed | None = None
     """Seed of the splits; null: the first of `seeds`."""
     tune: Tune | None = None
@@ -86,6 +91,24 @@ class Study(StrictModel):
 
     @model_validator(mode="before")
     @classmethod
+    def fill_model(cls, value: Any) -> Any:
+        """The model is the given original, unless it says so."""
+        references = value.get("references") if isinstance(value, dict) else None
+        model = value.get("model", {}) if isinstance(value, dict) else None
+        if not isinstance(references, dict) or not isinstance(model, dict) or "source" in model:
+            return value
+        original = references.get("original")
+        if isinstance(original, str):
+            original = GivenModel.model_validate(original).model_dump()
+        own = (
+            {key: original[key] for key in ("source", "revision") if key in original}
+            if isinstance(original, dict)
+            else {}
+        )
+        return {**value, "model": {**own, **model}}
+
+    @model_validator(mode="before")
+    @classmethod
     def fill_robustness(cls, value: Any) -> Any:
         """A perturbation is the one of its own name, unless it says so."""
         if not isinstance(value, dict) or not isinstance(value.get("robustness"), dict):
@@ -107,7 +130,14 @@ class Study(StrictModel):
     def recipes(self) -> dict[str, Training]:
         """As those of the references, with those of the methods."""
         own = {f"methods.{name}.training": method.training for name, method in self.methods.items()}
-        return self.train.recipes | own
+        return (self.train.recipes if self.train else {}) | own
+
+    @property
+    def forget_sets(self) -> list[str]:
+        """Sources of the sets of which this study forgets one, sorted; none where it chooses by itself."""
+        splits = self.dataset.splits
+        sources = [splits.forget, *splits.others.values()] if splits else []
+        return sorted(source.model_dump_json() for source in sources)
 
     @property
     def first_seed(self) -> int:
@@ -125,7 +155,7 @@ class Study(StrictModel):
         measures_base = plugins.gives(self.task, "text") and (
             self.version is None or self.measure.reference == "base"
         )
-        return [*(["base"] if measures_base else []), *self.compared]
+        return [*(["base"] if measures_base and self.train else []), *self.compared]
 
     @property
     def compared(self) -> list[str]:
@@ -144,16 +174,28 @@ class Study(StrictModel):
 
     @property
     def retrained(self) -> list[str]:
-        """Names of the retrained models of a seed; a deletion request may have none."""
-        if self.requests and self.version and self.requests.retrains == 0:
+        """Names of the retrained models of a seed, the first of which stands in tables.
+
+        A deletion request may have none, nor need one be given.
+        """
+        if self.references:
+            return retrained(len(self.references.retrain))
+        if self.train is None or (self.requests and self.version and self.requests.retrains == 0):
             return []
-        return ["retrain", *self.train.more]
+        return retrained(self.train.retrains)
+
+    def given(self, run: str) -> GivenModel | None:
+        """The model that exists of a run or of a variant of it; None for one that is made."""
+        if self.references is None:
+            return None
+        models = dict(zip(self.retrained, self.references.retrain, strict=True))
+        return (models | {"original": self.references.original}).get(run.split(VARIANT)[0])
 
     @property
     def measured(self) -> int:
         """Number of models that are scored and measured."""
         variants = sum(len(given.levels) for given in self.robustness.values())
-        per_seed = len(self.runs) + self.train.retrains - 1 + variants * len(self.compared)
+        per_seed = len({*self.runs, *self.retrained}) + variants * len(self.compared)
         return len(self.seeds) * per_seed
 
     @property

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from lethe.params.architectures import TINY
 from lethe.params.faults import UNKNOWN, one_line
 from lethe.params.harness import is_task, own_tasks
-from lethe.params.metric_names import unmeasured
+from lethe.params.metric_names import sets_of_metric, unmeasured
 from lethe.params.names import BLIND, REFERENCES, RETRAIN, SHADOW
-from lethe.params.plug_ins import check_hyper, check_perturbation, from_base, takes_offset
+from lethe.params.plug_ins import check_hyper, check_perturbation, from_base, needs_base, takes_offset
 from lethe.params.sources import built_in, kind
 from lethe.params.training import Training
 from lethe.params.tune import depends_on_seed, extremes
@@ -29,6 +30,27 @@ if TYPE_CHECKING:
 def check_seeds(study: Study) -> None:
     if len(set(study.seeds)) < len(study.seeds):
         raise ValueError(f"seeds: {study.seeds} names a seed twice; each may appear once")
+
+
+def check_references(study: Study) -> None:
+    """References are trained or given. Given ones, of one forget set, are the same whoever draws it."""
+    if (study.train is None) == (study.references is None):
+        raise ValueError("train: missing, must be given, or references in its place; not both")
+    if study.references is None:
+        return
+    if study.requests:
+        raise ValueError("requests: versions stand beside what train makes; allowed with references: null")
+    if study.tune:
+        raise ValueError(
+            "tune: trials are judged by retrained models of their own; allowed with references: null"
+        )
+    if study.references.retrain and (depends_on_seed(study.forget) or study.forget.requests > 1):
+        raise ValueError(
+            "references.retrain: are of one forget set, which seeds or requests would change; allowed: forget sets that"
+            " are given, ids, memorised, or label without a size, in one request"
+        )
+    if study.references.retrain and study.dataset.splits and study.dataset.splits.others:
+        raise ValueError("references.retrain: are of one forget set; write a study for each set of the list")
 
 
 def check_numbers(study: Study) -> None:
@@ -51,9 +73,17 @@ def check_shadow(study: Study) -> None:
             f"shadow.first_seed: {study.shadow.first_seed} makes {taken[0]} the seed of a shadow model, which is one"
             " of the study; allowed is an even number from which on none is"
         )
+    if study.shadow and study.references:
+        raise ValueError("shadow: models are trained by the recipe of train; allowed with references: null")
     if study.measure.reference and not plugins.gives(study.task, "text"):
         raise ValueError(
             f"measure.reference: {study.measure.reference} is for generation; allowed in {study.task}: null"
+        )
+    if study.measure.reference not in (None, *study.runs):
+        allowed = [run for run in REFERENCES if run in study.runs and run != "original"] or ["null"]
+        raise ValueError(
+            f"measure.reference: {study.measure.reference}: references give no such model; allowed:"
+            f" {', '.join(allowed)}"
         )
 
 
@@ -96,6 +126,11 @@ def check_methods(study: Study) -> None:
         if name in (*REFERENCES, SHADOW, BLIND) or RETRAIN.fullmatch(name):
             raise ValueError(f"methods.{name}: is the name of a reference run; any other name is allowed")
         check_hyper(f"methods.{name}", method, study.task)
+        if study.references and (needs_base(method.objective) or from_base(method.objective)):
+            raise ValueError(
+                f"methods.{name}: {method.objective} trains from the base model, which references do not give; allowed"
+                " are methods that start from the original"
+            )
         count = method.training.processes
         if count > 1 and from_base(method.objective):
             raise ValueError(
@@ -106,7 +141,7 @@ def check_methods(study: Study) -> None:
 
 def check_batches(study: Study) -> None:
     """An epoch is a pass over the first role of an objective, in batches of a size that must be given."""
-    firsts: dict[str, str | None] = dict.fromkeys(study.train.recipes, "retain")
+    firsts: dict[str, str | None] = dict.fromkeys(study.train.recipes if study.train else (), "retain")
     for name, method in study.methods.items():
         roles = plugins.constants_in("objectives", method.objective).get("TERMS", {}).values()
         firsts[f"methods.{name}.training"] = next(iter(roles), None)
@@ -122,7 +157,7 @@ def check_general(study: Study) -> None:
         if not plugins.gives(study.task, "text"):
             raise ValueError(f"dataset.general: other text is for generation; allowed in {study.task}: null")
         return
-    if study.train.pretrain is not None:
+    if study.train and study.train.pretrain is not None:
         raise ValueError("train.pretrain: is for general text; allowed without dataset.general: null")
     for where, recipe in study.recipes.items():
         if "general" in recipe.batch:
@@ -177,7 +212,9 @@ def check_tagging(study: Study) -> None:
 
 
 def check_stop(study: Study) -> None:
-    recipes = study.train.recipes if plugins.gives(study.task, "text") else study.recipes
+    recipes = study.recipes
+    if plugins.gives(study.task, "text"):
+        recipes = study.train.recipes if study.train else {}
     for where, recipe in recipes.items():
         if recipe.stop is not None:
             raise ValueError(f"{where}.stop: only methods of a generation study stop by memorisation")
@@ -185,12 +222,17 @@ def check_stop(study: Study) -> None:
 
 def check_offset(study: Study) -> None:
     """Methods of generation may learn by a pair of small models; those that train layers or models of their own not."""
-    for where, recipe in study.train.recipes.items():
+    for where, recipe in (study.train.recipes if study.train else {}).items():
         if recipe.offset is not None:
             raise ValueError(f"{where}.offset: a reference trains its own weights; allowed: null")
     for name, method in study.methods.items():
         if method.training.offset is None:
             continue
+        if study.references:
+            raise ValueError(
+                f"methods.{name}.training.offset: the pair is trained by recipes of train; allowed with references:"
+                " null"
+            )
         able = [n for n in plugins.names_in("objectives") if takes_offset(n)]
         if method.objective not in able or not plugins.gives(study.task, "text"):
             raise ValueError(
@@ -209,6 +251,51 @@ def check_facts(study: Study) -> None:
         if study.score.most is not None:
             raise ValueError(
                 f"score.most: {study.score.most}; strategy {study.forget.strategy} asks about all facts; allowed: null"
+            )
+
+
+def check_splits(study: Study) -> None:
+    """Given sets are forgotten as they are; what asks for a set that is not given is an error."""
+    splits, strategy = study.dataset.splits, study.forget.strategy
+    if splits is None:
+        if strategy == "given":
+            raise ValueError("forget.strategy: given; needed is dataset.splits, which names the sets")
+        return
+    if strategy != "given" and study.forget.of is None:
+        raise ValueError(f"forget.strategy: {strategy}; allowed with dataset.splits is given")
+    if splits.others and study.forget.requests > 1:
+        raise ValueError("forget.requests: of a list of forget sets each is one; allowed is 1")
+    for key, needed in needed_sets(study).items():
+        if absent := [name for name in needed if name in splits.absent]:
+            raise ValueError(f"{key}: needs {' and '.join(absent)}, which dataset.splits does not give")
+
+
+def needed_sets(study: Study) -> dict[str, tuple[str, ...]]:
+    """Key of the study -> sets without which what it asks for cannot be."""
+    found: dict[str, tuple[str, ...]] = {}
+    stopping = [where for where, recipe in study.recipes.items() if recipe.stop is not None]
+    found |= {f"{where}.stop": ("validation",) for where in stopping}
+    if study.tune:
+        found["tune"] = ("validation",)
+    if study.score.test == "validation":
+        found["score.test"] = ("validation",)
+    if study.model.source in TINY and study.model.tokenizer is None and study.dataset.general is None:
+        found["model.tokenizer"] = ("validation",)  # whose text one is trained on
+    if study.measure.matched:
+        found["measure.matched"] = ("test",)
+    if study.shadow:
+        found["shadow"] = ("test", "holdout")
+    for metric in study.claims.primary or []:
+        found[f"claims.primary.{metric}"] = sets_of_metric(metric)
+    return found
+
+
+def check_extract(study: Study) -> None:
+    allowed = ("forget", "retain", "holdout", "test", *study.dataset.probes)
+    for name in study.score.extract:
+        if name not in allowed:
+            raise ValueError(
+                f"score.extract: {name} is no set that is scored; allowed are {', '.join(allowed)}"
             )
 
 
@@ -245,8 +332,10 @@ def check_requests(study: Study) -> None:
 
 
 CHECKS = (
-    check_requests,
     check_seeds,
+    check_splits,
+    check_references,
+    check_requests,
     check_numbers,
     check_shadow,
     check_tune,
@@ -262,4 +351,5 @@ CHECKS = (
     check_offset,
     check_facts,
     check_sizes,
+    check_extract,
 )

@@ -135,11 +135,6 @@ class References(StrictModel):
     """What `retrain` has in common with `original`: as many steps see as much general text."""
 
     @property
-    def more(self) -> list[str]:
-        """Names of the further retrained models."""
-        return [f"retrain-{number}" for number in range(2, self.retrains + 1)]
-
-    @property
     def recipes(self) -> dict[str, Training]:
         """Where in a study a recipe stands, and the recipe."""
         found = {"train.pretrain": self.pretrain, "train.finetune": self.finetune}

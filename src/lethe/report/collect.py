@@ -29,8 +29,10 @@ class Results:
     root: Path
     numbers: dict[str, dict[int, dict[str, float]]]  # run -> seed -> metric -> number
     variants: dict[str, dict[str, dict[int, dict[str, float]]]]  # variant -> the same, of every run but base
-    costs: dict[str, dict[int, dict[str, Any]]]  # run -> seed -> cost.json; base has its one seed
-    records: dict[str, dict[int, dict[str, Any]]]  # run -> seed -> run.json; base has its one seed
+    costs: dict[
+        str, dict[int, dict[str, Any]]
+    ]  # run that was made here -> seed -> cost.json; base has its one seed
+    records: dict[str, dict[int, dict[str, Any]]]  # the same of run.json
     epochs: dict[str, dict[int, Series]]  # run -> seed -> column -> numbers; methods only
     traces: dict[str, dict[int, Series]]  # the same, a row per step
     facts: dict[str, Any]  # {"prepared": prepared.json, "forget": forget.json of the first seed}
@@ -78,6 +80,12 @@ class Results:
         """What measures how much of the forget set is left."""
         return [Column(**column) for column in self.comparison["memory"]]
 
+    @property
+    def identities(self) -> dict[str, dict[str, Any]]:
+        """run -> source, revision and sha256 of the models that were not made here."""
+        given = [run for run in ("original", *self.study.retrained) if self.study.given(run)]
+        return {run: json.loads(str(self.scores(run, self.seeds[0], "model")[0])) for run in given}
+
     def scores(self, run: str, seed: int, *names: str) -> list[np.ndarray]:
         """Arrays of scores.npz; only those named are read."""
         path = self.root / folder_of("score", self.name, run, seed) / "scores.npz"
@@ -113,9 +121,8 @@ def collect(name: str, params: Params, root: Path) -> Results:
         "prepared": read_json(root / folder_of("prepare", name) / "prepared.json"),
         "forget": read_json(root / folder_of("forget", name, seed=study.seeds[0]) / "forget.json"),
     }
-    methods = list(study.methods)
-    costs = read("cost.json", study.runs, read_json)
-    records = read("run.json", study.runs, read_json)
+    methods, made = list(study.methods), [run for run in study.runs if not study.given(run)]
+    costs, records = read("cost.json", made, read_json), read("run.json", made, read_json)
     epochs, traces = read("epochs.csv", methods, read_series), read("trace.csv", methods, read_series)
     control = measured(BLIND)
     comparison = read_json(root / folder_of("compare", name) / "comparison.json")

@@ -21,7 +21,7 @@ def costs(found: dict[str, dict[int, dict[str, Any]]]) -> dict[str, dict[str, di
         found: run -> seed -> content of cost.json.
     Returns:
         run -> cost -> {mean, sd, n, ratio: {mean, sd, n}}; `ratio` is absent for retrain, for `base` (made once,
-        for all seeds) and where retrain cost nothing.
+        for all seeds) and where retrain cost nothing, or was not made here.
     """
     result: dict[str, dict[str, dict[str, Any]]] = {}
     for run, seeds in found.items():
@@ -30,8 +30,9 @@ def costs(found: dict[str, dict[int, dict[str, Any]]]) -> dict[str, dict[str, di
         for name in [*COSTS, *own]:
             entry: dict[str, Any] = over_seeds([cost[name] for cost in seeds.values()])
             beside = BEFOREHAND.get(name, name)
-            retrain = {seed: found["retrain"][seed][beside] for seed in seeds if seed in found["retrain"]}
-            if run not in ("base", "retrain") and all(retrain.values()):
+            of_retrain = found.get("retrain", {})
+            retrain = {seed: of_retrain[seed][beside] for seed in seeds if seed in of_retrain}
+            if run not in ("base", "retrain") and retrain and all(retrain.values()):
                 entry["ratio"] = over_seeds([seeds[seed][name] / value for seed, value in retrain.items()])
             result[run][name] = entry
     return result

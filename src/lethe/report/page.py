@@ -44,7 +44,7 @@ class Section:
     results: Results
     tables: dict[
         str, Table
-    ]  # results, gaps, costs, data, metrics, settings; better and robustness where there are some
+    ]  # results, costs, data, metrics, settings; attacks, gaps, better and robustness where there are some
     figures: dict[str, str]  # name -> SVG element
     remarks: list[str]
     verdicts: list[str]  # what the forgetting of each method survives

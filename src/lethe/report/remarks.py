@@ -21,6 +21,13 @@ BELOW = (  # flag of an attack, below what its AUC is, and what that says
         "Below 0.5: what was forgotten is less familiar to the model than text it never saw.",
     ),
 )
+WITHOUT = {  # a set that is not given -> what is therefore missing
+    "test": "test set is given: attacks on membership, the excess over unseen text and the blind control are missing, "
+    "as there is no text of the same kind that no model saw.",
+    "holdout": "hold-out set is given: the fitted attack, the transfer attack and balanced accuracies are missing, as "
+    "there is nothing unseen that an attack could learn on.",
+    "validation": "validation set is given: settings were not searched for, and no method stopped by unseen text.",
+}
 
 
 def remarks(results: Results, settings: Report) -> list[str]:
@@ -28,10 +35,11 @@ def remarks(results: Results, settings: Report) -> list[str]:
     return [
         seeds(len(results.seeds), results.comparison["reach"], settings.confidence),
         declaration(results),
+        *missing(results),
         *noise(results, settings.confidence),
         *small_sets(results),
         *cut_texts(results.facts["prepared"]),
-        *text_only_control(results),
+        *([] if "test" in absent_sets(results) else text_only_control(results)),
         *over_unlearned(results),
         *differing(results, settings.loss_ks),
         *derivable(results),
@@ -55,10 +63,12 @@ def seeds(count: int, reach: float | None, confidence: float) -> str:
 
 def declaration(results: Results) -> str:
     """What was declared before the run."""
-    claims, count = results.comparison["claims"], results.study.train.retrains
-    models = f"{count} retrained model{'s' if count > 1 else ''} per seed"
+    claims, count = results.comparison["claims"], len(results.study.retrained)
+    models = f"{count} retrained model{'' if count == 1 else 's'}"
+    models += " in all" if results.study.references else " per seed"
     if not any(results.comparison["verdicts"].values()):
-        return f"Declared: {models} and {len(results.seeds)} seed, which carry no claim: no verdict is given, no mark."
+        seeds = f"{len(results.seeds)} seed{'s' if len(results.seeds) > 1 else ''}"
+        return f"Declared: {models} and {seeds}, which carry no claim: no verdict is given, no mark."
     return (
         f"Declared before the run: {models}; {', '.join(claims['primary'])} carry marks and verdicts. Near retraining "
         f"is a gap of at most {100 * claims['near']:g}% of what the original has more than the retrained models, or, "
@@ -67,14 +77,32 @@ def declaration(results: Results) -> str:
     )
 
 
+def missing(results: Results) -> list[str]:
+    """What cannot be said, as a model or a set was not given."""
+    study, said = results.study, []
+    if not study.retrained:
+        said.append(
+            "No retrained model is given (references.retrain): what forgetting aims at is unknown. Gaps, marks, "
+            "verdicts, forget quality and what a perturbation brings back are therefore missing."
+        )
+    return said + [f"No {WITHOUT[name]}" for name in absent_sets(results)]
+
+
+def absent_sets(results: Results) -> list[str]:
+    splits = results.study.dataset.splits
+    return splits.absent if splits else []
+
+
 def noise(results: Results, confidence: float) -> list[str]:
     """What the band of retrained models among themselves was estimated from."""
-    retrain = results.summaries["retrain"].values()
+    retrain = results.summaries.get("retrain", {}).values()
     degrees = {entry["band"]["degrees"] for entry in retrain if "band" in entry}
     if not degrees:
         return []
-    extra = len(results.study.train.more)
-    source = f"{extra + 1} retrained models per seed" if extra else "the retrained models of different seeds"
+    count = len(results.study.retrained)
+    source = f"{count} retrained models per seed" if count > 1 else "the retrained models of different seeds"
+    if results.study.references:
+        source = f"{count} given models"
     return [
         f"Noise band: {100 * confidence:g}% of the gaps of another retrained model would lie within it, estimated from "
         f"{source} (degrees of freedom: {max(degrees)}). A gap within the band may be noise, or a difference that the "
@@ -117,6 +145,8 @@ def text_only_control(results: Results) -> list[str]:
 
 def small_sets(results: Results) -> list[str]:
     """The test examples that are judged bound how low a false positive rate can be told apart from none."""
+    if results.comparison["attack"] is None:
+        return []
     tests = results.comparison["attack"]["others"]
     rates = [rate for rate in results.study.measure.false_positive_rates if rate * tests < 1]
     if not rates:
@@ -131,6 +161,8 @@ def small_sets(results: Results) -> list[str]:
 
 def over_unlearned(results: Results) -> list[str]:
     """Runs whose membership attack does significantly worse than on retrain, or than chance."""
+    if results.comparison["attack"] is None:
+        return []
     score, found = results.comparison["attack"]["score"], results.summaries
     found_below, reasons = [], []
     for flag, what, reason in BELOW:
@@ -150,6 +182,8 @@ def over_unlearned(results: Results) -> list[str]:
 def differing(results: Results, threshold: float) -> list[str]:
     """Methods whose losses on the forget set cannot be retrain's, in every seed's mean p-value."""
     found = results.summaries
+    if not results.study.retrained:
+        return []
     told = [run for run in results.methods if found[run]["loss_ks"]["mean"] < threshold]
     if not told:
         return []
@@ -163,7 +197,7 @@ def differing(results: Results, threshold: float) -> list[str]:
 
 def derivable(results: Results) -> list[str]:
     """Where facts were forgotten that follow from others: does retraining let go of them at all?"""
-    found = results.summaries["retrain"].get("deep_success")
+    found = results.summaries.get("retrain", {}).get("deep_success")
     if found is None:
         return []
     gone = results.summaries["retrain"]["targets_gone"]["mean"]

@@ -81,20 +81,21 @@ def report(params: Params | dict[str, Any], out: Path, root: Path = Path()) -> N
 
 
 def tables_of(results: Results, spent: tables.Summaries) -> dict[str, Table]:
-    """name -> table: those that every study has, and `better` and `robustness` where there is such a comparison."""
+    """name -> table: those that every study has, and others where there is such a comparison."""
     shown, runs, found = results.columns, results.runs, results.summaries
-    others = [run for run in runs if run != "retrain"]
+    others, made = [run for run in runs if run != "retrain"], [run for run in runs if run in spent]
+    attacks = tables.attacks_table(results.comparison["strongest"], runs, ATTACKS)
     every = {
         "results": tables.results_table(found, spent, shown, runs, results.comparison["verdicts"]),
-        "attacks": tables.attacks_table(results.comparison["strongest"], runs, ATTACKS),
-        "gaps": tables.gap_table(found, shown, others),
-        "costs": tables.cost_table(spent, runs),
+        "costs": tables.cost_table(spent, made),
         "data": tables.data_table(results),
         "settings": settings_table(results),
         "metrics": tables.all_metrics_table(found, runs),
     }
     leads = results.comparison.get("better")
     some = {
+        "attacks": attacks if attacks.rows else None,
+        "gaps": tables.gap_table(found, shown, others) if "retrain" in runs else None,
         "better": leads and tables.better_table(leads, results.methods, shown),
         "robustness": robustness_table(results),
         "ratios": ratios_table(results),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic_core import to_jsonable_python
@@ -45,7 +45,7 @@ def settings(seeds: Mapping[int, dict[str, Any]]) -> Settings:
 def defaults(results: Results, run: str) -> Settings:
     """The settings that the method has where params.yaml says nothing about it."""
     study, method = results.study, results.study.methods[run]
-    training = study.train.finetune if from_base(method.objective) else study.unlearn
+    training = study.train.finetune if study.train and from_base(method.objective) else study.unlearn
     return flat(training.model_dump(mode="json")) | flat(hyper_defaults(run, method), "hyper")
 
 
@@ -81,7 +81,7 @@ def text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def made_with(studies: Iterable[Results]) -> Table:
+def made_with(studies: Sequence[Results]) -> Table:
     """Commit, versions, hardware and data of all models; where they are not the same in all, how many have which."""
     counts: dict[str, dict[str, int]] = {}
     for results in studies:
@@ -90,12 +90,22 @@ def made_with(studies: Iterable[Results]) -> Table:
             for name, value in facts(record, results.name).items():
                 counts.setdefault(name, {})
                 counts[name][value] = counts[name].get(value, 0) + 1
-    rows = []
+    rows = [
+        [f"{run}, {results.name}", existing_model(of)]
+        for results in studies
+        for run, of in results.identities.items()
+    ]
     for name, values in counts.items():
         several = len(values) > 1
         shown = (f"{value} ({count} models)" if several else value for value, count in values.items())
         rows.append([name, ", ".join(shown)])
     return Table(["", "all models"], rows)
+
+
+def existing_model(identity: dict[str, Any]) -> str:
+    """A model that was not made here, by what does not change."""
+    revision = f"@{identity['revision']}" if identity["revision"] else ""
+    return f"{identity['source']}{revision}, SHA-256 {identity['sha256'][:16]}"
 
 
 def facts(record: dict[str, Any], study: str) -> dict[str, str]:

@@ -54,7 +54,7 @@ def results_table(
         for column in columns:
             value = spread(found[run].get(column.key), column.digits)
             cells.append(value + claim(claimed.get(run, {}).get(column.key)))
-        rows.append([run, *cells, ratio_cell(costs[run]["tokens"], run)])
+        rows.append([run, *cells, ratio_cell(costs[run]["tokens"], run) if run in costs else BARE])
     return Table(["run", *map(title, columns), "tokens ÷ retrain\N{NO-BREAK SPACE}↓"], rows)
 
 

@@ -17,6 +17,7 @@ OPTIONAL = (
     "tries",
     "prompt",
     "margin",
+    "model",  # which model it is, where that was not made here
     "fact",
     "gate",
     "gate_nearest",
@@ -29,7 +30,9 @@ OPTIONAL = (
     "rouge_l_recall",
     "rouge_l_f1",
 )
-NOT_PER_EXAMPLE = ("task", "classes", "n", "settings", "holds_text", "downstream_names", "downstream_values")
+NOT_PER_EXAMPLE = (
+    "task", "classes", "n", "settings", "model", "holds_text", "downstream_names", "downstream_values",
+)  # fmt: skip
 NONE = -1  # in place of a token where there is none
 NO_TAG = -100  # in place of the tag of a token that has none: all but the first of each word
 FILL = dict.fromkeys(("suffix", "completion", "tries"), NONE) | {

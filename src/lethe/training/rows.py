@@ -48,10 +48,16 @@ class Examples:
 
         Raises:
             ValueError: a name is not that of a set that a method may read.
+            InputError: the study gives no such set.
         """
         unknown = [name for name in names if name not in SETS]
         if unknown or not names:
             raise ValueError(f"rows of {unknown or 'no set'}: allowed are {', '.join(SETS)}")
+        for name in names:
+            if name not in self.sets:
+                raise InputError(
+                    f"dataset.splits.{name}: is not given, and the method reads it; give it, or leave it out"
+                )
         together = pd.concat([self.sets[name] for name in names]).sort_index()
         return self.rows_of(self.sets[names[0]] if len(names) == 1 else together)
 

@@ -6,6 +6,8 @@ Equal runs on one machine write equal files; what a run took, which differs each
 - `settings`: the parameters with every default, in the form of params.yaml: `task`, `model`; of a reference `train`,
   its recipe (null: nothing was trained); of a method `method`, and `finetune`, the recipe of models that it trains.
 - `data`: SHA-256 of each folder the run was given: `prepared`, `forget`, and the models `base` and `original`.
+- `given`: of a method whose original was not trained here, which model that is: `source`, `revision` (its commit on the
+  Hub; null for a folder) and `sha256`.
 - `code`: SHA-256 of the package's Python files, and of plug-ins of one's own.
 - `commit`: the last commit that changed the package, which later commits of results leave as it is; null outside git.
 - `modified`: whether the package differs from that commit; null outside git.
@@ -26,6 +28,7 @@ import torch
 import transformers
 from pydantic_core import to_jsonable_python
 
+from lethe import models
 from lethe.params.model import Model
 from lethe.params.plug_ins import check_hyper
 from lethe.params.training import Method, References, Training
@@ -45,6 +48,9 @@ def write(out: Path, cfg: dict[str, Any], run: str, seed: int, inputs: dict[str,
         return
     record = {"run": run, "seed": seed, "settings": settings(cfg, run)}
     record |= {"data": {name: files.digest(path) for name, path in inputs.items() if path and path.exists()}}
+    original = inputs.get("original")
+    if "given" in cfg and original:
+        record["given"] = models.identity(cfg["given"]["source"], original)
     record |= {"code": code_digest(), "versions": versions(), **state_of_git()}
     files.write_json(out / "run.json", record | {"device": device(), "threads": torch.get_num_threads()})
 

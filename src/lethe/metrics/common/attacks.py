@@ -207,19 +207,22 @@ def membership(
     Returns:
         `_auc` with its bootstrap interval `_auc_low`, `_auc_high`; `_over_unlearned` 1 if the whole interval
         is below 0.5 (the forget set looks less like members than unseen text does: the Streisand effect),
-        else 0; `_balanced_accuracy`, absent where a threshold is to be learnt and nothing is retained; for each
+        else 0; `_balanced_accuracy`, absent where a threshold is to be learnt and nothing is retained or held out; for
+        each
         rate r `_tpr_at_fpr_r` with exact bounds `_low`, `_high`, and the false positive rate really reached,
-        `_fpr_reached_r`.
+        `_fpr_reached_r`. Nothing where there are no test examples.
     """
     sets = scores["sets"]
     members, others = score[sets == "forget"], score[judged_others(scores)]
+    if not len(others):
+        return {}
     result = {f"{name}_auc": auc(members, others)}
     if settings.bootstrap:
         draws = auc_draws(members, others, settings.bootstrap, stream(seed, "bootstrap", name))
         low, high = percentile_interval(draws, settings.confidence)
         result |= {f"{name}_auc_low": low, f"{name}_auc_high": high}
         result[f"{name}_over_unlearned"] = float(high < 0.5)
-    if threshold is None and (sets == "retain").any():
+    if threshold is None and {"retain", "holdout"} <= {*sets}:
         threshold = best_threshold(score[sets == "retain"], score[sets == "holdout"])
     if threshold is not None:
         result[f"{name}_balanced_accuracy"] = balanced_accuracy(members, others, threshold)

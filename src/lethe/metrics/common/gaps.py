@@ -83,6 +83,25 @@ def gap_to_retrained(run: ArrayLike, retrained: Sequence[ArrayLike]) -> Gap | No
     return Gap(gap, float(np.sqrt(variance * weight)), degrees)
 
 
+def gap_to_fixed(run: ArrayLike, retrained: ArrayLike) -> Gap | None:
+    """The gap of S runs to R retrained models that are the same for all of them, such as published ones.
+
+    The mean of the runs minus that of the retrained models, of variance sigma² (1/S + 1/R), sigma² estimated from the
+    retrained models alone (R − 1 degrees of freedom): more runs are no further look at how retraining varies.
+
+    Args:
+        run: (S,) numbers of the runs; retrained: (R,).
+    Returns:
+        None for a single retrained model, whose spread is unknown.
+    """
+    values, reference = finite(run), finite(retrained)
+    if len(reference) < 2:
+        return None
+    weight = 1 / len(values) + 1 / len(reference)
+    error = float(np.sqrt(reference.var(ddof=1) * weight))
+    return Gap(float(values.mean() - reference.mean()), error, len(reference) - 1)
+
+
 def paired_gaps(runs: Mapping[str, ArrayLike], retrained: ArrayLike) -> dict[str, Gap]:
     """Gaps of several runs where each seed has a single retrained model.
 

@@ -15,7 +15,7 @@ MANY = 10  # classes that a legend and ten colours can hold
 
 
 def latent(results: Results) -> Figure | None:
-    """Original, the contrastive methods (or else the first method), retrain; first seed. None without embeddings.
+    """Original, the contrastive methods (or else the first), retrain if any; first seed. None without embeddings.
 
     Each model's embeddings, scaled to length 1, are projected onto the plane in which the centroids of its own
     retained classes differ most; no forget sample enters the fit. The plane is turned and mirrored, never
@@ -25,7 +25,7 @@ def latent(results: Results) -> Figure | None:
     if not {*names} <= plugins.given(results.study.task, "metrics"):
         return None
     chosen = [run for run, m in results.study.methods.items() if m.objective in CONTRASTIVE]
-    runs = ["original", *(chosen or results.methods[:1]), "retrain"]
+    runs = ["original", *(chosen or results.methods[:1]), *results.study.retrained[:1]]
     planes = [projected(*results.scores(run, results.seeds[0], *names)) for run in runs]
     figure, axes = panels(len(runs), height=3.7, columns=len(runs))
     for axis, run, (points, centroids, labels, sets, classes) in zip(axes, runs, planes, strict=True):

@@ -11,13 +11,15 @@ from lethe.report.collect import Results
 from lethe.report.figures.style import colours, legend_below, panels
 
 
-def roc_figure(results: Results) -> Figure:
-    """True positive rate at every false positive rate, averaged over seeds (vertically).
+def roc_figure(results: Results) -> Figure | None:
+    """True positive rate at every false positive rate, averaged over seeds (vertically); None without an attack.
 
     The logarithmic panel shows the region that matters for privacy: few false accusations. Its left edge is one
     false positive; below it no rate can be measured with this test set.
     """
     attack = results.comparison["attack"]
+    if attack is None:
+        return None
     figure, (plain, logarithmic) = panels(2, height=3.9)
     smallest = attack["smallest_rate"]
     for run in results.compared:

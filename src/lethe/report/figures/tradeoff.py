@@ -26,7 +26,7 @@ def tradeoff(results: Results) -> Figure | None:
     Small markers are seeds, large ones their mean; the band is the spread (± 1 sd) of retrain over its seeds.
     """
     found = results.summaries
-    wanted = pairs(results, found["retrain"])
+    wanted = pairs(results, found.get("retrain", found["original"]))
     if not wanted:
         return None
     figure, axes = panels(len(wanted), height=3.4)
@@ -37,8 +37,9 @@ def tradeoff(results: Results) -> Figure | None:
 
 
 def draw(axis: Axes, results: Results, found: dict, x: Column, y: Column) -> None:
-    band(axis.axvspan, axis.axvline, found["retrain"][x.key])
-    band(axis.axhspan, axis.axhline, found["retrain"][y.key])
+    if "retrain" in found:
+        band(axis.axvspan, axis.axvline, found["retrain"][x.key])
+        band(axis.axhspan, axis.axhline, found["retrain"][y.key])
     colour, marker = colours(results), markers(results)
     for run in results.compared:
         seeds = [n for n in results.numbers[run].values() if x.key in n and y.key in n]
