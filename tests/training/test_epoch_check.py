@@ -156,7 +156,7 @@ def test_texts_too_short_for_the_n_grams_are_named(sets, model):
             EpochCheck(Stop(n=ORDER), None, {**sets, name: short})
 
 
-def test_a_resumed_run_keeps_the_thresholds_of_the_model_before_its_first_step(tmp_path, monkeypatch, sets):
+def test_thresholds_are_those_of_the_present_model_also_of_a_resumed_run(tmp_path, monkeypatch, sets):
     recipe = Training(epochs=4, learning_rate=3e-3, batch={"forget": 2, "analogue": 2})
 
     def engine(folder):
@@ -173,8 +173,8 @@ def test_a_resumed_run_keeps_the_thresholds_of_the_model_before_its_first_step(t
         return EpochCheck(stop, refinement(), sets)
 
     expected = engine("a").run(check())
-    assert len(expected.epochs) > 2
-    before = expected.epochs[0]["threshold_extraction_likelihood_1"]
+    levels = [row["threshold_extraction_likelihood_1"] for row in expected.epochs]
+    assert len(set(levels)) > 2  # it changes with the model
     killed, original = engine("b"), Engine.step
 
     def step_and_signal(self, position, active):
@@ -186,8 +186,6 @@ def test_a_resumed_run_keeps_the_thresholds_of_the_model_before_its_first_step(t
     with pytest.raises(SystemExit):
         killed.run(check())
     monkeypatch.setattr(Engine, "step", original)
-    changed = EpochCheck(stop, refinement(), sets).unseen(killed.model)
-    assert changed["extraction_likelihood_1"] != before
     resumed = engine("b").run(check())
     assert resumed.epochs == expected.epochs
     assert resumed.trace == expected.trace

@@ -14,7 +14,7 @@ from lethe.params.strict_model import StrictModel
 class Stop(StrictModel):
     """End training after the first epoch in which memorisation of the forget set is at the level of unseen text.
 
-    Each threshold is a number, or `unseen`: the mean over the validation set, which the model never saw.
+    Each threshold is a number, or `unseen`: the mean over the validation set under the model as it then is.
     """
 
     memorization_accuracy: Fraction | Literal["unseen"] = "unseen"

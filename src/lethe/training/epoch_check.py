@@ -20,7 +20,6 @@ from lethe.training.engine import Findings
 from lethe.training.thresholds import unseen_threshold
 
 WATCHED = 32  # retained examples whose memorisation is followed, the first of the set
-THRESHOLD = "threshold_"  # begins the names of their columns
 
 
 @dataclass(frozen=True)
@@ -44,8 +43,9 @@ class Refinement:
 class EpochCheck:
     """Memorisation of the forget set after an epoch, against thresholds from unseen text; forgotten texts are skipped.
 
-    Thresholds `unseen` are means over the validation set by the same model before its first step: text that it
-    never saw, at the same length and under the same tokenizer.
+    Thresholds `unseen` are means over the validation set under the same model, as it is now: text that it never saw,
+    at the same length and under the same tokenizer. A model that is damaged predicts less of any text; what it has
+    forgotten is only what it knows no better than such text.
 
     Args:
         stop: ends the run once the forget set is at or below both thresholds; None: it is only followed.
@@ -60,14 +60,12 @@ class EpochCheck:
         self.stop, self.refinement, self.encoded = stop, refinement, encoded
         rule = stop or Stop()
         self.order, self.start, self.most = rule.n, rule.start, rule.most
-        self.thresholds: dict[str, float] = {}
         self.similarities = similarities(refinement, tokenizer) if refinement else []
         for name in ("forget", "validation"):
             check_lengths(encoded[name], name, self.order, self.start)
 
     def __call__(self, model, epoch: int, history: list[dict]) -> Findings:
-        if not self.thresholds:
-            self.thresholds = noted(history[0]) if history else self.unseen(model)
+        thresholds = self.thresholds(model)
         accuracy, extracted = self.measured(model, self.encoded["forget"].rows)
         likelihood = f"extraction_likelihood_{self.order}"
         columns = {
@@ -77,13 +75,14 @@ class EpochCheck:
                 memorized(model, self.encoded["retain"].rows[:WATCHED]).mean()
             ),
         }
-        below = all(columns[name] <= self.thresholds[name] for name in ("memorization_accuracy", likelihood))
+        below = all(columns[name] <= thresholds[name] for name in ("memorization_accuracy", likelihood))
         active = None
         if self.refinement:
-            similarity, gone = self.check(model, self.encoded["forget"].rows, self.refinement)
+            rows, limit = self.encoded["forget"].rows, thresholds["similarity"]
+            similarity, gone = self.check(model, rows, self.refinement, limit)
             active = ~gone
             columns |= {"active": float(active.sum()), "similarity": float(similarity.mean())}
-        columns |= {f"{THRESHOLD}{name}": value for name, value in self.thresholds.items()}
+        columns |= {f"threshold_{name}": value for name, value in thresholds.items()}
         return Findings(columns, active, done=self.stop is not None and below)
 
     def measured(self, model, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
@@ -101,13 +100,12 @@ class EpochCheck:
             accuracy = np.concatenate([accuracy, memorized(model, others)])
         return accuracy, found.extraction_likelihood[self.order]
 
-    def check(self, model, rows: Rows, by: Refinement) -> tuple[np.ndarray, np.ndarray]:
+    def check(self, model, rows: Rows, by: Refinement, limit: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
         """Similarity of each text's continuation to its true suffix, and whether it counts as forgotten.
 
         A text with a prompt is continued from there.
         """
-        limits = [self.thresholds.get("similarity", 0.0), by.f1]
-        rules = list(zip(self.similarities, limits, strict=False))
+        rules = list(zip(self.similarities, [limit, by.f1], strict=False))
         prefix: float | np.ndarray = by.prefix
         if rows.starts is None:
             rows = endings(rows, by.window)
@@ -115,20 +113,22 @@ class EpochCheck:
             prefix = rows.starts.numpy()
         return forgotten(model, rows.input_ids, rules, rows.lengths, prefix=prefix, beams=by.beams)
 
-    def unseen(self, model) -> dict[str, float]:
+    def thresholds(self, model) -> dict[str, float]:
         """Thresholds by column; `slack` standard errors are added to those taken from unseen text."""
-        stop = self.stop or Stop()
-        rows = self.encoded["validation"].rows
-        accuracy, extracted = self.measured(model, rows)
-        values = {
-            "memorization_accuracy": (stop.memorization_accuracy, accuracy),
-            f"extraction_likelihood_{self.order}": (stop.extraction_likelihood, extracted),
-        }
-        if by := self.refinement:
-            values["similarity"] = (by.forgotten, self.check(model, rows, by)[0])
+        stop, rows = self.stop or Stop(), self.encoded["validation"].rows
+        accuracy, likelihood = "memorization_accuracy", f"extraction_likelihood_{self.order}"
+        given = {accuracy: stop.memorization_accuracy, likelihood: stop.extraction_likelihood}
+        if self.refinement:
+            given["similarity"] = self.refinement.forgotten
+        asked = [name for name, value in given.items() if value == "unseen"]
+        unseen: dict[str, np.ndarray] = {}
+        if accuracy in asked or likelihood in asked:
+            unseen |= zip((accuracy, likelihood), self.measured(model, rows), strict=True)
+        if self.refinement and "similarity" in asked:
+            unseen["similarity"] = self.check(model, rows, self.refinement)[0]
         return {
-            name: float(unseen_threshold(unseen).with_slack(stop.slack) if given == "unseen" else given)
-            for name, (given, unseen) in values.items()
+            name: float(unseen_threshold(unseen[name]).with_slack(stop.slack) if name in asked else value)
+            for name, value in given.items()
         }
 
 
@@ -136,11 +136,6 @@ def memorized(model, rows: Rows) -> np.ndarray:
     """(N,) memorization accuracy."""
     passed = teacher_forced(model, rows.input_ids, rows.lengths)
     return memorization_accuracy(passed.correct, rows.scored.numpy())
-
-
-def noted(columns: dict[str, float]) -> dict[str, float]:
-    """The thresholds among the columns of a check, from which a resumed run takes them: its model has changed."""
-    return {name.removeprefix(THRESHOLD): v for name, v in columns.items() if name.startswith(THRESHOLD)}
 
 
 def similarities(by: Refinement, tokenizer) -> list[Compare]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -29,7 +28,8 @@ def titles(columns: set[str]) -> dict[str, str]:
 def trajectory(results: Results) -> Figure | None:
     """A panel per quantity over epochs, a line per seed; None if no run reports between epochs.
 
-    Runs with active pairs (ICU) are drawn thick. Dots mark where a run ended; dashed is the stop threshold.
+    Runs with active pairs (ICU) are drawn thick. Dots mark where a run ended; dashed is the threshold at which it
+    stops, which follows what the run's model then makes of unseen text.
     """
     seen = {run: list(seeds.values()) for run, seeds in results.epochs.items() if any(seeds.values())}
     shown = titles(set().union(*(series for found in seen.values() for series in found))) if seen else {}
@@ -48,11 +48,6 @@ def trajectory(results: Results) -> Figure | None:
 
 def draw(axis: Axes, results: Results, seen: dict, column: str) -> None:
     colour = colours(results)
-    limits = [s[name][-1] for found in seen.values() for s in found if (name := f"threshold_{column}") in s]
-    if limits:
-        axis.axhline(
-            float(np.mean(limits)), color="#444444", linestyle="--", linewidth=0.8, label="_threshold"
-        )
     for run, found in seen.items():
         iterative = any("active" in series for series in found)
         for index, series in enumerate(found):
@@ -66,3 +61,7 @@ def draw(axis: Axes, results: Results, seen: dict, column: str) -> None:
             }
             axis.plot(series["epoch"], series[column], label=label, alpha=0.85, **style)
             axis.plot(series["epoch"][-1], series[column][-1], "o", markersize=4, color=colour[run], zorder=4)
+            if (limit := f"threshold_{column}") in series:
+                axis.plot(
+                    series["epoch"], series[limit], "--", linewidth=0.7, label="_threshold", color=colour[run]
+                )
