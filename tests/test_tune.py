@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from pydantic import TypeAdapter
 
@@ -101,6 +102,32 @@ def search(tmp_path, **select):
 def test_the_nearest_of_the_trials_that_forget_is_chosen(tmp_path, select, chosen):
     found = search(tmp_path, **select)
     assert found.selected(found.found()["m"]) == chosen
+
+
+def test_the_transfer_attack_learns_on_the_trials_models_of_the_other_tuning_seeds(tmp_path):
+    """Losses at both ends in every forget set: nothing for a mean, all for what was learnt on the other seed."""
+    study = load_params(Path(__file__).parents[1] / "params.yaml").studies["topics"]
+    rule = {"trials": 1, "seeds": [9, 10], "select": {"metrics": {"transfer_auc": 1}}}
+    for run, stage, shift in (("retrain", "train", 0.0), ("m-trial0", "unlearn", 5.0)):
+        for seed in (9, 10):
+            draw = np.random.default_rng([seed, len(run)])
+            sets = np.repeat(["forget", "test", "holdout"], [40, 60, 60])
+            values = {name: draw.normal(size=160) for name in ("loss", "confidence", "entropy", "margin")}
+            values["loss"][:40] += draw.choice([-shift, shift], 40)
+            ids = [f"{name}{i}-{seed if name == 'forget' else 0}" for i, name in enumerate(sets)]
+            place = tmp_path / f"results/measure/s/{run}/seed{seed}"
+            place.mkdir(parents=True)
+            pd.DataFrame({"id": ids, "set": sets} | values).to_parquet(place / "metrics.parquet")
+            write_json(place / "metrics.json", {"a": 0.5})
+            cost = tmp_path / f"results/{stage}/s/{run}/seed{seed}"
+            cost.mkdir(parents=True)
+            write_json(cost / "cost.json", {"tokens": 10})
+    found = Search("s", study, Tune.model_validate(rule), tmp_path, {"m": [{}]}, []).found()["m"][0]
+    areas = [found["seeds"][seed]["metrics"]["transfer_auc"] for seed in ("9", "10")]
+    assert min(areas) > 0.9 and found["gaps"]["transfer_auc"] > 0.3
+    plain = rule | {"select": {"metrics": {"a": 1}}}
+    bare = Search("s", study, Tune.model_validate(plain), tmp_path, {"m": [{}]}, []).found()["m"][0]
+    assert bare["seeds"]["9"]["metrics"] == {"a": 0.5}
 
 
 def test_a_metric_of_the_rule_that_is_not_measured_is_named(tmp_path):

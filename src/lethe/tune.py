@@ -21,12 +21,14 @@ import numpy as np
 import yaml
 from pydantic import TypeAdapter
 
-from lethe.params.addresses import beside, folder_of, in_study, is_reference
+from lethe.compare import values_of
+from lethe.evaluation.verdicts import with_transfer
+from lethe.params.addresses import beside, folder_of, in_study, is_reference, of_study
 from lethe.params.file import Params, check_params, load_params
 from lethe.params.sources import local_names
 from lethe.params.study import Study
 from lethe.params.training import Method
-from lethe.params.tune import Range, Space, Tune
+from lethe.params.tune import Range, Space, Tune, is_transfer
 from lethe.system import plugins
 from lethe.system.errors import InputError
 from lethe.system.files import replacing, write_json
@@ -128,6 +130,7 @@ class Search:
         content |= {
             "seeds": self.rule.seeds,
             "shadow": None,
+            "ulira": None,
             "train": content["train"] | {"retrains": 1},
             "split_seed": self.study.first_seed,
             "forget": forget.model_dump(mode="json"),
@@ -163,10 +166,22 @@ class Search:
         if metrics.exists():
             stage = "train" if is_reference(run) else "unlearn"
             return {
-                "metrics": read(metrics),
+                "metrics": read(metrics) | self.transfer(run).get(seed, {}),
                 "cost": read(self.folder / folder_of(stage, **where) / "cost.json"),
             }
         return {"failed": failure(self.folder, where)}
+
+    def transfer(self, run: str) -> dict[int, dict[str, float]]:
+        """What the transfer attack finds in a run's models, by tuning seed; nothing where the rule does not ask."""
+        if not any(map(is_transfer, (*self.rule.select.metrics, *self.rule.select.within))):
+            return {}
+        measured = self.folder / of_study("measure").format(study=self.name)
+        done = [
+            seed for seed in self.rule.seeds if (measured / in_study(run, seed) / "metrics.parquet").exists()
+        ]
+        blank: dict[int, dict[str, float]] = {seed: {} for seed in done}
+        level = self.study.measure.confidence
+        return with_transfer({run: blank}, partial(values_of, measured), self.study.task, level)[run]
 
     def judged(self, outcome: Entry, seed: int) -> tuple[dict[str, float], float]:
         """Distance to retrain of the same seed in every metric of the rule, and tokens read as a share of retrain's.

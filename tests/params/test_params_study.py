@@ -259,6 +259,11 @@ TOO_MUCH = [  # path to a key, a value beyond all sense, what the line must hold
         TUNE | {"select": {"metrics": {"accuracy_forget": 1}, "within": {"min_k_auc": 1}}},
         ["tune.select.within.min_k_auc", "no metric of classification writes"],
     ),
+    (
+        "studies.topics.tune",
+        TUNE | {"seeds": [90], "select": {"metrics": {"transfer_auc": 1}}},
+        ["tune.select.metrics.transfer_auc", "learns on other seeds; needed are two"],
+    ),
     ("report.title", "x" * 201, ["report.title", "at most 200 characters"]),
     ("report.title", "a\ud800b", ["report.title", "lone surrogate"]),
     ("report.title", "a\0b", ["report.title", "control character"]),

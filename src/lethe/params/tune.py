@@ -39,11 +39,16 @@ def extremes(choice: Range | Choices) -> Choices:
     return [choice.low, choice.high] if isinstance(choice, Range) else choice
 
 
+def is_transfer(metric: str) -> bool:
+    """Is it found by the transfer attack, which learns on a run's models of the other tuning seeds?"""
+    return metric in ("transfer_auc", "transfer_tpr")
+
+
 class Select(StrictModel):
     """The rule, declared before any test: of the trials that forget, the nearest to retrain, over the tuning seeds."""
 
     metrics: Annotated[dict[str, Positive], Field(min_length=1)]
-    """Name in metrics.json -> weight of the distance."""
+    """Name in metrics.json, or transfer_auc, which needs two tuning seeds -> weight of the distance."""
     within: dict[str, Positive] = {}
     """Name -> largest distance of a trial that forgets; all trials, if none does."""
     tokens: Positive | None = None
