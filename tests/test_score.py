@@ -75,6 +75,22 @@ def generator(tmp_path_factory):
     return folder, study(folder, "generation"), scored(folder, "generation")
 
 
+def test_gradient_norms_are_those_of_single_texts(tmp_path):
+    """Beside a backward pass of each text's mean loss by hand; without being asked for there are none."""
+    frame = study(tmp_path, "generation")
+    arrays = scored(tmp_path, "generation", gradient_norm=True, extract=[], tries=0)
+    model, tokenizer = models.load(tmp_path / "model", "generation")
+    for place in (0, 5):
+        words = frame.set_index("id")["text"][arrays["ids"][place]]
+        row = encode(pd.DataFrame({"id": ["x"], "text": [words]}), tokenizer, LONGEST, []).rows.input_ids
+        model.zero_grad()
+        logits = model(row).logits[0, :-1]
+        torch.nn.functional.cross_entropy(logits, row[0, 1:]).backward()
+        squares = sum((p.grad.double() ** 2).sum() for p in model.parameters() if p.grad is not None)
+        assert arrays["gradient_norm"][place] == pytest.approx(float(squares.sqrt()), rel=1e-4)
+    assert len(arrays["gradient_norm"]) == len(arrays["ids"])
+
+
 @pytest.fixture(scope="module")
 def classifier(tmp_path_factory):
     folder = tmp_path_factory.mktemp("classifier")

@@ -108,6 +108,13 @@ def jobs(parameters: Params, digests: Digests, file: str = FILE) -> Plan:
                     cfg["train"]["match"] = study.train.match
             if run == SHADOW and stage == "score":  # all examples, and nothing decoded
                 cfg["score"] = all_of["score"] | {"extract": [], "most": None}
+            if study.ulira and seed in study.ulira.seeds:
+                if stage == "forget":
+                    cfg["audited"] = study.seeds[0]
+                if stage == "score":
+                    cfg["score"] = all_of["score"] | {"extract": [], "most": None, "tasks": []}
+            if stage == "measure" and study.ulira and seed is not None and study.attacked_by(run, seed):
+                cfg["ulira"] = study.ulira.model_dump(mode="json", exclude={"methods"})
             if stage == "unlearn":
                 cfg["method"] = all_of["methods"][run]
                 offset = study.methods[run].training.offset is not None
@@ -160,6 +167,12 @@ def steps(study: Study) -> Iterator[tuple[str, str, int | None, list[str], list[
         yield "measure", BLIND, seed, ["measure"], metrics
     if study.version is None:  # one of a single seed is compared on resamples
         yield "compare", "", None, [], metrics if len(study.seeds) == 1 else []
+    for seed in study.ulira.seeds if study.ulira and study.audited else []:
+        yield "forget", "", seed, ["forget"], []
+        yield "train", "original", seed, ["model"], []
+        for run in study.audited:
+            yield "unlearn", run, seed, ["model"], [f"lethe.objectives.{study.methods[run].objective}"]
+            yield "score", run, seed, ["model", "score"], []
     for seed in study.shadow.seeds if study.shadow else []:
         yield "forget", "", seed, [], []
         yield "train", SHADOW, seed, ["model"], []

@@ -172,6 +172,13 @@ def parser() -> argparse.ArgumentParser:
         default=[],
         help="scores of shadow models, for LiRA and RMIA; or their folder, with seedN/scores.npz of every seed",
     )
+    measure.add_argument(
+        "--unlearned-by",
+        nargs="*",
+        type=Path,
+        default=[],
+        help="folders METHOD of the scores of models that methods let forget, for U-LiRA",
+    )
     blind = command(
         "blind", "the control of membership inference: an attack that sees the texts and no model"
     )
@@ -413,7 +420,16 @@ def execute(args: argparse.Namespace) -> int:
             if len(args.original) > 1:
                 raise InputError(f"--original: {len(args.original)} files; at most one is allowed")
             others = [files[0] if files else None for files in (args.reference, args.original)]
-            measure(args.cfg, args.seed, args.scores, args.out, others[0], args.shadow, others[1])
+            measure(
+                args.cfg,
+                args.seed,
+                args.scores,
+                args.out,
+                others[0],
+                args.shadow,
+                others[1],
+                args.unlearned_by,
+            )
         case "blind":
             from lethe.measure import measure_texts
 

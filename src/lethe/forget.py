@@ -33,7 +33,8 @@ def forget(cfg: dict[str, Any], seed: int, prepared: str | Path, out: str | Path
 
     Args:
         cfg: {"forget": fields of `Forget`, "task": …}; {"strategy": "shadow"} draws the half that a shadow model
-            is not trained on.
+            is not trained on. With {"audited": S}, for U-LiRA, the forget set is half of what the study's seed S is
+            audited by.
         seed: chooses the forget set and its pairs.
         prepared: folder of `lethe prepare`.
         out: folder, replaced as a whole.
@@ -49,8 +50,8 @@ def forget(cfg: dict[str, Any], seed: int, prepared: str | Path, out: str | Path
     wish = Forget.model_validate(cfg["forget"])
     trained = examples["split"].isin(TRAINED)
     pool = examples[trained].reset_index(drop=True)
-    texts = text_ids(pool)
-    chosen = chosen_ids(wish, pool.assign(text_id=texts), seed)
+    texts, audited = text_ids(pool), cfg.get("audited")
+    chosen = chosen_ids(wish, pool.assign(text_id=texts), seed if audited is None else audited)
     chosen = set(pool["id"][pool["id"].isin(chosen) | texts.isin(chosen)])  # all windows of a text, or none
     if wish.strategy == "deep":
         examples["target"] = examples["id"].isin(chosen)
@@ -65,6 +66,8 @@ def forget(cfg: dict[str, Any], seed: int, prepared: str | Path, out: str | Path
     examples["set"] = examples["split"].mask(trained, "retain")
     examples.loc[examples["id"].isin(set().union(*earlier)), "set"] = "forgotten"
     examples.loc[examples["id"].isin(now), "set"] = "forget"
+    if audited is not None:
+        examples["set"] = audit_sets(examples, audited, seed)
     forgotten = examples[examples["set"] == "forget"].reset_index(drop=True)
     others = examples[examples["set"].isin(("retain", "general"))].reset_index(drop=True)
     if wish.pairing.deduplicate:  # an analogue teaches nothing again that was forgotten before
@@ -91,6 +94,35 @@ def shadow_sets(examples: pd.DataFrame, seed: int) -> pd.Series:
     inside = (order < len(names) / 2)[position] == (seed % 2 == 0)
     sets = examples["split"].copy()
     sets[divided] = np.where(inside, "retain", "forget")
+    return sets
+
+
+def audit_sets(examples: pd.DataFrame, audited: int, seed: int) -> pd.Series:
+    """Sets for a model of U-LiRA: of the forget set and as many test texts, half is to be forgotten, half never seen.
+
+    Models come in complementary pairs, as shadow models do, so that each of these texts is forgotten by exactly half of
+    them and unknown to the others. Near-duplicates and the texts of one subject are on one side. All other training
+    texts are retained by all.
+
+    Args:
+        examples: with their sets at the study's seed `audited`, which also draws the test texts.
+        seed: of the model.
+    Raises:
+        InputError: the half is empty.
+    """
+    sets = examples["set"].copy()
+    group = groups(examples["cluster"].to_numpy(), examples["subject"])
+    members, tests = (np.flatnonzero(sets == name) for name in ("forget", "test"))
+    chosen = stream(audited, "audit").permutation(tests)[: len(members)]
+    for kind, rows in (("forget", members), ("test", chosen)):
+        names, position = np.unique(group[rows], return_inverse=True)
+        order = stream(seed - seed % 2, "audit", kind).permutation(len(names))
+        inside = (order < len(names) / 2)[position] == (seed % 2 == 0)
+        sets.iloc[rows] = np.where(inside, "forget", "test")
+    if not (sets == "forget").any():
+        raise InputError(
+            "ulira: the forget set is a single group of texts; needed are two that can be divided"
+        )
     return sets
 
 

@@ -11,11 +11,12 @@ import numpy as np
 from lethe.evaluation.comparable import same_texts
 from lethe.evaluation.numbers import metrics, with_match
 from lethe.evaluation.scores import load
-from lethe.evaluation.shadows import gathered
+from lethe.evaluation.shadows import gathered, unlearned
 from lethe.metrics.blind import blind
 from lethe.metrics.deep_unlearning import known
 from lethe.params.measure import Measure
 from lethe.params.shadow import Shadow
+from lethe.params.ulira import ULira
 from lethe.system.errors import InputError
 from lethe.system.files import replacing, write_json
 from lethe.system.quoting import quoted
@@ -31,17 +32,20 @@ def measure(
     reference: Path | None = None,
     shadows: Sequence[Path] = (),
     original: Path | None = None,
+    unlearned_by: Sequence[Path] = (),
 ) -> None:
     """Write metrics.json and metrics.parquet of a run.
 
     Args:
-        cfg: {"measure": settings}, and with a folder of shadow models {"shadow": settings}.
+        cfg: {"measure": settings}, with a folder of shadow models {"shadow": settings}, with models that were unlearned
+            {"ulira": settings}.
         seed: of the random streams (bootstrap).
         scores: file scores.npz of the run.
         out: folder of the two files.
         reference: file scores.npz of a model of the same examples, for `reference_loss`.
         original: the same of the model that was to forget, for what it knew, where texts say facts.
         shadows: files scores.npz of shadow models, for LiRA and RMIA; or the one folder in which they lie.
+        unlearned_by: folders of the scores of methods whose models attack the run, for U-LiRA.
     Raises:
         InputError: an array or a set is missing, shapes disagree, or a value is not finite.
     """
@@ -54,6 +58,9 @@ def measure(
         arrays["known_before"] = known(before["correct"], before["mask"])
     if shadows:
         arrays |= gathered(shadow_files(shadows, cfg.get("shadow")), arrays["ids"], arrays["checksum"])
+    if unlearned_by:
+        seeds = ULira.model_validate(cfg["ulira"]).seeds
+        arrays |= unlearned(unlearned_by, seeds, arrays["ids"], arrays["checksum"])
     columns, numbers = metrics(arrays, settings, seed)
     write(out, arrays, columns, numbers)
 

@@ -87,8 +87,8 @@ def scored(
         encoding: examples -> their rows of tokens.
     Returns:
         task, ids, sets, checksum, characters (of what the model read of a text), settings, the classes where there are
-        some, what `facts_of` and `gates_of` say, what the task's own `scores` says, and of prompts what
-        `answer_arrays` says.
+        some, what `facts_of` and `gates_of` say, gradient_norm where it is asked for, what the task's own `scores` says,
+        and of prompts what `answer_arrays` says.
     Raises:
         InputError: a text holds a token that the model does not know; its record is named.
     """
@@ -104,6 +104,8 @@ def scored(
             part |= gates_of(model, encoded, settings)
         if prompted:
             part |= answer_arrays(Reader(model, tokenizer, encoding, settings), name, frame, encoded)
+        if settings.gradient_norm:
+            part["gradient_norm"] = gradient_norms(model, encoded)
         part["characters"] = np.array([max(1, len(text)) for text in texts_read(encoded, tokenizer)])
         part |= {"ids": encoded.ids, "sets": np.full(len(encoded), name), "checksum": checksums(encoded)}
         parts.append(part)

@@ -56,6 +56,7 @@ def inputs(args):
     """Files that are read; the report finds its own by the addresses of the studies, as the real one does."""
     given = [args.prepared, args.forget, args.base, args.model, args.measured, *args.reference, *args.shadow]
     given += args.original
+    given += args.unlearned_by
     if args.command != "compare" or len(args.cfg["seeds"]) == 1:
         given.append(args.scores)
     files = [f for path in given if path for f in ([path] if path.is_file() else sorted(path.rglob("*")))]
@@ -94,7 +95,7 @@ def main():
         parser.add_argument(f"--{name}")
     for name in ("prepared", "forget", "base", "model", "scores", "measured", "out"):
         parser.add_argument(f"--{name}", type=Path)
-    for name in ("reference", "original", "shadow"):
+    for name in ("reference", "original", "shadow", "unlearned-by"):
         parser.add_argument(f"--{name}", nargs="*", type=Path, default=[])
     args = parser.parse_args()
     if args.command == "unlearn":

@@ -58,6 +58,30 @@ def test_a_search_for_settings_touches_no_job(dependencies, tmp_path):
     assert plan.jobs(check_params(content, "params.yaml"), digests) == before
 
 
+def test_models_that_forget_are_more_jobs_and_change_only_what_they_attack(dependencies, tmp_path):
+    import plan
+
+    from lethe.params.file import check_params
+
+    content = yaml.safe_load((ROOT / "params.yaml").read_text())
+    digests = dependencies.Digests(tmp_path / "memory.json")
+    before = plan.jobs(check_params(content, "params.yaml"), digests)
+    content["studies"]["topics"]["ulira"] = {"models": 4, "methods": ["deepcut"]}
+    after = plan.jobs(check_params(content, "params.yaml"), digests)
+    new = {f"{stage}/{address}" for stage in after for address in set(after[stage]) - set(before[stage])}
+    expected = {f"forget/topics/{seed}" for seed in range(2000, 2004)}
+    expected |= {f"train/topics/original/{seed}" for seed in range(2000, 2004)}
+    expected |= {
+        f"{stage}/topics/deepcut/{seed}" for stage in ("unlearn", "score") for seed in range(2000, 2004)
+    }
+    assert new == expected
+    changed = {
+        f"{stage}/{a}" for stage in before for a, job in before[stage].items() if after[stage][a] != job
+    }
+    runs = ("deepcut", "retrain", "retrain-2", "retrain-3")
+    assert changed == {*(f"measure/topics/{run}/1" for run in runs), "report/"}
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_no_imported_module_is_missed(dependencies, imported, command):
     found = set(dependencies.source_files(f"lethe.{command}"))

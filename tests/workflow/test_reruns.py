@@ -146,6 +146,13 @@ TABLE = {
         jobs_of("topics", "measure") | told("topics") | {f"forget/topics/{seed}" for seed in range(1000, 1004)}
         | {f"{stage}/topics/shadow/{seed}" for stage in ("train", "score") for seed in range(1000, 1004)},
     ),
+    "models that forget": (
+        set_to("studies.topics.ulira", {"models": 4, "methods": ["gradient_ascent"]}),
+        {f"measure/topics/{run}/0" for run in ("gradient_ascent", "retrain")} | told("topics")
+        | {f"forget/topics/{seed}" for seed in range(2000, 2004)}
+        | {f"train/topics/original/{seed}" for seed in range(2000, 2004)}
+        | {f"{stage}/topics/gradient_ascent/{seed}" for stage in ("unlearn", "score") for seed in range(2000, 2004)},
+    ),
     "another reference": (
         set_to("studies.records.measure.reference", "base"),
         jobs_of("records", "measure blind") | told("records"),

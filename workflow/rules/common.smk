@@ -162,6 +162,18 @@ def scores_of_shadows(wildcards):
     return [scores(wildcards.study, SHADOW, seed) for seed in shadow.seeds]
 
 
+def scores_of_unlearned(wildcards):
+    """Scores of the models that the attacking methods let forget, for U-LiRA; none where it attacks no run."""
+    study = PARAMS.studies[wildcards.study]
+    methods = study.attacked_by(wildcards.run, int(wildcards.seed))
+    return [scores(wildcards.study, method, seed) for method in methods for seed in study.ulira.seeds]
+
+
+def folders_of_methods(wildcards, input):
+    """The folder of each method's scores."""
+    return list(dict.fromkeys(str(Path(file).parents[1]) for file in input.unlearned))
+
+
 def scores(study, run, seed):
     return f"{addresses.folder_of('score', study, run, seed)}/scores.npz"
 

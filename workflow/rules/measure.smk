@@ -4,6 +4,7 @@ rule measure_scores:
         reference=scores_of_reference,
         original=scores_of_deep,
         shadow=scores_of_shadows,
+        unlearned=scores_of_unlearned,
     output:
         f"{MEASURE}/metrics.json",
         f"{MEASURE}/metrics.parquet",
@@ -22,11 +23,12 @@ rule measure_scores:
         sources=sources("measure"),
         file=file("measure"),
         shadow=folder_of_shadows,
+        unlearned_by=folders_of_methods,
         out=filled(MEASURE),
     shell:
         "lethe measure --cfg {params.file} --seed {wildcards.seed} --scores {input.scores}"
         " --reference {input.reference} --original {input.original}"
-        " --shadow {params.shadow} --out {params.out} 2> {log}"
+        " --shadow {params.shadow} --unlearned-by {params.unlearned_by} --out {params.out} 2> {log}"
 
 
 # The control of membership inference: an attack that sees the texts and no model. The original's scores say what of them

@@ -61,7 +61,8 @@ def check_sets(sets: np.ndarray, path: Path) -> None:
 def check_finite(scores: dict[str, np.ndarray], path: Path) -> None:
     """Raise InputError, which names an example, for a number that is not finite, of those that a task says it keeps."""
     mask = scores.get("mask")
-    for name in plugins.part("tasks", str(scores["task"]), "ARRAYS"):
+    optional = [name for name in ("gradient_norm",) if name in scores]
+    for name in (*plugins.part("tasks", str(scores["task"]), "ARRAYS"), *optional):
         if scores[name].dtype.kind != "f":
             continue
         bad = ~np.isfinite(scores[name])

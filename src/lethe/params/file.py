@@ -97,7 +97,8 @@ class Params(StrictModel):
         for name, study in self.studies.items():
             ends = ["", *(f"{VARIANT}{variant}" for variant in study.variants)]
             run, end = max(study.runs, key=len), max(ends, key=len)
-            longest = f"{name}_{run}{end}_{max(study.seeds)}"
+            seeds = [*study.seeds, *(study.ulira.seeds if study.ulira else [])]
+            longest = f"{name}_{run}{end}_{max(seeds)}"
             if len(longest) > FOLDER:
                 raise ValueError(
                     f"studies.{name}: names of study, run and variant make a name of a folder of {len(longest)}"
@@ -171,7 +172,7 @@ def served_in(name: str, study: Study) -> dict[str, dict[str, Any]]:
     if study.requests is None or study.forget.of is not None:
         return {}
     requests, found = study.requests, {}
-    whole = study.model_dump(mode="json", exclude={"tune", "shadow", "robustness"})
+    whole = study.model_dump(mode="json", exclude={"tune", "shadow", "ulira", "robustness"})
     for k, one in enumerate(requests.served, 1):
         parts = [earlier.records for earlier in requests.served[:k]]
         keeps = one.method if one.method in study.methods else next(iter(study.methods))

@@ -47,6 +47,8 @@ class Score(StrictModel):
     """Keep the true ends of texts and their completions, as tokens, in scores.npz: for metrics to come; private."""
     answers: dict[Name, Answer] = {}
     """Generation: sets whose prompts are answered greedily, and the answers compared word by word."""
+    gradient_norm: bool = False
+    """The length of the gradient of each text's loss, for an attack: a pass back and forth of every text alone."""
     tasks: list[str] = []
     """Generation: tasks of the evaluation harness: its names, those of evaluation/harness_tasks, or YAML files."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"

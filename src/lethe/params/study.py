@@ -23,6 +23,7 @@ from lethe.params.strict_model import StrictModel
 from lethe.params.study_checks import CHECKS
 from lethe.params.training import Method, References, Training
 from lethe.params.tune import Tune
+from lethe.params.ulira import ULira
 from lethe.system import plugins
 
 
@@ -55,6 +56,8 @@ class Study(StrictModel):
     """Shadow models for LiRA and RMIA; null: none."""
     shares: Name | None = None
     """Study whose base and original it has; not given by hand: it follows from a list of forget sets."""
+    ulira: ULira | None = None
+    """Models that were unlearned, for U-LiRA; null: none."""
     split_seed: Seed | None = None
     """Seed of the splits; null: the first of `seeds`."""
     tune: Tune | None = None
@@ -190,6 +193,21 @@ class Study(StrictModel):
             return None
         models = dict(zip(self.retrained, self.references.retrain, strict=True))
         return (models | {"original": self.references.original}).get(run.split(VARIANT)[0])
+
+    @property
+    def audited(self) -> list[str]:
+        """Methods that U-LiRA attacks: not of a deletion request, and of several forget sets in the first alone."""
+        if self.ulira is None or self.version or self.shares:
+            return []
+        return list(self.methods) if self.ulira.methods is None else self.ulira.methods
+
+    def attacked_by(self, run: str, seed: int) -> list[str]:
+        """Methods whose models U-LiRA attacks a run with: a method's own, and beside it the retrained models'."""
+        if seed != self.seeds[0]:
+            return []
+        if run in self.retrained:
+            return self.audited
+        return [run] if run in self.audited else []
 
     @property
     def measured(self) -> int:

@@ -18,7 +18,7 @@ from lethe.params.names import BLIND, REFERENCES, RETRAIN, SHADOW
 from lethe.params.plug_ins import check_hyper, check_perturbation, from_base, needs_base, takes_offset
 from lethe.params.sources import built_in, kind
 from lethe.params.training import Training
-from lethe.params.tune import depends_on_seed, extremes
+from lethe.params.tune import depends_on_seed, extremes, is_transfer
 from lethe.system import plugins
 
 MOST_MODELS = 10_000
@@ -87,6 +87,28 @@ def check_shadow(study: Study) -> None:
         )
 
 
+def check_ulira(study: Study) -> None:
+    if study.ulira is None:
+        return
+    others = {
+        *study.seeds,
+        *(study.tune.seeds if study.tune else []),
+        *(study.shadow.seeds if study.shadow else []),
+    }
+    if taken := sorted(others & {*study.ulira.seeds}):
+        raise ValueError(
+            f"ulira.first_seed: {study.ulira.first_seed} makes {taken[0]} the seed of an unlearned model, which is one"
+            " of the study; allowed is an even number from which on none is"
+        )
+    if unknown := [name for name in study.audited if name not in study.methods]:
+        allowed = ", ".join(study.methods)
+        raise ValueError(f"ulira.methods: {unknown[0]} is no method of the study; allowed are {allowed}")
+    if study.forget.requests > 1 or study.forget.request:
+        raise ValueError(
+            f"ulira: is for one request; allowed with forget.requests {study.forget.requests}: null"
+        )
+
+
 def check_tune(study: Study) -> None:
     """What settings are chosen by is never reported."""
     if study.tune is None:
@@ -108,6 +130,12 @@ def check_tune(study: Study) -> None:
                 raise ValueError(f"tune.space.{one_line(error)}") from None
     for key in ("metrics", "within"):
         for name in getattr(study.tune.select, key):
+            if is_transfer(name):
+                if len(study.tune.seeds) < 2:
+                    raise ValueError(
+                        f"tune.select.{key}.{name}: learns on other seeds; needed are two of tune.seeds"
+                    )
+                continue
             what = (
                 unmeasured(name, study.task) if not study.score.tasks else None
             )  # tasks name theirs themselves
@@ -338,6 +366,7 @@ CHECKS = (
     check_requests,
     check_numbers,
     check_shadow,
+    check_ulira,
     check_tune,
     check_methods,
     check_batches,

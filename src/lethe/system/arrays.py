@@ -4,8 +4,16 @@ from __future__ import annotations
 
 COMMON = ("task", "ids", "sets", "checksum", "characters", "settings")  # of every model
 SHADOW = ("shadow_confidence", "shadow_member", "shadow_known")  # what `measure --shadow` adds
+ULIRA = (
+    "ulira_methods",
+    "ulira_confidence",
+    "ulira_member",
+    "ulira_known",
+)  # what `measure --unlearned-by` adds
 OPTIONAL = (
     *SHADOW,
+    *ULIRA,
+    "gradient_norm",  # what `score.gradient_norm` adds
     "reference_logprob",  # what `measure --reference` adds
     "known_before",  # what `measure --original` adds
     "matched",  # what `measure.matched` adds
@@ -31,7 +39,7 @@ OPTIONAL = (
     "rouge_l_f1",
 )
 NOT_PER_EXAMPLE = (
-    "task", "classes", "n", "settings", "model", "holds_text", "downstream_names", "downstream_values",
+    "task", "classes", "n", "settings", "model", "holds_text", "downstream_names", "downstream_values", "ulira_methods",
 )  # fmt: skip
 NONE = -1  # in place of a token where there is none
 NO_TAG = -100  # in place of the tag of a token that has none: all but the first of each word
