@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import study
 import torch
-from scipy.stats import ks_2samp
+from scipy.stats import binomtest, ks_2samp, ttest_rel
 from synthetic import generation_scores
 
 from lethe import models
@@ -15,6 +15,7 @@ from lethe.__main__ import main
 from lethe.evaluation.bootstrap import intervals
 from lethe.evaluation.numbers import modules
 from lethe.judge import with_classes
+from lethe.metrics.common.attacks import auc_interval
 from lethe.params.measure import Measure
 from lethe.params.model import Model
 
@@ -102,7 +103,8 @@ def test_a_generator_beside_a_retrained_one(world, tmp_path, capsys):
     assert second["reference_loss_auc"]["value"] == 0.5
     assert second["reference_loss_auc"]["retrain"] != 0.5  # the other model beside the same reference
     losses = [forget_losses(tmp_path / name) for name in "ba"]
-    assert numbers[1]["loss_ks"] == ks_2samp(*losses).pvalue  # as a run of a study is compared
+    assert numbers[1]["loss_ks"] == ks_2samp(*losses).pvalue
+    assert numbers[1]["loss_paired"] == pytest.approx(ttest_rel(*losses).pvalue)
     assert "loss_ks" not in numbers[0]
     area = numbers[0]["min_k_40_auc"]  # beside a log that says 0.5
     assert numbers[0]["privacy_leak"] == pytest.approx(100 * (0.5 - area) / 0.5)
@@ -110,7 +112,7 @@ def test_a_generator_beside_a_retrained_one(world, tmp_path, capsys):
     assert exported["mia_loss"] == {"agg_value": numbers[0]["loss_auc"]}
     printed = capsys.readouterr().out
     assert "model − retrain" in printed and "blind_auc" in printed
-    assert printed.count("loss KS") == 1
+    assert printed.count("by Kolmogorov-Smirnov") == 1
     assert not [word for word in study.text(0).split() if word in printed]
 
 
@@ -152,12 +154,16 @@ def test_a_resample_without_an_extracted_text_has_no_part_in_its_interval():
     assert entry["gap_low"] == pytest.approx(entry["gap"]) == entry["gap_high"]
 
 
-def test_a_true_positive_rate_has_its_exact_bounds():
-    """Of 30 nobody is found: every resample says 0, Clopper and Pearson at most 0.116 (printed in their tables)."""
+def test_areas_and_true_positive_rates_have_the_intervals_that_they_have_without_resampling():
     (judged, _), settings = judged_generators()
-    entry = intervals([judged], settings, 0)["loss_tpr_at_fpr_0.001"]
-    assert entry["value"] == entry["low"] == 0
-    assert entry["high"] == pytest.approx(0.116, abs=5e-4)
+    table = intervals([judged], settings, 0)
+    entry, members = table["loss_tpr_at_fpr_0.05"], 30
+    exact = binomtest(round(entry["value"] * members), members).proportion_ci(0.95, "exact")
+    assert (entry["low"], entry["high"]) == pytest.approx((exact.low, exact.high))
+    scores, values = judged
+    loss = next(v["loss"] for v in values.values() if "loss" in v)
+    groups = [loss[scores["sets"] == name] for name in ("forget", "test")]
+    assert (table["loss_auc"]["low"], table["loss_auc"]["high"]) == auc_interval(*groups, 0.95)
 
 
 def test_downstream_tasks_have_no_interval_over_examples_that_are_not_theirs():

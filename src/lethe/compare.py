@@ -5,14 +5,14 @@
     confidence level of every interval over seeds, in (0, 1)
     reach      half the width of such an interval, in standard deviations of the differences; null for a single seed
     runs       run -> metric -> {mean, sd, n, gap, band}, in the units of the metric:
-               mean, sd (n - 1 in the denominator) and n over the seeds that have the metric;
-               gap {mean, sd, n, low, high, excludes_zero, by}: run - retrain of the same seed, the interval of its
-               mean, and whether that leaves zero out; `by` is "examples" where the interval is one over the examples
-               of a single seed. sd, low, high and excludes_zero are absent where one seed cannot tell them;
+               mean, sd (n - 1 in the denominator) and n over the seeds that have the metric, of perplexities the
+               geometric mean; gap {mean, sd, distance, n, low, high, excludes_zero, by}: run - mean of the retrained
+               models of the same seed, the mean of its absolute value, the interval of its mean, and whether that
+               leaves zero out; `by` is "examples" where the interval is one over the examples of a single seed, beside
+               a single retrained model. sd, low, high and excludes_zero are absent where nothing tells them;
                band {half, degrees}, of retrain alone: another retrained model would have a gap within +-half.
                Besides the runs: RUN+VARIANT of each test of robustness, and `blind`, the attack without a model.
-               Flags, such as SCORE_below_retrain, are 0 or 1 in a seed: their mean is the share of seeds.
-    better     run -> metric -> runs that it is better than; absent with a single seed or method
+    better     run -> declared metric -> runs that it is better than; absent with a single seed or method
     attack     {score, others, smallest_rate, roc: {run: {false_positive_rates, true_positive_rates}}}: the main attack
                on membership, how many examples of test it is judged on in the first seed, the smallest false positive
                rate above zero, and the curve, averaged over seeds; null without test examples
@@ -21,6 +21,11 @@
                margin, verdict}, see `lethe.evaluation.verdicts.judged`; verdict is near, far or open
     strongest  run -> {attack, attacks, auc, retrained, gap, low, high}: the attack that tells it furthest from the
                retrained models, of all that were run
+    beyond     methods whose AUC under the main attack lies below that of the retrained models, told from it over all
+               methods (Holm); from 8 forget texts on
+    losses     run -> {ks, paired}: p-values, seeds together, of the losses on the forget set being as under the
+               retrained models, see `lethe.evaluation.verdicts.loss_tests`; under `retrain` those of a further
+               retrained model
     memory     [{key, label, good, digits}]: measures of what is left of the forget set, the first in figures
     ratios     [{test, metric, label, runs: {run: {R, Q, area}}}]: how fast what was forgotten comes back, see there
     robustness [{variant, metric, label, runs: {run: {verdict, returned} or null}}], see `lethe.evaluation.surviving`
@@ -58,7 +63,16 @@ from lethe.evaluation.numbers import modules, with_match
 from lethe.evaluation.scores import load
 from lethe.evaluation.shadows import gathered
 from lethe.evaluation.surviving import ratios, survival
-from lethe.evaluation.verdicts import declared, judged, strongest, with_transfer
+from lethe.evaluation.verdicts import (
+    Load,
+    beyond,
+    declared,
+    judged,
+    loss_tests,
+    primary,
+    strongest,
+    with_transfer,
+)
 from lethe.metrics.common.attacks import judged_others
 from lethe.metrics.common.statistics import half_width
 from lethe.params.addresses import in_study
@@ -68,6 +82,7 @@ from lethe.system.errors import InputError
 from lethe.system.files import write_json
 
 log = logging.getLogger("lethe.compare")
+FEWEST_TEXTS = 8  # of a forget set that may be called pushed beyond retraining
 
 
 def compare(cfg: dict[str, Any], measured: Path, scores: Path, out: Path) -> None:
@@ -104,12 +119,13 @@ def comparison(settings: Compare, measured: Path, scores: Path) -> dict[str, Any
     found = summaries(numbers | read(BLIND), level, extra, settings.fixed)
     known = "retrain" if "retrain" in settings.runs else "original"  # what is told of it, is told of all
     headline = columns(settings.task, found[known], settings.probes)
-    if not several:
+    if not several and not extra:
         found = over_examples(found, {column.key for column in headline}, settings, scores)
     variants = {v: read(*settings.compared, ending=VARIANT + v) for v in settings.variants}
     for variant, of in variants.items():
         found |= {run + VARIANT + variant: metrics for run, metrics in summaries(of, level).items()}
-    leads = {"better": better(numbers, settings.methods, headline, level)}
+    compared_by = [column for column in headline if column.key in primary(claims, task)]
+    leads = {"better": better(numbers, settings.methods, compared_by, claims.level)}
     limits = settings.returned, level
     return (leads if several and len(settings.methods) > 1 else {}) | {
         "columns": list(map(asdict, headline)),
@@ -121,6 +137,8 @@ def comparison(settings: Compare, measured: Path, scores: Path) -> dict[str, Any
         "verdicts": judged(numbers, extra, settings.methods, task, claims, values, settings.fixed)
         | judged(numbers, extra, ["original"], task, claims, values, settings.fixed),
         "strongest": strongest(numbers, extra, settings.compared, level, settings.fixed),
+        "beyond": pushed_beyond(numbers, extra, settings, values),
+        "losses": loss_tests(numbers, extra, settings.compared, values, settings.fixed),
         "memory": list(map(asdict, memory(settings.task, set().union(*plain[known].values())))),
         "ratios": ratios(settings.task, plain, variants, settings.methods),
         "robustness": survival(settings.task, plain, variants, settings.methods, *limits),
@@ -160,13 +178,20 @@ def with_retrain(numbers: Numbers, settings: Compare, measured: Path) -> Numbers
         retrain = values_of(measured, "retrain", seed)
         for run in [run for run in settings.runs if run != "retrain"]:
             own = values_of(measured, run, seed)
-            found[run][seed] = found[run][seed] | beside_retrain(
-                own, retrain, settings.task, settings.measure, seed
-            )
+            found[run][seed] = found[run][seed] | beside_retrain(own, retrain, settings.measure, seed)
         extra = [values_of(measured, run, seed) for run in settings.extra_retrains]
         if extra:
             found["retrain"][seed] = found["retrain"][seed] | expected_quality(retrain, extra)
     return found
+
+
+def pushed_beyond(numbers: Numbers, extra: Numbers, settings: Compare, load: Load) -> list[str]:
+    """As `beyond`, by the main attack; of fewer texts an AUC says too little."""
+    fewest = min((load("original", seed)["sets"] == "forget").sum() for seed in settings.seeds)
+    if fewest < FEWEST_TEXTS:
+        return []
+    metric, level = f"{main_attack(settings.task)}_auc", settings.claims.level
+    return beyond(numbers, extra, settings.methods, metric, level, settings.fixed)
 
 
 def over_examples(found: Summaries, keys: set[str], settings: Compare, scores: Path) -> Summaries:

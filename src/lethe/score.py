@@ -16,6 +16,7 @@ from lethe.data.prompts import with_beginning
 from lethe.data.texts_read import checksums, texts_read
 from lethe.evaluation.answers import Reader, answer_arrays, has_prompts
 from lethe.evaluation.downstream import downstream
+from lethe.evaluation.gradient_norms import gradient_norms
 from lethe.evaluation.variants import Encoding, perturbed
 from lethe.models.gated import Gated
 from lethe.params.model import Model

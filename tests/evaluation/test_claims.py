@@ -3,7 +3,17 @@
 import numpy as np
 import pytest
 
-from lethe.evaluation.verdicts import example_error, gaps, judged, margin, primary, strongest, with_transfer
+from lethe.evaluation.verdicts import (
+    beyond,
+    example_error,
+    gaps,
+    judged,
+    loss_tests,
+    margin,
+    primary,
+    strongest,
+    with_transfer,
+)
 from lethe.metrics.common.attacks import auc
 from lethe.params.claims import Claims
 from lethe.system import plugins
@@ -56,6 +66,7 @@ def numbers_of(values: dict[str, np.ndarray]) -> dict[str, float]:
     return {
         "memorization_accuracy_excess": of["forget"] - of["test"],
         "memorization_accuracy_retain": of["retain"],
+        "loss_forget": float(values["loss"][sets == "forget"].mean()),
         "min_k_auc": auc(values["min_k"][sets == "forget"], values["min_k"][sets == "test"]),
     }
 
@@ -92,6 +103,28 @@ def test_the_strongest_attack_is_named_beside_the_retrained_models(world):
     assert abs(fooled["retrained"] - 0.5) < 0.1 and 0 < fooled["low"] < fooled["gap"] < fooled["high"]
     assert found["original"]["auc"] > 0.95
     assert abs(found["honest"]["gap"]) < 0.15
+
+
+def test_losses_are_tested_over_all_seeds_together(world):
+    """The mean of two-sided losses is that of unseen text, their spread is not: the tests see different things."""
+    numbers, extra, load = world
+    found = loss_tests(numbers, extra, ["original", "fooling", "honest"], load)
+    assert found["original"]["paired"] < 1e-4 and found["original"]["ks"] < 1e-10
+    assert found["fooling"]["ks"] < 1e-4 < 0.01 < found["fooling"]["paired"]
+    for run in ("honest", "retrain"):
+        assert min(found[run].values()) > 0.01
+
+
+def test_pushed_beyond_is_beside_the_retrained_models_and_not_beside_one_half():
+    """All seeds have test texts that look like members: retrained models have 0.4, and so has an honest method."""
+    draw = np.random.default_rng(4)
+
+    def models(mean):
+        return {seed: {"auc": mean + draw.normal(0, 0.01)} for seed in SEEDS}
+
+    numbers = {"retrain": models(0.4), "honest": models(0.4), "pushed": models(0.3), "remembers": models(0.9)}
+    extra = {"retrain-2": models(0.4), "retrain-3": models(0.4)}
+    assert beyond(numbers, extra, ["honest", "pushed", "remembers"], "auc", 0.05) == ["pushed"]
 
 
 def test_margins_are_fractions_of_what_was_declared(world):

@@ -9,7 +9,6 @@ import scipy.stats
 from lethe.metrics.blind import blind, blind_score
 from lethe.metrics.common.attacks import auc
 from lethe.metrics.lira import lira_offline, lira_online, logit_confidence
-from lethe.metrics.loss_ks import loss_ks
 from lethe.metrics.rmia import mean_probability_offline, mean_probability_online, rmia
 from lethe.params.measure import Measure
 
@@ -175,12 +174,3 @@ def test_blind_control_of_one_forgotten_person_is_absent():
     person = np.maximum(np.arange(17), 2)
     score, found = blind(words, person, {"sets": sets}, Measure(bootstrap=100), 0)
     assert found == {} and np.ma.getmaskarray(score).all()
-
-
-def test_loss_ks_is_a_p_value():
-    # two samples of 3 that do not overlap: 2 of the 20 orders are as extreme
-    assert loss_ks(np.array([1.0, 2, 3]), np.array([4.0, 5, 6])) == pytest.approx(0.1)
-    same = np.random.default_rng(0).normal(size=50)
-    assert loss_ks(same, same) == 1
-    with pytest.raises(ValueError, match="not finite"):
-        loss_ks(np.array([np.nan]), same)

@@ -61,18 +61,18 @@ def test_planted_effects_are_seen(made):
     assert gap["gradient_ascent"]["mean"] < -0.4 < -0.1 < gap["icu"]["mean"]
 
 
-def test_loss_ks_compares_with_the_retrain_of_the_same_seed(made):
-    records = json.loads((made / "results/report/metrics.json").read_text())["records"]
-    assert "loss_ks" not in records["retrain"]
-    assert records["original"]["loss_ks"]["mean"] < 1e-6
-    losses = []
-    for run in ("icu", "retrain"):
-        path = made / f"results/measure/records/{run}/seed0/metrics.parquet"
-        table = pyarrow.parquet.read_table(path, filters=[("set", "=", "forget")])
-        losses.append(table["loss"].to_numpy())
-    first = scipy.stats.ks_2samp(*losses).pvalue
-    entry = records["icu"]["loss_ks"]
-    assert abs(first - entry["mean"]) == pytest.approx(entry["sd"] / np.sqrt(2))  # of two values
+def test_losses_are_compared_with_the_retrained_models_of_the_same_seed(made):
+    found = json.loads((made / "results/compare/records/comparison.json").read_text())["losses"]
+    assert found["original"]["ks"] < 1e-6 and "retrain" not in found  # no further one
+    p = []
+    for seed in (0, 1):
+        losses = []
+        for run in ("icu", "retrain"):
+            path = made / f"results/measure/records/{run}/seed{seed}/metrics.parquet"
+            table = pyarrow.parquet.read_table(path, filters=[("set", "=", "forget")])
+            losses.append(table["loss"].to_numpy())
+        p.append(scipy.stats.ks_2samp(*losses).pvalue)
+    assert found["icu"]["ks"] == pytest.approx(scipy.stats.combine_pvalues(p).pvalue)
 
 
 def test_retrained_models_among_themselves_are_the_noise(made):
@@ -85,11 +85,13 @@ def test_retrained_models_among_themselves_are_the_noise(made):
             path = made / f"results/measure/topics/{run}/seed{seed}/metrics.json"
             values.append(json.loads(path.read_text())["accuracy_test"])
     variance = ((values[0] - values[1]) ** 2 + (values[2] - values[3]) ** 2) / 4
-    assert band["half"] == pytest.approx(
-        4.302653 * np.sqrt(variance)
-    )  # t with 2 degrees of freedom, from tables
+    half = 4.302653 * np.sqrt(
+        variance * 1.5 / 2
+    )  # t with 2 degrees of freedom, from tables; beside two models
+    assert band["half"] == pytest.approx(half)
     assert metrics["records"]["retrain"]["perplexity_test"]["band"]["degrees"] == 1
-    assert 0 < metrics["topics"]["retrain"]["loss_ks"]["mean"] <= 1
+    comparison = json.loads((made / "results/compare/topics/comparison.json").read_text())
+    assert 0 < comparison["losses"]["retrain"]["ks"] <= 1
     assert "| retrain band | ±" in (made / "results/report/tables/topics_gaps.md").read_text()
 
 
@@ -108,27 +110,10 @@ def test_the_page_says_what_the_controls_found(html):
     assert "Which method is better" in html
 
 
-def test_over_unlearned_runs_are_named_with_their_seeds():
-    found = {
-        "icu": {
-            "min_k_below_retrain": {"mean": 2 / 3, "n": 3},
-            "min_k_over_unlearned": {"mean": 0.0, "n": 3},
-        },
-        "npo": {
-            "min_k_below_retrain": {"mean": 1.0, "n": 3},
-            "min_k_over_unlearned": {"mean": 1 / 3, "n": 3},
-        },
-    }
-    comparison = {"attack": {"score": "min_k"}}
-    results = SimpleNamespace(comparison=comparison, summaries=found, methods=["icu", "npo"])
-    (sentence,) = over_unlearned(results)
-    assert "significantly below that on retrain: icu (2 of 3 seeds), npo (3 of 3 seeds)" in sentence
-    assert "; below 0.5: npo (1 of 3 seeds). " in sentence
-    assert "less familiar to the model than text it never saw" in sentence
-    del found["npo"]["min_k_over_unlearned"]  # below retrain it may still be more familiar than that
-    assert "text it never saw" not in over_unlearned(results)[0]
-    results.summaries = {"icu": {}, "npo": {}}
-    assert over_unlearned(results) == []
+def test_runs_pushed_beyond_retraining_are_named():
+    (sentence,) = over_unlearned(SimpleNamespace(comparison={"beyond": ["icu", "npo"]}))
+    assert sentence.startswith("Pushed beyond retraining: icu, npo.")
+    assert over_unlearned(SimpleNamespace(comparison={"beyond": []})) == []
 
 
 def test_costs_stand_apart_from_what_a_seed_fixes(made):
@@ -308,9 +293,16 @@ def test_one_seed_and_one_method_are_reported_without_spread(tmp_path, capsys):
     metrics = json.loads((tmp_path / "out/metrics.json").read_text())
     entry = metrics["topics"]["finetune"]["accuracy_test"]
     assert set(entry) == {"mean", "n", "gap"}
-    assert set(entry["gap"]) == {"mean", "n", "low", "high", "excludes_zero", "by"}
+    assert set(entry["gap"]) == {
+        "mean",
+        "distance",
+        "n",
+        "low",
+        "high",
+        "excludes_zero",
+    }  # by two retrained models
     assert entry["gap"]["low"] <= entry["gap"]["mean"] <= entry["gap"]["high"]
-    assert entry["gap"]["by"] == "examples"
+    assert metrics["records"]["npo"]["memorization_accuracy_excess"]["gap"]["by"] == "examples"  # by one
     for attack in ("lira_auc", "rmia_auc"):  # shadow models are read for these
         gap = metrics["topics"]["finetune"][attack]["gap"]
         assert gap["low"] <= gap["mean"] <= gap["high"]

@@ -8,6 +8,7 @@ import pytest
 from lethe.evaluation.headline import columns
 from lethe.report import tables
 from lethe.report.page import cell
+from lethe.tasks import Column
 from lethe.tasks.generation import extraction
 
 
@@ -38,9 +39,19 @@ def test_spread_is_left_out_not_zero_with_one_seed():
 
 
 def test_gap_cell():
-    gap = {"mean": -0.25, "sd": 0.1, "n": 2, "low": -0.5, "high": -0.125, "excludes_zero": True}
-    assert tables.gap_cell(gap, 3) == "−0.250 [−0.500, −0.125]"
-    assert tables.gap_cell({"mean": 0.1, "n": 1}, 1) == "0.1"
+    gap = {
+        "mean": -0.25,
+        "sd": 0.1,
+        "distance": 0.375,
+        "n": 2,
+        "low": -0.5,
+        "high": -0.125,
+        "excludes_zero": True,
+    }
+    assert tables.gap_cell(gap, Column("a", "", "higher")) == "−0.250 [−0.500, −0.125]"
+    assert tables.gap_cell(gap, Column("a", "", "retrain")) == "−0.250 [−0.500, −0.125] |0.375|"
+    assert tables.gap_cell({"mean": 0.1, "distance": 0.1, "n": 1}, Column("a", "", "retrain", 1)) == "0.1"
+    assert tables.gap_cell(None, Column("a", "", "higher")) == "–"
 
 
 def test_markdown_and_terminal_forms():
@@ -95,6 +106,6 @@ def test_a_claim_is_a_verdict_and_a_mark():
 def test_the_strongest_attack_stands_beside_the_retrained_models():
     gap = {"attack": "transfer", "attacks": 7, "auc": 0.956, "retrained": 0.536, "gap": 0.42}
     found = {"icu": gap | {"low": 0.35, "high": 0.49}, "npo": gap | {"attack": "own"}}
-    table = tables.attacks_table(found, ["npo", "icu", "base"], {"transfer": "transfer attack"})
+    table = tables.attacks_table(found, ["npo", "icu", "base"])
     assert table.rows[1] == ["icu", "transfer attack (of 7)", "0.956", "0.536", "0.420 [0.350, 0.490]"]
     assert table.rows[0] == ["npo", "own (of 7)", "0.956", "0.536", "0.420"]

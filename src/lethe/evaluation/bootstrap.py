@@ -23,8 +23,8 @@ def intervals(
 
     The values per example stay as they are: a fitted attack is not fitted anew. A resample in which a number is not
     defined, as it holds no text of a set that was extracted, has no part in the number's interval. Test examples that
-    match the forget set are drawn apart from the others, so that every resample holds as many. A true positive rate
-    keeps its exact bounds: where nobody is found no resample finds anybody.
+    match the forget set are drawn apart from the others, so that every resample holds as many. An area under the curve
+    and a true positive rate keep the intervals that they have without resampling, which fails for few and near 1.
 
     Args:
         models: arrays and values per example of the model, and, for gaps, of a retrained one; same examples, same
@@ -37,7 +37,7 @@ def intervals(
         tasks, and the calibration error: it is larger in most resamples, so that they do not bound it.
     """
     bare = settings.model_copy(update={"bootstrap": 0})  # no interval within a resample
-    found = [numbers_of(*model, bare, seed) for model in models]
+    found = [numbers_of(*model, settings, seed) for model in models]
     names = [name for name in found[0] if is_estimate(name)]
     draw = stream(seed, "bootstrap", "examples")
     groups = strata(models[0][0])
@@ -71,7 +71,7 @@ def strata(arrays: Arrays) -> list[np.ndarray]:
 
 
 def is_estimate(name: str) -> bool:
-    other = name.endswith(("_low", "_high", "_over_unlearned", "_smallest")) or "_fpr_reached_" in name
+    other = name.endswith(("_low", "_high", "_smallest")) or "_fpr_reached_" in name
     return not other and not name.startswith(("downstream_", "calibration_error_"))
 
 

@@ -7,72 +7,113 @@ single seed alone (`gaps_over_examples`) evaluates metrics, on resamples.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 
 from lethe.evaluation.bootstrap import Arrays, Values, intervals
-from lethe.evaluation.headline import main_attack
 from lethe.metrics.common.attacks import auc, auc_draws, judged_others, roc
+from lethe.metrics.common.gaps import gap_to_fixed, gap_to_retrained, holm, paired_gaps
 from lethe.metrics.common.statistics import gap_band, mean_interval, percentile_interval, summary
 from lethe.metrics.forget_quality import forget_quality
-from lethe.metrics.loss_ks import loss_ks
 from lethe.metrics.privacy_leak import privacy_leak
 from lethe.params.measure import Measure
 from lethe.system.streams import stream
-from lethe.tasks import SHADOW_ATTACKS, Column
+from lethe.tasks import Column
 
 Seeds = dict[int, dict[str, float]]  # seed -> metric -> number
 Numbers = dict[str, Seeds]  # run -> seed -> metric -> number
 Summaries = dict[str, dict[str, dict[str, Any]]]  # run -> metric -> entry, as `summaries` returns it
 FEW_DRAWS = 200  # resamples behind an interval over examples
+RATIO = "perplexity_"  # begins the names of numbers whose ratios count
 
 
 def summaries(
     numbers: Numbers, confidence: float, extra_retrains: Numbers | None = None, fixed: bool = False
 ) -> Summaries:
-    """Every metric of every run over the seeds, beside `retrain`, where there is one.
+    """Every metric of every run over the seeds, beside the retrained models, where there are some.
 
-    The gap is paired: the run minus the retrain of the same seed, so of the same forget set.
+    The gap is paired: the run minus the mean of all retrained models of the same seed, so of the same forget set.
 
     Args:
         numbers: run -> seed -> metric -> number.
-        confidence: level of the Student-t interval of the gap, and of the band.
+        confidence: level of the interval of the gap, and of the band.
         extra_retrains: further retrained models of the same seeds.
         fixed: the retrained models are the same in all seeds, which are then no further look at their noise.
     Returns:
-        run -> metric -> {mean, sd, n, gap: {mean, sd, n, low, high, excludes_zero}}. With a single seed sd,
-        low, high and excludes_zero are absent, not 0; `gap` is absent for retrain and where retrain has no value.
-        Retrain has {band: {half, degrees}} instead, the noise of a gap (`statistics.gap_band`), where there are two
-        retrained models or more.
+        run -> metric -> {mean, sd, n, gap: {mean, sd, distance, n, low, high, excludes_zero}}. `distance` is the mean
+        of |gap| over the seeds: gaps of both signs do not cancel in it. The interval is that of
+        `gaps.gap_to_retrained` where a seed has two retrained models, else Student's of the differences. With a single
+        seed sd is absent, not 0, and where no spread is known low, high and excludes_zero are; `gap` is absent for
+        retrain and where retrain has no value. Retrain has {band: {half, degrees}} instead, the noise of a gap
+        (`statistics.gap_band`), where there are two retrained models or more.
+        Numbers of a name that begins with `perplexity_` are compared as ratios: their mean is the geometric one, and
+        all else is found in logarithms and given as a difference to the geometric mean of what it stands beside.
     """
-    retrained = numbers.get("retrain", {})
-    found = {
+    models = (numbers.get("retrain", {}), *(extra_retrains or {}).values())
+    return {
         run: {
-            metric: entry(by_metric(seeds, metric), by_metric(retrained, metric), run, confidence)
+            metric: entry(run, metric, by_metric(seeds, metric), models, confidence, fixed)
             for metric in sorted(set().union(*seeds.values()))
         }
         for run, seeds in numbers.items()
     }
-    for metric, retrain in found.get("retrain", {}).items():
-        models = [by_metric(seeds, metric) for seeds in (retrained, *(extra_retrains or {}).values())]
-        groups = [[of[seed] for of in models if seed in of] for seed in models[0]]
-        band = gap_band(groups[:1] if fixed else groups, confidence)
-        if band is not None:
-            retrain["band"] = band
-    return found
 
 
-def entry(values: dict[int, float], retrain: dict[int, float], run: str, confidence: float) -> dict[str, Any]:
+def entry(
+    run: str, metric: str, values: dict[int, float], models: Sequence[Seeds], confidence: float, fixed: bool
+) -> dict[str, Any]:
     """One metric of one run over the seeds, as `summaries` describes it."""
+    retrained = [by_metric(of, metric) for of in models]
+    if metric.startswith(RATIO):
+        logarithms = [logs(of) for of in retrained]
+        return in_units(over_seeds(run, logs(values), logarithms, confidence, fixed))
+    return over_seeds(run, values, retrained, confidence, fixed)
+
+
+def logs(values: dict[int, float]) -> dict[int, float]:
+    return {seed: float(np.log(value)) for seed, value in values.items()}
+
+
+def over_seeds(
+    run: str, values: dict[int, float], retrained: Sequence[dict[int, float]], confidence: float, fixed: bool
+) -> dict[str, Any]:
+    """Mean and spread of one number over the seeds, and its gap, or its band where the run is retrain."""
     result: dict[str, Any] = summary(list(values.values()))
-    shared = [seed for seed in values if seed in retrain]
-    if run != "retrain" and shared:
-        differences = [values[seed] - retrain[seed] for seed in shared]
-        result["gap"] = summary(differences)
-        interval = mean_interval(differences, confidence)
-        if interval is not None:
-            result["gap"] |= bounds(*interval)
+    groups = {s: [of[s] for of in retrained if s in of] for s in retrained[0]}
+    if run == "retrain":
+        band = gap_band(list(groups.values())[: 1 if fixed else None], confidence)
+        return result | ({"band": band} if band else {})
+    shared = [seed for seed in values if seed in groups]
+    if not shared:
+        return result
+    own, beside = [values[seed] for seed in shared], [groups[seed] for seed in shared]
+    differences = [value - float(np.mean(group)) for value, group in zip(own, beside, strict=True)]
+    result["gap"] = summary(differences) | {"distance": float(np.mean(np.abs(differences)))}
+    gap = gap_to_fixed(own, beside[0]) if fixed else gap_to_retrained(own, beside)
+    interval = gap.interval(confidence) if gap else None if fixed else mean_interval(differences, confidence)
+    if interval is not None:
+        result["gap"] |= bounds(*interval)
+    return result
+
+
+def in_units(found: dict[str, Any]) -> dict[str, Any]:
+    """What was found of logarithms, as numbers: means as geometric ones, spreads and gaps beside these."""
+    mean = float(np.exp(found["mean"]))
+    result = {**found, "mean": mean} | ({"sd": mean * found["sd"]} if "sd" in found else {})
+    if "band" in found:
+        result["band"] = {**found["band"], "half": mean * float(np.expm1(found["band"]["half"]))}
+    if "gap" in found:
+        centre = float(np.exp(found["mean"] - found["gap"]["mean"]))
+        inner = {
+            k: centre * float(np.expm1(v))
+            for k, v in found["gap"].items()
+            if k in ("mean", "distance", "low", "high")
+        }
+        if "sd" in found["gap"]:
+            inner["sd"] = centre * found["gap"]["sd"]
+        result["gap"] = found["gap"] | inner
     return result
 
 
@@ -85,29 +126,34 @@ def by_metric(seeds: Seeds, metric: str) -> dict[int, float]:
 
 
 def better(
-    numbers: Numbers, runs: Sequence[str], columns: Sequence[Column], confidence: float
+    numbers: Numbers, runs: Sequence[str], columns: Sequence[Column], level: float
 ) -> dict[str, dict[str, list[str]]]:
-    """Which runs a run is better than: those over which the paired interval of its lead, over seeds, is above zero.
+    """Which runs a run is better than: those over which its lead, paired by seed, is told from none.
 
     Args:
         numbers: run -> seed -> metric -> number.
         runs: those that are compared.
         columns: the metrics, and which way is good: higher, lower, or near retrain (the distance counts).
-        confidence: level of the Student-t interval.
+        level: familywise error of a metric, over all pairs of runs (Holm).
     Returns:
         run -> metric -> names, in the order of `runs`; empty with a single seed.
     """
-
-    def leads(run: str, other: str, column: Column) -> bool:
-        mine, theirs = (merit(numbers[name], numbers.get("retrain", {}), column) for name in (run, other))
-        differences = [mine[seed] - theirs[seed] for seed in mine if seed in theirs]
-        interval = mean_interval(differences, confidence) if differences else None
-        return interval is not None and interval[0] > 0
-
-    return {
-        run: {c.key: [other for other in runs if other != run and leads(run, other, c)] for c in columns}
-        for run in runs
-    }
+    found: dict[str, dict[str, list[str]]] = {run: {c.key: [] for c in columns} for run in runs}
+    for column in columns:
+        merits = {run: merit(numbers[run], numbers.get("retrain", {}), column) for run in runs}
+        leads = {}
+        for one, other in combinations(runs, 2):
+            shared = [seed for seed in merits[one] if seed in merits[other]]
+            pair = {one: [merits[one][seed] for seed in shared]}
+            gap = (
+                paired_gaps(pair, [merits[other][seed] for seed in shared])[one] if len(shared) > 1 else None
+            )
+            if gap is not None:
+                leads[one if gap.gap > 0 else other, other if gap.gap > 0 else one] = gap.p_value()
+        told = holm(leads, level)
+        for run in runs:
+            found[run][column.key] = [other for other in runs if (run, other) in told]
+    return found
 
 
 def merit(seeds: Seeds, retrain: Seeds, column: Column) -> dict[int, float]:
@@ -122,27 +168,20 @@ def merit(seeds: Seeds, retrain: Seeds, column: Column) -> dict[int, float]:
             return {seed: -abs(values[seed] - target[seed]) for seed in values if seed in target}
 
 
-def beside_retrain(own: Arrays, retrain: Arrays, task: str, settings: Measure, seed: int) -> dict[str, float]:
+def beside_retrain(own: Arrays, retrain: Arrays, settings: Measure, seed: int) -> dict[str, float]:
     """What takes the values per example of two models to find out.
 
     Args:
-        own, retrain: `sets` (N,), `loss` (N,), and the scores of attacks (N,), of the same examples.
+        own, retrain: `sets` (N,), and the scores of attacks (N,), of the same examples.
         settings: confidence and number of resamples.
         seed: of the random stream.
     Returns:
-        `loss_ks`: how probable the losses on the forget set are under retrain; `SCORE_below_retrain`, for the
-        attacks that both have: 1 if the AUC is significantly below that on retrain, so that the forget set was pushed
-        beyond what never having seen it would do, else 0; by a bootstrap of the same examples for both models.
         Of answers `forget_quality` and its n, of generators `privacy_leak` with its interval. What is judged against
         test examples is absent without them.
     """
-    found = {"loss_ks": loss_ks(losses(own), losses(retrain))} | truth_quality(own, retrain)
+    found = truth_quality(own, retrain)
     if not judged_others(own).any():
         return found
-    for name in [n for n in (main_attack(task), *SHADOW_ATTACKS) if n in own and n in retrain]:
-        draws = paired_draws(own, retrain, name, settings, seed)
-        high = percentile_interval(draws[0] - draws[1], settings.confidence)[1]
-        found[f"{name}_below_retrain"] = float(high < 0)
     return found | leak(own, retrain, settings, seed)
 
 
@@ -184,15 +223,8 @@ def leak(own: Arrays, retrain: Arrays, settings: Measure, seed: int) -> dict[str
 
 def expected_quality(retrain: Arrays, extra_retrains: Sequence[Arrays]) -> dict[str, float]:
     """The tests beside retrain that a perfect method is to expect: those of further retrained models, on average."""
-    found = [
-        {"loss_ks": loss_ks(losses(other), losses(retrain))} | truth_quality(other, retrain)
-        for other in extra_retrains
-    ]
+    found = [truth_quality(other, retrain) for other in extra_retrains]
     return {name: float(np.mean([numbers[name] for numbers in found])) for name in found[0]}
-
-
-def losses(values: Arrays) -> np.ndarray:
-    return values["loss"][values["sets"] == "forget"]
 
 
 def attacked(values: Arrays, score: str) -> tuple[np.ndarray, np.ndarray]:

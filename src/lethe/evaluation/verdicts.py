@@ -14,6 +14,7 @@ import numpy as np
 from lethe.evaluation.comparing import Numbers, by_metric
 from lethe.evaluation.transfer import Table, transfer
 from lethe.metrics.common.gaps import Gap, gap_to_fixed, gap_to_retrained, holm, paired_gaps, verdict
+from lethe.metrics.loss_tests import combined, loss_ks
 from lethe.params.claims import Claims
 from lethe.system import plugins
 
@@ -193,6 +194,59 @@ def strongest(
             best |= {"low": low, "high": high}
         found[run] = best | {"attacks": len(entries)}
     return found
+
+
+def beyond(
+    numbers: Numbers, extra: Numbers, methods: Sequence[str], metric: str, level: float, fixed: bool = False
+) -> list[str]:
+    """Methods that were pushed beyond retraining: the attack's AUC is told from that of the retrained models, below it.
+
+    Only beside the retrained models: in a given set of test texts theirs need not be 0.5.
+
+    Args:
+        numbers, extra, fixed: as for `gaps`.
+        metric: SCORE_auc of the attack.
+        level: familywise error over the methods (Holm).
+    """
+    found = gaps(numbers, extra, methods, metric, fixed=fixed)
+    told = holm({method: gap.p_value() for method, gap in found.items()}, level)
+    return [method for method in methods if method in told and found[method].gap < 0]
+
+
+def loss_tests(
+    numbers: Numbers, extra: Numbers, runs: Sequence[str], load: Load, fixed: bool = False
+) -> dict[str, dict[str, float]]:
+    """Are the losses on the forget set those of the retrained models? Two tests of every run, seeds together.
+
+    Args:
+        numbers, extra, load, fixed: as for `gaps`.
+        runs: those that are tested.
+    Returns:
+        run -> {ks, paired}, p-values; empty without retrained models. ks: `loss_ks` beside `retrain` in each seed,
+        combined. paired: the mean loss on the same texts beside all retrained models, by the gap and its error of
+        training and of texts; absent where no error is known. Under `retrain` the same of the first further retrained
+        model: what a perfect method would get.
+    """
+    if "retrain" not in numbers:
+        return {}
+    seeds = sorted(numbers["retrain"])
+
+    def tested(numbers: Numbers, extra: Numbers, run: str) -> dict[str, float]:
+        ks = [loss_ks(forget_losses(load(run, seed)), forget_losses(load("retrain", seed))) for seed in seeds]
+        gap = gaps(numbers, extra, [run], "loss_forget", load, fixed).get(run)
+        return {"ks": combined(ks)} | ({"paired": gap.p_value()} if gap else {})
+
+    found = {run: tested(numbers, extra, run) for run in runs if run != "retrain"}
+    if extra:
+        first, *others = extra
+        found["retrain"] = tested(
+            {**numbers, first: extra[first]}, {name: extra[name] for name in others}, first
+        )
+    return found
+
+
+def forget_losses(values: Values) -> np.ndarray:
+    return values["loss"][values["sets"] == "forget"].astype(np.float64)
 
 
 def is_attack(metric: str) -> bool:

@@ -82,4 +82,4 @@ def values(scores, settings):
 def aggregate(scores, values, settings, seed):
     if not values:
         return {}
-    return membership("attack", values["attack"], scores, settings, seed, threshold=0.0)
+    return membership("attack", values["attack"], scores, settings, threshold=0.0)

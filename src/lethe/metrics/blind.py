@@ -80,7 +80,7 @@ def blind(
         texts, group: of N examples, as in `blind_score`.
         scores: `sets` (N,) and, where the others of all attacks are matched, `matched` (N,).
         settings: `lethe.params.measure.Measure`.
-        seed: of the folds and of the bootstrap.
+        seed: of the folds.
     Returns:
         (N,) score, masked outside the examples that are judged; `blind_auc` with its interval, the true positive
         rates of every attack, and `blind_leak`: 1 if the interval lies above 0.5, so that the sets differ, else 0;
@@ -96,8 +96,7 @@ def blind(
         return column, {}
     chosen = [text for text, use in zip(texts, judged, strict=True) if use]
     score = blind_score(chosen, sets == "forget", group[judged], seed)
-    found = membership("blind", score, {"sets": sets}, settings, seed)
-    found.pop("blind_over_unlearned")  # says nothing without a model
+    found = membership("blind", score, {"sets": sets}, settings)
     found["blind_leak"] = float(found["blind_auc_low"] > 0.5)
     column[judged] = score
     return column, found

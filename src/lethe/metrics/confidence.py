@@ -27,4 +27,4 @@ def values(scores, settings):
 
 
 def aggregate(scores, values, settings, seed):
-    return membership("confidence", -values["confidence"], scores, settings, seed)
+    return membership("confidence", -values["confidence"], scores, settings)

@@ -28,4 +28,4 @@ def values(scores, settings):
 
 
 def aggregate(scores, values, settings, seed):
-    return membership("entropy", values["entropy"], scores, settings, seed)
+    return membership("entropy", values["entropy"], scores, settings)

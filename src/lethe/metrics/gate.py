@@ -39,5 +39,5 @@ def aggregate(scores, values, settings, seed):
     found = set_means("gate_weight", values["gate_weight"], scores["sets"])
     found |= told_apart(values["gate_weight"], scores["sets"])
     for name in ("gate_weight", "gate_nearest"):  # a member scores lower
-        found |= membership(name, -values[name], scores, settings, seed)
+        found |= membership(name, -values[name], scores, settings)
     return found

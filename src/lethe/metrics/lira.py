@@ -114,5 +114,5 @@ def values(scores, settings):
 def aggregate(scores, values, settings, seed):
     result: dict[str, float] = {}
     for name, column in values.items():
-        result |= membership(name, column.filled(np.nan), scores, settings, seed)
+        result |= membership(name, column.filled(np.nan), scores, settings)
     return result

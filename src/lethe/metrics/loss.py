@@ -57,4 +57,4 @@ def example_loss(scores: dict[str, np.ndarray]) -> np.ndarray:
 
 def aggregate(scores, values, settings, seed):
     means = set_means("loss", values["loss"], scores["sets"])
-    return means | membership("loss", values["loss"], scores, settings, seed)
+    return means | membership("loss", values["loss"], scores, settings)

@@ -34,4 +34,4 @@ def values(scores, settings):
 
 
 def aggregate(scores, values, settings, seed):
-    return membership("loss_zlib", values["loss_zlib"], scores, settings, seed)
+    return membership("loss_zlib", values["loss_zlib"], scores, settings)

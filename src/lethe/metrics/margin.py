@@ -29,4 +29,4 @@ def values(scores, settings):
 
 
 def aggregate(scores, values, settings, seed):
-    return membership("margin", -values["margin"], scores, settings, seed)
+    return membership("margin", -values["margin"], scores, settings)

@@ -41,4 +41,4 @@ def aggregate(scores, values, settings, seed):
     if others.any():
         excess = accuracy[sets == "forget"].mean() - accuracy[others].mean()
         found["memorization_accuracy_excess"] = float(excess)
-    return found | membership("memorization_accuracy", 1 - accuracy, scores, settings, seed)
+    return found | membership("memorization_accuracy", 1 - accuracy, scores, settings)

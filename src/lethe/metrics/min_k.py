@@ -50,4 +50,4 @@ def values(scores, settings):
 
 
 def aggregate(scores, values, settings, seed):
-    return membership("min_k", values["min_k"], scores, settings, seed)
+    return membership("min_k", values["min_k"], scores, settings)

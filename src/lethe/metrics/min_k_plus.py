@@ -38,4 +38,4 @@ def values(scores, settings):
 
 
 def aggregate(scores, values, settings, seed):
-    return membership("min_k_plus", values["min_k_plus"], scores, settings, seed)
+    return membership("min_k_plus", values["min_k_plus"], scores, settings)

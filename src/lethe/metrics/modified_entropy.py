@@ -37,4 +37,4 @@ def values(scores, settings):
 
 
 def aggregate(scores, values, settings, seed):
-    return membership("modified_entropy", values["modified_entropy"], scores, settings, seed)
+    return membership("modified_entropy", values["modified_entropy"], scores, settings)

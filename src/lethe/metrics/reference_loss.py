@@ -30,4 +30,4 @@ def values(scores, settings):
 
 
 def aggregate(scores, values, settings, seed):
-    return membership("reference_loss", values["reference_loss"], scores, settings, seed)
+    return membership("reference_loss", values["reference_loss"], scores, settings)

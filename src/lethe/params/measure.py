@@ -20,9 +20,9 @@ class Measure(StrictModel):
     confidence: Probability = 0.95
     """Level of every interval within a run; 1 - confidence is the significance level."""
     bootstrap: Draws = 1000
-    """Resamples behind an interval of an area under the curve."""
-    false_positive_rates: Annotated[list[Probability], Field(max_length=100)] = [0.01, 0.001]
-    """Rates at which a true positive rate is reported."""
+    """Resamples behind an interval over examples, where there is no closed form."""
+    false_positive_rates: Annotated[list[Probability], Field(max_length=100)] = [0.05, 0.01, 0.001]
+    """Rates at which a true positive rate is reported; not below 1 / test examples, where none can be told."""
     min_k: Share = 0.2
     """Share of the least likely tokens that Min-K% and Min-K%++ average."""
     calibration_bins: Annotated[int, Field(ge=1, le=100_000)] = 15

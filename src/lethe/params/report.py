@@ -19,5 +19,3 @@ class Report(StrictModel):
     """Level of the intervals over seeds; a gap is real when its interval excludes 0."""
     returned: Probability = 0.5
     """Fraction of the original's excess over retrain at which forgetting counts as undone."""
-    loss_ks: Probability = 0.05
-    """p-value below which the losses of the forget set are said to differ from retrain's."""

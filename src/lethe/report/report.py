@@ -13,7 +13,6 @@ from lethe.params.file import Params, check_params
 from lethe.report import tables
 from lethe.report.collect import Results, collect
 from lethe.report.costs import costs
-from lethe.report.descriptions import ATTACKS
 from lethe.report.figures import style
 from lethe.report.figures.curves import curves
 from lethe.report.figures.examples import examples
@@ -84,7 +83,7 @@ def tables_of(results: Results, spent: tables.Summaries) -> dict[str, Table]:
     """name -> table: those that every study has, and others where there is such a comparison."""
     shown, runs, found = results.columns, results.runs, results.summaries
     others, made = [run for run in runs if run != "retrain"], [run for run in runs if run in spent]
-    attacks = tables.attacks_table(results.comparison["strongest"], runs, ATTACKS)
+    attacks = tables.attacks_table(results.comparison["strongest"], runs)
     every = {
         "results": tables.results_table(found, spent, shown, runs, results.comparison["verdicts"]),
         "costs": tables.cost_table(spent, made),
@@ -93,10 +92,11 @@ def tables_of(results: Results, spent: tables.Summaries) -> dict[str, Table]:
         "metrics": tables.all_metrics_table(found, runs),
     }
     leads = results.comparison.get("better")
+    compared_by = [column for column in shown if column.key in results.comparison["claims"]["primary"]]
     some = {
         "attacks": attacks if attacks.rows else None,
         "gaps": tables.gap_table(found, shown, others) if "retrain" in runs else None,
-        "better": leads and tables.better_table(leads, results.methods, shown),
+        "better": leads and tables.better_table(leads, results.methods, compared_by),
         "robustness": robustness_table(results),
         "ratios": ratios_table(results),
     }

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lethe.report.collect import Results, tokens
-from lethe.report.descriptions import digits, title
+from lethe.report.descriptions import attack_title, digits, title
 from lethe.tasks import Column
 
 Summaries = dict[str, dict[str, dict[str, Any]]]
@@ -65,7 +65,7 @@ def claim(entry: dict[str, Any] | None) -> str:
     return (f" {entry['verdict']}" if "verdict" in entry else "") + MARK * entry["star"]
 
 
-def attacks_table(found: dict[str, dict[str, Any]], runs: list[str], titles: dict[str, str]) -> Table:
+def attacks_table(found: dict[str, dict[str, Any]], runs: list[str]) -> Table:
     """The strongest attack on every run: what it reveals, and what it finds in the retrained models."""
     rows = []
     for run in [run for run in runs if run in found]:
@@ -73,8 +73,7 @@ def attacks_table(found: dict[str, dict[str, Any]], runs: list[str], titles: dic
         gap = number(entry["gap"], 3)
         if "low" in entry:
             gap += f" [{number(entry['low'], 3)}, {number(entry['high'], 3)}]"
-        name = titles.get(entry["attack"], entry["attack"])
-        what = f"{name} (of {entry['attacks']})"
+        what = f"{attack_title(entry['attack'])} (of {entry['attacks']})"
         rows.append([run, what, number(entry["auc"], 3), number(entry["retrained"], 3), gap])
     return Table(["run", "strongest attack", "AUC", "retrained models", "difference"], rows)
 
@@ -95,7 +94,7 @@ def gap_table(found: Summaries, columns: list[Column], runs: list[str]) -> Table
     rows = []
     for run in runs:
         gaps = [found[run].get(column.key, {}).get("gap") for column in columns]
-        rows.append([run, *(gap_cell(gap, c.digits) for gap, c in zip(gaps, columns, strict=True))])
+        rows.append([run, *map(gap_cell, gaps, columns)])
     bands = [found["retrain"].get(column.key, {}).get("band") for column in columns]
     if any(bands):
         cells = [
@@ -105,14 +104,16 @@ def gap_table(found: Summaries, columns: list[Column], runs: list[str]) -> Table
     return Table(["run − retrain", *(c.label for c in columns)], rows)
 
 
-def gap_cell(gap: dict[str, Any] | None, decimals: int) -> str:
+def gap_cell(gap: dict[str, Any] | None, column: Column) -> str:
+    """`−0.10 [−0.20, 0.00] |0.12|`: mean, interval, and the mean distance where nearness counts over several seeds."""
     if gap is None:
         return BARE
-    mean = number(gap["mean"], decimals)
-    if "low" not in gap:
-        return mean
-    low, high = number(gap["low"], decimals), number(gap["high"], decimals)
-    return f"{mean} [{low}, {high}]"
+    text = number(gap["mean"], column.digits)
+    if "low" in gap:
+        text += f" [{number(gap['low'], column.digits)}, {number(gap['high'], column.digits)}]"
+    if column.good == "retrain" and gap["n"] > 1:
+        text += f" |{number(gap['distance'], column.digits)}|"
+    return text
 
 
 def better_table(found: dict[str, dict[str, list[str]]], runs: list[str], columns: list[Column]) -> Table:
@@ -182,7 +183,7 @@ def plain(table: Table) -> str:
 
 def summaries_csv(found: Summaries) -> str:
     """One line per run and metric; a number that does not exist is an empty field."""
-    own, gap = ("mean", "sd", "n"), ("mean", "sd", "n", "low", "high", "excludes_zero", "by")
+    own, gap = ("mean", "sd", "n"), ("mean", "sd", "distance", "n", "low", "high", "excludes_zero", "by")
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["run", "metric", *own, *(f"gap_{name}" for name in gap), "band"])

@@ -29,7 +29,7 @@ PROBED = ("accuracy", "accuracy")
 FITTED = (
     "attack AUC", "Membership inference. A logistic regression on loss, confidence, entropy and margin learns "
     "to tell retain from hold-out examples, then has to tell forget from test examples. 0.5: it cannot. 1: it "
-    "always can. Significantly below 0.5: over-unlearned, the forget set stands out by being too unfamiliar.",
+    "always can. Below the retrained models': over-unlearned, the forget set stands out by being too unfamiliar.",
 )  # fmt: skip
 GLOSSARY = (
     ("accuracy, macro-F1", "Share of right predictions; mean F1 over the classes. High on test and retain is "

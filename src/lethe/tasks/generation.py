@@ -59,7 +59,7 @@ GLOSSARY = (
      "1 is computed exactly, from the probabilities of the true tokens."),
     ("loss, loss ÷ zlib, Min-K%, Min-K%++ AUC", "Membership inference by a threshold on the loss, the loss per "
      "compressed byte, the least likely tokens, or those after standardising over the vocabulary: forget "
-     "against test examples. 0.5: not told apart. Significantly below 0.5: over-unlearned."),
+     "against test examples. 0.5: not told apart. Below the retrained models': over-unlearned."),
     ("deep success, recall, accuracy", "Of target facts the share that no longer follows from what is still known; the "
      "largest share of a smallest set of facts to be lost for that; the share of all other facts that is kept."),
     ("probability, ROUGE-L recall, truth ratio", "Of answers to prompts. Probability: per token; among options, the "

@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
-from lethe.metrics.common.statistics import binomial_bounds, finite, percentile_interval
-from lethe.system.streams import stream
+from lethe.metrics.common.statistics import binomial_bounds, finite
 
 if TYPE_CHECKING:
     from lethe.params.measure import Measure
@@ -191,26 +190,26 @@ def membership(
     score: np.ndarray,
     scores: dict[str, np.ndarray],
     settings: Measure,
-    seed: int,
     threshold: float | None = None,
 ) -> dict[str, float]:
     """Judge a score as a membership attack on the forget set, against the test set.
 
+    A rate is given only where the test set can tell it from none: one false alarm must be a share of at most the rate.
+    The threshold is the first non-member too many, so the false positive rate that stands behind it is not known but
+    bounded: with k of n wrong it is below the bound at the level of the interval, whatever the scores are.
+
     Args:
-        name: prefix of the results, also the name of the bootstrap's random stream.
+        name: prefix of the results.
         score: (N,) finite, lower = more likely a member.
         scores: arrays of the run. `sets` (N,): forget and test are judged, the threshold is learnt on retain
             against holdout. `matched` (N,) bool, where it is there: the test examples that are judged.
-        settings: confidence, bootstrap draws (0: no interval, no flag) and false positive rates.
-        seed: of the random stream.
+        settings: confidence, false positive rates, and bootstrap (0: no interval of the area).
         threshold: below it an example is called a member; None learns it (`best_threshold`).
     Returns:
-        `_auc` with its bootstrap interval `_auc_low`, `_auc_high`; `_over_unlearned` 1 if the whole interval
-        is below 0.5 (the forget set looks less like members than unseen text does: the Streisand effect),
-        else 0; `_balanced_accuracy`, absent where a threshold is to be learnt and nothing is retained or held out; for
-        each
-        rate r `_tpr_at_fpr_r` with exact bounds `_low`, `_high`, and the false positive rate really reached,
-        `_fpr_reached_r`. Nothing where there are no test examples.
+        `_auc` with its interval `_auc_low`, `_auc_high` (`auc_interval`); `_balanced_accuracy`, absent where a
+        threshold is to be learnt and nothing is retained or held out; for each rate r of at least 1 / non-members
+        `_tpr_at_fpr_r` with exact bounds `_low`, `_high`, the false positive rate reached, `_fpr_reached_r`, and its
+        upper bound `_fpr_reached_r_high`. Nothing where there are no test examples.
     """
     sets = scores["sets"]
     members, others = score[sets == "forget"], score[judged_others(scores)]
@@ -218,19 +217,23 @@ def membership(
         return {}
     result = {f"{name}_auc": auc(members, others)}
     if settings.bootstrap:
-        draws = auc_draws(members, others, settings.bootstrap, stream(seed, "bootstrap", name))
-        low, high = percentile_interval(draws, settings.confidence)
+        low, high = auc_interval(members, others, settings.confidence)
         result |= {f"{name}_auc_low": low, f"{name}_auc_high": high}
-        result[f"{name}_over_unlearned"] = float(high < 0.5)
     if threshold is None and {"retain", "holdout"} <= {*sets}:
         threshold = best_threshold(score[sets == "retain"], score[sets == "holdout"])
     if threshold is not None:
         result[f"{name}_balanced_accuracy"] = balanced_accuracy(members, others, threshold)
     for rate in settings.false_positive_rates:
+        if rate * len(others) < 1:
+            continue
         found, wrong = true_positives_at(members, others, rate)
         low, high = binomial_bounds(found, len(members), settings.confidence)
         result[f"{name}_tpr_at_fpr_{rate:g}"] = found / len(members)
         result[f"{name}_tpr_at_fpr_{rate:g}_low"] = low
         result[f"{name}_tpr_at_fpr_{rate:g}_high"] = high
-        result[f"{name}_fpr_reached_{rate:g}"] = wrong / len(others)
+        bound = binomial_bounds(wrong, len(others), settings.confidence)[1]
+        result |= {
+            f"{name}_fpr_reached_{rate:g}": wrong / len(others),
+            f"{name}_fpr_reached_{rate:g}_high": bound,
+        }
     return result

@@ -12,9 +12,9 @@ the sooner for it, none is excused by its own noise. What varies between seeds c
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -23,6 +23,7 @@ from scipy import special
 from lethe.metrics.common.statistics import finite
 
 Verdict = Literal["near", "far", "open"]
+K = TypeVar("K", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -150,9 +151,9 @@ def verdict(gap: Gap, margin: float, confidence: float = 0.9) -> Verdict:
     return "far" if low > margin or high < -margin else "open"
 
 
-def holm(p_values: Mapping[str, float], level: float = 0.05) -> set[str]:
+def holm(p_values: Mapping[K, float], level: float = 0.05) -> set[K]:
     """Names of the hypotheses that are rejected at a familywise error of at most `level` (Holm, 1979)."""
-    rejected: set[str] = set()
+    rejected: set[K] = set()
     for place, (name, p) in enumerate(sorted(p_values.items(), key=lambda item: item[1])):
         if p > level / (len(p_values) - place):
             break

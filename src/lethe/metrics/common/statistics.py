@@ -63,14 +63,14 @@ def student_quantile(degrees: int, confidence: float) -> float:
 
 
 def gap_band(groups: Sequence[ArrayLike], confidence: float) -> dict[str, float | int] | None:
-    """How far apart two equal recipes come to lie by chance: bounds of the gap between means over n groups.
+    """How far a further model of one recipe comes to lie by chance from the mean of the others, over n groups.
 
     A prediction interval: the spread within groups is estimated from models of one recipe, and a further model per
-    group has, with this probability, a mean within `half` of theirs. Groups of one value each are taken as one sample,
+    group has, with this probability, a mean gap of at most `half`. Groups of one value each are taken as one sample,
     whose spread then holds that between groups, too; the band is the wider for it.
 
     Args:
-        groups: n groups, one per seed, of the values of equally many models.
+        groups: n groups, one per seed, of the values of R models each.
         confidence: level in (0, 1).
     Returns:
         {"half": half its width, "degrees": of freedom of the spread}, or None if it cannot be estimated (one value).
@@ -84,8 +84,11 @@ def gap_band(groups: Sequence[ArrayLike], confidence: float) -> dict[str, float 
     if degrees == 0:
         return None
     variance = sum(float(((sample - sample.mean()) ** 2).sum()) for sample in pooled) / degrees
-    half = student_quantile(degrees, confidence) * float(np.sqrt(2 * variance / len(samples)))
-    return {"half": half, "degrees": degrees}
+    weight = sum(1 + 1 / len(sample) for sample in samples) / len(samples) ** 2
+    return {
+        "half": student_quantile(degrees, confidence) * float(np.sqrt(variance * weight)),
+        "degrees": degrees,
+    }
 
 
 def binomial_bounds(successes: int, trials: int, confidence: float) -> tuple[float, float]:
