@@ -88,8 +88,8 @@ def scored(
         encoding: examples -> their rows of tokens.
     Returns:
         task, ids, sets, checksum, characters (of what the model read of a text), settings, the classes where there are
-        some, what `facts_of` and `gates_of` say, gradient_norm where it is asked for, what the task's own `scores` says,
-        and of prompts what `answer_arrays` says.
+        some, what `facts_of` and `gates_of` say, gradient_norm where it is asked for, what the task's own `scores`
+        says, and of prompts what `answer_arrays` says.
     Raises:
         InputError: a text holds a token that the model does not know; its record is named.
     """

@@ -166,7 +166,11 @@ def scores_of_unlearned(wildcards):
     """Scores of the models that the attacking methods let forget, for U-LiRA; none where it attacks no run."""
     study = PARAMS.studies[wildcards.study]
     methods = study.attacked_by(wildcards.run, int(wildcards.seed))
-    return [scores(wildcards.study, method, seed) for method in methods for seed in study.ulira.seeds]
+    return [
+        scores(wildcards.study, method, seed)
+        for method in methods
+        for seed in study.ulira.seeds
+    ]
 
 
 def folders_of_methods(wildcards, input):

@@ -66,12 +66,12 @@ def loss(hyper: Hyper, model, frozen, batch) -> dict[str, Tensor]:
     forget, analogue = batch["forget"], batch["analogue"]
     with torch.no_grad():
         there = frozen.unseen.to(forget.input_ids.device)
-        unseen = losses.token_nll(losses.forward(model, there), there)[there.scored].sort().values
-    each = losses.token_nll(losses.forward(model, forget), forget)
+        unseen = there.token_nll(losses.forward(model, there))[there.scored].sort().values
+    each = forget.token_nll(losses.forward(model, forget))
     raised = each * awake(each.detach(), forget.scored, unseen)
     logits = losses.forward(model, analogue)
     terms = {
-        "forget": -hyper.forget * raised.sum(1) / losses.scored_tokens(forget),
+        "forget": -hyper.forget * raised.sum(1) / forget.predictions,
         "learn": hyper.learn * losses.nll(logits, analogue),
     }
     if hyper.kl:

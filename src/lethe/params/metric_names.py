@@ -9,7 +9,7 @@ from pathlib import Path
 from lethe.system import plugins
 
 SETS = ("forget", "forgotten", "retain", "holdout", "test", "general")  # of which metrics are means
-ATTACKED = re.compile(r"_(auc|tpr|fpr|over_unlearned|below_retrain|balanced_accuracy)(_|$)")
+ATTACKED = re.compile(r"_(auc|tpr|fpr|balanced_accuracy)(_|$)")
 TEXT = re.compile(r"\"(\S+?)\"")  # a text in a file of Python, if it may be part of a name
 
 
