@@ -12,7 +12,7 @@ import lock
 import plan
 from damage import set_damaged_aside
 from dependencies import Digests
-from environment import answer_in_a_thread
+from environment import answer_in_a_thread, offer_warm_start
 from internals import LOCKS, Workflow, WorkflowError, drop_timers, hand_down, refusal, surround
 from provenance import Provenance
 from recording import is_recorded, name_parameters, record
@@ -138,7 +138,7 @@ class Agreement:
         plan.warn_of_texts_in_git(self.parameters, self.file)
         answer_in_a_thread(signal.SIGTERM)
         # Jobs hold the lock too: those that outlive a killed run keep the next one waiting.
-        hand_down(self.lock)
+        hand_down([*self.lock, offer_warm_start()])
         known = self.provenance()
         for stage in self.plan:
             self.tidy(known, stage)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import signal
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
 from dependencies import SOURCES
 from internals import before_every_command
+
+from lethe.system.warm_start import VARIABLE
 
 # glibc gives freed tensors back to the system, which clears their pages again: 5 to 17 % of the time of small models.
 ALLOCATION = {"MMAP_THRESHOLD": 32, "TRIM_THRESHOLD": 256, "TOP_PAD": 64}  # MiB
@@ -17,6 +22,7 @@ ALLOCATION = {"MMAP_THRESHOLD": 32, "TRIM_THRESHOLD": 256, "TOP_PAD": 64}  # MiB
 
 def set_environment() -> None:
     """What every job inherits."""
+    os.environ.pop(VARIABLE, None)  # of a run on another machine, or one that has started this one
     # The code beside this workflow, also in a copy of the repository such as DVC makes for an experiment.
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(SOURCES), os.environ.get("PYTHONPATH")]))
     os.environ["PATH"] = os.pathsep.join([os.environ["PATH"], str(Path(sys.executable).parent)])
@@ -26,6 +32,19 @@ def set_environment() -> None:
         os.environ.setdefault(f"MALLOC_{name}_", str(megabytes << 20))
     # Snakemake sets a job's threads for OpenMP and BLAS, and so for torch; tokenizers look elsewhere.
     before_every_command("export RAYON_NUM_THREADS=$OMP_NUM_THREADS; ")
+
+
+def offer_warm_start() -> int:
+    """Let the jobs of this run fork from a process that the first of them starts.
+
+    Returns:
+        The end of a pipe that jobs must inherit: it closes when this process has ended, and that one ends too.
+    """
+    read, _ = os.pipe()
+    folder = tempfile.mkdtemp(prefix="lethe-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    os.environ[VARIABLE] = f"{read}:{folder}/socket"
+    return read
 
 
 def answer_in_a_thread(number: signal.Signals) -> None:

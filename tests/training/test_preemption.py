@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import traceback
 
 import pytest
@@ -196,3 +197,10 @@ def test_live_plots_hold_every_step_once_after_a_kill(tmp_path, undisturbed, mon
     run(False)
     for name in ("loss", "forget", "learn", "kl"):
         assert logged(name) == [[row["step"], pytest.approx(row[name])] for row in undisturbed.progress.trace]
+
+
+def test_a_repository_without_a_commit_has_no_live_plots(tmp_path, monkeypatch):
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    monkeypatch.chdir(tmp_path)
+    with live_plots(tmp_path / "live") as plots:
+        assert plots is None

@@ -6,8 +6,6 @@ rule compare_runs:
         f"{COMPARE}/comparison.json",
     log:
         beside("logs", "compare", ".log"),
-    benchmark:
-        beside("benchmarks/jobs", "compare", ".tsv")
     localrule: True
     conda:
         "../envs/lethe.yaml"

@@ -8,8 +8,6 @@ rule draw_forget_set:
         f"{FORGET}/forget.json",
     log:
         beside("logs", "forget", ".log"),
-    benchmark:
-        beside("benchmarks/jobs", "forget", ".tsv")
     conda:
         "../envs/lethe.yaml"
     threads: 1

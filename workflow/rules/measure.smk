@@ -10,8 +10,6 @@ rule measure_scores:
         f"{MEASURE}/metrics.parquet",
     log:
         beside("logs", "measure", ".log"),
-    benchmark:
-        beside("benchmarks/jobs", "measure", ".tsv")
     wildcard_constraints:
         run=r"(?!blind/)[a-z0-9][a-z0-9_-]*(\+[a-z0-9_-]+)?",
     localrule: True  # seconds of one core, less than a job on a cluster costs
@@ -42,8 +40,6 @@ rule measure_texts:
         f"{MEASURE}/metrics.parquet",
     log:
         beside("logs", "measure", ".log"),
-    benchmark:
-        beside("benchmarks/jobs", "measure", ".tsv")
     wildcard_constraints:
         run="blind",
     localrule: True

@@ -4,8 +4,6 @@ rule prepare_data:
         f"{PREPARE}/prepared.json",
     log:
         beside("logs", "prepare", ".log"),
-    benchmark:
-        beside("benchmarks/jobs", "prepare", ".tsv")
     conda:
         "../envs/lethe.yaml"
     threads: 1

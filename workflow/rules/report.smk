@@ -20,8 +20,6 @@ rule write_report:
         directory(f"{REPORT}/figures"),
     log:
         beside("logs", "report", ".log"),
-    benchmark:
-        beside("benchmarks/jobs", "report", ".tsv")
     localrule: True
     conda:
         "../envs/lethe.yaml"

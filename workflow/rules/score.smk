@@ -9,8 +9,6 @@ rule score_model:
         f"{SCORE}/scores.npz",
     log:
         beside("logs", "score", ".log"),
-    benchmark:
-        beside("benchmarks/jobs", "score", ".tsv")
     conda:
         "../envs/lethe.yaml"
     threads: 1

@@ -12,8 +12,6 @@ rule train_base:
         f"{TRAIN}/run.json",
     log:
         beside("logs", "train", ".log"),
-    benchmark:
-        beside("benchmarks/jobs", "train", ".tsv")
     wildcard_constraints:
         run="base",
     conda:
@@ -49,8 +47,6 @@ rule train_reference:
         f"{TRAIN}/run.json",
     log:
         beside("logs", "train", ".log"),
-    benchmark:
-        beside("benchmarks/jobs", "train", ".tsv")
     wildcard_constraints:
         run=r"original|retrain(-\d+)?|shadow",
     conda:

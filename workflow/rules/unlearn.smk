@@ -17,8 +17,6 @@ rule unlearn_examples:
         f"{UNLEARN}/run.json",
     log:
         beside("logs", "unlearn", ".log"),
-    benchmark:
-        beside("benchmarks/jobs", "unlearn", ".tsv")
     conda:
         "../envs/lethe.yaml"
     threads: processes("unlearn")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+log = logging.getLogger(__name__)
 
 EVERY = 5.0  # seconds between two updates: each takes milliseconds, as long as a small step
 POSITION = ("step", "epoch", "learning_rate")  # columns of the trace that are not plotted
@@ -36,14 +39,21 @@ class LivePlots:
 
 @contextlib.contextmanager
 def live_plots(folder: Path | None) -> Iterator[LivePlots | None]:
-    """Plots in a folder, or none where none is named."""
-    if folder is None:
-        yield None
-        return
-    from dvclive import Live
-
-    live = Live(str(folder), save_dvc_exp=False, dvcyaml=None, monitor_system=False)
+    """Plots in a folder, or none where none is named, or git holds no commit yet, which DVCLive asks for."""
+    live = started(folder) if folder else None
     try:
-        yield LivePlots(live)
+        yield LivePlots(live) if live else None
     finally:
-        live.end()
+        if live:
+            live.end()
+
+
+def started(folder: Path) -> Any:
+    from dvclive import Live
+    from scmrepo.exceptions import SCMError
+
+    try:
+        return Live(str(folder), save_dvc_exp=False, dvcyaml=None, monitor_system=False)
+    except SCMError as error:
+        log.info("no live plots: %s", error)
+        return None
