@@ -190,6 +190,7 @@ def test_all_of_them_are_listed(tmp_path, own, monkeypatch, capsys):
                     " (Wortsman et al., 2022).\n    retain: 1.0\n    share: 0.5  # of the model after descent\n"),
         ("metrics", "bits (generation): Bits per token of each text.\n"),
         ("datasets", "clock: What the time is, in words.\n    texts: 40\n"),
+        ("tasks", "similarity: Similarity: the model says by a number how much two sentences mean the same.\n"),
         ("perturbations", "typos (classification, generation): Typing errors: neighbouring letters change places.\n"
                           "    level: must be given  # share of the places with an error, %\n"),
     ):  # fmt: skip
@@ -199,4 +200,4 @@ def test_all_of_them_are_listed(tmp_path, own, monkeypatch, capsys):
         (tmp_path / "params.yaml").write_text("plugins: [own]\n")
         assert main([command]) == 0
         assert expected in capsys.readouterr().out
-    assert {kind for kind, _, _ in FILES} == {"objectives", "metrics", "datasets", "perturbations"}
+    assert {kind for kind, _, _ in FILES} == {*plugins.KINDS}

@@ -28,7 +28,7 @@ SEEN = TypeAdapter(dict[str, tuple[tuple[int, int, int, int], str]])  # file -> 
 OF_PARAMS = {f"lethe.params.{file.stem}" for file in (SOURCES / "lethe/params").glob("[!_]*.py")}
 NOT_FOLLOWED = {"lethe.__main__"} | OF_PARAMS - {"lethe.params.sources"}
 PART = ":"  # between a plug-in's module and the name of a part of it
-ASKED = re.compile(r"""\bpart\(\s*"tasks",[^"]*"(\w+)"\s*\)""")
+ASKED = re.compile(r"""\bpart\(\s*"tasks",[^()]*?"(\w+)"\s*\)""")
 
 
 def is_module(name: str) -> bool:

@@ -11,11 +11,11 @@ import pytest
 import slow_extraction
 import torch
 
-from lethe import score
 from lethe.decoding import continuations, key_values
 from lethe.decoding.extraction import extraction
 from lethe.system import progress
 from lethe.system.errors import InputError
+from lethe.tasks import generation
 from lethe.training.thresholds import unseen_threshold
 
 GOLDEN = Path(__file__).parents[3] / "shared" / "golden"
@@ -188,7 +188,7 @@ def test_progress_is_written_to_the_log_where_nobody_watches(monkeypatch, caplog
 
 
 def test_the_public_name():
-    assert score.extraction is extraction
+    assert generation.extraction is extraction
 
 
 def test_threshold_by_hand():

@@ -11,8 +11,9 @@ from test_loading import TEXTS, built, one_line
 from test_unlearn import CFG, study
 
 from lethe import models
-from lethe.models import loading, pretrained
+from lethe.models import pretrained
 from lethe.params.model import Model
+from lethe.system import plugins
 from lethe.system.errors import InputError
 from lethe.training import checkpoints
 from lethe.training.job import Job
@@ -126,7 +127,7 @@ def test_adapters_that_are_kept_are_peft_s_and_equal_to_those_that_are_merged(tm
     expected = models.load(whole, task)[0]
     torch.testing.assert_close(logits(models.load(kept, task)[0]), logits(expected))
     assert not torch.allclose(logits(models.load(tmp_path / "original", task)[0]), logits(expected))
-    base = loading.AUTO[task].from_pretrained(tmp_path / "original")
+    base = plugins.part("tasks", task, "MODEL").from_pretrained(tmp_path / "original")
     torch.testing.assert_close(logits(PeftModel.from_pretrained(base, kept)), logits(expected))
     assert models.tokenizer(kept)(TEXTS)["input_ids"] == models.tokenizer(whole)(TEXTS)["input_ids"]
 

@@ -9,7 +9,7 @@ from lethe.evaluation.headline import columns
 from lethe.report import tables
 from lethe.report.page import cell
 from lethe.tasks import Column
-from lethe.tasks.generation import extraction
+from lethe.tasks.generation import longest_extraction
 
 
 @pytest.mark.parametrize(
@@ -77,9 +77,9 @@ def test_the_longest_ngrams_are_chosen_by_number_not_by_letter():
         "extraction_likelihood_10_forget",
         "extraction_likelihood_10_test",
     ]
-    (longest,) = extraction(names, "EL{}")
+    (longest,) = longest_extraction(names, "EL{}")
     assert (longest.key, longest.label) == ("extraction_likelihood_10_forget", "EL10")
-    assert extraction(["extraction_strength_forget"], "EL{}") == []
+    assert longest_extraction(["extraction_strength_forget"], "EL{}") == []
 
 
 def test_columns_follow_what_was_measured():

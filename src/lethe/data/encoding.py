@@ -17,6 +17,7 @@ import torch
 from lethe.data.parquet import read_table
 from lethe.data.prompts import fitted, prompt_tokens
 from lethe.data.rows import Rows
+from lethe.data.tokenizers import check_end
 from lethe.params.prompting import Prompting
 from lethe.system import plugins
 from lethe.system.errors import InputError
@@ -153,12 +154,6 @@ def framed_rows(frame: pd.DataFrame, tokenizer, max_length: int) -> Rows:
     if "token_type_ids" not in found:
         return rows
     return replace(rows, starts=torch.tensor([kinds.index(1) for kinds in found["token_type_ids"]]))
-
-
-def check_end(tokenizer) -> None:
-    """Raise InputError unless the tokenizer has an end of text, which also begins one where it has no beginning."""
-    if tokenizer.eos_token_id is None:
-        raise InputError(f"model: {tokenizer.name_or_path}: its tokenizer has no end of text; one is needed")
 
 
 def check_read(encoded: Encoded, tokenizer) -> None:

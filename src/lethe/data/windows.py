@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 
 import pandas as pd
 
-from lethe.data.encoding import check_end
 from lethe.data.texts import whole_texts
+from lethe.data.tokenizers import check_end
 
 
 def windowed(table: pd.DataFrame, tokenizer, most: int) -> pd.DataFrame:

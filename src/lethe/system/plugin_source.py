@@ -27,7 +27,7 @@ CONSTANTS = {  # kind -> constants that are read; others are the file's own busi
     "objectives": ("NEEDS", "TERMS", "RECIPE", "SPACE"),
     "metrics": ("NEEDS",),
     "perturbations": ("NEEDS",),
-    "tasks": ("GIVES", "LABELS", "ARRAYS", "SETTINGS", "ATTACK", "FEATURES", "PRIMARY"),
+    "tasks": ("GIVES", "LABELS", "ARRAYS", "SETTINGS", "ATTACK", "FEATURES", "PRIMARY", "PROBED"),
 }
 ALWAYS = {  # of these those that every file has
     "objectives": ("NEEDS",),
@@ -173,7 +173,9 @@ def constants_of(file: Path, kind: str, content: ast.Module) -> dict[str, Any]:
         allowed = known_needs(kind) if name == "NEEDS" else ALLOWED.get(name, inside)
         unknown = [part for part in inside if part not in allowed]
         if unknown:
-            raise fault(file, lines[name], f"{name}: {unknown[0]!r}: allowed are {', '.join(allowed)}")
+            raise fault(
+                file, lines[name], f"{name}: {unknown[0]!r}: allowed are {', '.join(map(str, allowed))}"
+            )
     return found
 
 

@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 from transformers import AutoModelForCausalLM
 
-from lethe.data.encoding import Encoded, answers, check_end, cut_rows, own_tokens, own_windows
+from lethe.data.encoding import Encoded, answers, cut_rows, own_tokens, own_windows
 from lethe.data.texts_read import texts_read
+from lethe.data.tokenizers import check_end
 from lethe.decoding.continuations import greedy_continuations
 from lethe.decoding.decoding import teacher_forced
 from lethe.decoding.extraction import extraction
