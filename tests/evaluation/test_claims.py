@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from lethe.evaluation.verdicts import (
     beyond,
+    declared,
     example_error,
     gaps,
     judged,
@@ -203,6 +205,97 @@ def test_no_error_is_below_that_of_the_examples():
     extra = {"retrain-2": numbers["retrain"]}
     assert gaps(numbers, extra, ["icu"], "x_forget")["icu"].error == 0
     assert gaps(numbers, extra, ["icu"], "x_forget", load)["icu"].error == pytest.approx(by_hand)
+
+
+LEVEL = 0.2
+OF_TWO = {
+    "retrain": {1: {"a_forget": 0.0}},
+    "original": {1: {"a_forget": 9.0}},
+    "icu": {1: {"a_forget": 2.0}},
+}
+FURTHER = {"retrain-2": {1: {"a_forget": 1.0}}}  # mean 0.5, sigma² 1/2 with one degree, error sqrt(1/2 · 3/2)
+
+
+def test_an_entry_by_hand_at_the_level_that_was_declared():
+    claims = Claims(primary=["a_forget"], level=LEVEL, near=1.0)
+    (entry,) = judged(OF_TWO, FURTHER, ["icu"], "generation", claims)["icu"].values()
+    error, reach = np.sqrt(0.75), stats.t.ppf(1 - LEVEL, 1)
+    p = 2 * stats.t.sf(1.5 / error, 1)
+    expected = {"gap": 1.5, "error": error, "degrees": 1, "p": p, "margin": 9 - 0.5}
+    expected |= {"low": 1.5 - reach * error, "high": 1.5 + reach * error}
+    assert {**entry} == {name: pytest.approx(value) for name, value in expected.items()} | {
+        "star": p <= LEVEL,
+        "verdict": "near",  # at the level of 0.05 the interval would reach far beyond the margin
+    }
+    assert stats.t.ppf(0.95, 1) * error + 1.5 > 4 and 0.05 < p < 0.4
+    sure = judged(OF_TWO, FURTHER, ["icu"], "generation", claims.model_copy(update={"level": 0.4}))
+    assert sure["icu"]["a_forget"]["star"]
+
+
+def test_nothing_is_near_where_no_margin_was_declared_by_the_original():
+    same = OF_TWO | {"original": {1: {"a_forget": 0.5}}}
+    (entry,) = judged(same, FURTHER, ["icu"], "generation", Claims(primary=["a_forget"]))["icu"].values()
+    assert not {"margin", "verdict"} & entry.keys()
+    assert margin(OF_TWO | {"original": {1: {}}}, FURTHER, "a_forget", Claims()) == 0
+    assert margin(OF_TWO, FURTHER, "b_forget", Claims()) == 0
+
+
+def test_what_is_claimed_is_no_surer_than_the_examples():
+    def load(run, seed):
+        x = [0.0, 4.0] if run == "icu" else [1.0, 1.0]
+        return {"sets": np.array(["forget"] * 2), "lo_ss": np.array(x)}
+
+    of = {run: {1: {"lo_ss_forget": v}} for run, v in (("retrain", 1.0), ("original", 9.0), ("icu", 2.0))}
+    extra = {"retrain-2": of["retrain"]}
+    claims = Claims(primary=["lo_ss_forget"])
+    by_hand = np.sqrt(8 / 2)  # differences of -1 and 3: variance 8, two of them
+    assert example_error(load, "icu", [1], "lo_ss_forget") == pytest.approx(by_hand)
+    assert judged(of, extra, ["icu"], "generation", claims, load)["icu"]["lo_ss_forget"]["error"] == by_hand
+    assert example_error(load, "icu", [], "lo_ss_forget") == 0
+    assert example_error(load, "icu", [1], "lo_ss_test") == 0, "a set without examples has no error"
+
+
+def test_a_column_of_one_model_alone_has_no_error_by_its_examples():
+    for there in ("icu", "retrain"):
+
+        def load(run, seed, there=there):
+            return {"sets": np.array(["forget"] * 2)} | ({"x": np.array([0.0, 1.0])} if run == there else {})
+
+        assert example_error(load, "icu", [1], "x_forget") == 0
+
+
+def test_the_strongest_of_several_attacks_has_the_interval_of_a_choice():
+    """What sees no model, and what is measured downstream, is no attack; a run may lack one, or have none at all."""
+    aucs = {"a_auc": 0.5, "b_auc": 0.5, "blind_auc": 0.5, "downstream_x_auc": 0.5}
+    numbers = {"retrain": {1: aucs, 2: {**aucs, "b_auc": 0.52}}, "none": {1: {}, 2: {}}}
+    numbers["icu"] = {1: {"b_auc": 0.9}, 2: {"b_auc": 0.8}}
+    numbers["npo"] = {seed: dict.fromkeys(aucs, 0.9) for seed in (1, 2)}
+    extra = {"retrain-2": {1: {"a_auc": 0.5, "b_auc": 0.54}}}
+    found = strongest(numbers, extra, ["none", "icu", "npo"], 0.95)
+    assert found.keys() == {"icu", "npo"}
+    assert (found["icu"]["attacks"], found["npo"]["attacks"]) == (1, 2)
+    assert found["icu"]["retrained"] == pytest.approx((0.52 + 0.52) / 2)
+    gap = gaps(numbers, extra, ["none", "icu", "npo"], f"{found['npo']['attack']}_auc")["npo"]
+    assert (found["npo"]["low"], found["npo"]["high"]) == pytest.approx(gap.interval(1 - 0.05 / 2))
+
+
+def test_a_run_without_what_the_transfer_attack_reads_keeps_no_other_from_it(world):
+    numbers, _, load = world
+    plain = {run: {seed: {} for seed in SEEDS} for run in ("original", "honest")}
+
+    def some_of(run, seed):
+        return load(run, seed) if run == "honest" else {"sets": []}
+
+    some = with_transfer(plain, some_of, "generation", 0.95)
+    assert some["original"] == plain["original"]
+    assert {s: of["transfer_auc"] for s, of in some["honest"].items()} == {
+        s: of["transfer_auc"] for s, of in numbers["honest"].items()
+    }
+
+
+def test_what_was_declared_is_the_task_s_own_where_nothing_was():
+    assert declared(Claims(), "tagging")["primary"] == ["transfer_auc", "entity_f1_forget", "entity_f1_test"]
+    assert declared(Claims(primary=["a"]), "tagging")["primary"] == ["a"]
 
 
 @pytest.mark.parametrize("task", plugins.names_in("tasks"))

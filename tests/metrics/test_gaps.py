@@ -56,7 +56,15 @@ def test_paired_gaps_are_those_of_an_analysis_of_variance():
     found = paired_gaps(runs, retrained)
     assert found["a"].error ** 2 == pytest.approx((shared + own) / 4)
     assert found["a"].gap == pytest.approx(table[0].mean())
-    assert 3 <= found["a"].degrees <= 9
+    parts = np.array([seeds / 3, residue * 2 / 3])  # of 3 and 2 · 3 degrees
+    assert found["a"].degrees == pytest.approx(parts.sum() ** 2 / (parts**2 / [3, 6]).sum())
+
+
+def test_two_seeds_know_noise_and_none_of_it_is_told_by_its_degrees():
+    assert paired_gaps({"a": [1.0, 2.0]}, [0.0, 0.5])["a"] == Gap(1.25, 0.25, 1.0)
+    still = paired_gaps({"a": [1.0, 2.0, 4.0], "b": [0.0, 1.0, 3.0]}, [0.0, 1.0, 3.0])
+    assert still == {"a": Gap(1.0, 0.0, 2.0), "b": Gap(0.0, 0.0, 2.0)}
+    assert (still["a"].p_value(), still["b"].p_value()) == (0, 1)
 
 
 def test_one_seed_knows_no_noise():
@@ -84,6 +92,18 @@ def test_an_error_is_not_below_that_of_the_examples():
 def test_verdicts_are_two_one_sided_tests(gap, margin, expected):
     assert verdict(gap, margin) == expected
     assert verdict(Gap(-gap.gap, gap.error, gap.degrees), margin) == expected
+
+
+def test_an_interval_that_ends_at_the_margin_is_within_it():
+    spread = Gap(0.0, 0.1, 5)
+    assert verdict(spread, spread.half(0.9)) == "near"
+    for side in (1, -1):
+        away = Gap(side * 0.5, 0.1, 5)
+        assert verdict(away, min(map(abs, away.interval(0.9)))) == "open"
+
+
+def test_holm_rejects_at_the_level_itself():
+    assert holm({"a": 0.05}) == {"a"}
 
 
 def test_holm_steps_down():

@@ -84,16 +84,24 @@ def test_a_terminated_run_continues_to_the_same_bits(tmp_path, monkeypatch, step
     assert progress.step == expected.step == 9
 
 
-def test_a_checkpoint_of_another_run_or_a_damaged_one_is_not_continued(tmp_path):
-    engine = build(tmp_path, recipe=replace_training(checkpoint_seconds=0))
-    engine.run()
-    assert engine.checkpoint.exists()
-    other = build(tmp_path, fingerprint="other", recipe=replace_training(checkpoint_seconds=0))
-    assert other.run().trace[0]["step"] == 0
+def test_a_checkpoint_of_another_run_or_a_damaged_one_is_not_continued(tmp_path, monkeypatch):
+    """A checkpoint of the whole run: what continues it takes no step, what begins anew takes all nine."""
+    step, taken = Engine.step, []
+    monkeypatch.setattr(Engine, "step", lambda *arguments: [taken.append(1), step(*arguments)][1])
+
+    def steps(**how) -> tuple[int, Engine]:
+        taken.clear()
+        engine = build(tmp_path, recipe=replace_training(checkpoint_seconds=0), **how)
+        engine.run()
+        return len(taken), engine
+
+    made, engine = steps()
+    assert made == 9 and engine.checkpoint.exists()
+    assert steps()[0] == 0
+    assert steps(fingerprint="other")[0] == 9
     engine.checkpoint.write_bytes(b"torn")
-    again = build(tmp_path)
-    again.run()
-    assert equal(weights(again), weights(engine))
+    made, again = steps()
+    assert made == 9 and equal(weights(again), weights(engine))
 
 
 def replace_training(**changes) -> Training:

@@ -170,7 +170,9 @@ def best_threshold(members: ArrayLike, others: ArrayLike) -> float:
         called for everybody.
     """
     scores, hits, alarms = cumulative_counts(members, others)
-    gain = np.concatenate([[0], hits / hits[-1] - alarms / alarms[-1]])
+    gain = np.concatenate(
+        [[0], hits * alarms[-1] - alarms * hits[-1]]
+    )  # in whole numbers, so that ties are ties
     edges = np.concatenate([[-np.inf], (scores[:-1] + scores[1:]) / 2, [np.inf]])
     return float(edges[np.argmax(gain)])
 
