@@ -149,6 +149,16 @@ def test_facts_of_a_file_get_names(tmp_path):
             examples(Options(families=1, file=str(tmp_path / "wrong.json")), 1)
 
 
+def test_the_published_facts_are_read_by_their_path():
+    if not GOLDEN.exists():
+        pytest.skip("golden values are kept outside of the repository")
+    frame, _ = examples(Options(families=1, file=str(GOLDEN)), 1)
+    first = frame[frame["subject"] == "family-file"]
+    assert len(first) == 400 + 2 * 100 and first["fact"].notna().sum() == 400
+    asked = [prompt[0]["content"] for prompt in first["prompt"]]
+    assert len(set(asked)) == len(asked)
+
+
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
     """Families, forgotten in both ways, and the scores of a model that was trained on nothing."""

@@ -375,3 +375,34 @@ def test_plug_ins_beside_the_package_belong_to_the_jobs_that_import_them(
     own_plug_ins(objectives_mine=source + "\n# another thought\n")
     second = planned()
     assert {name for name in second if second[name] != first[name]} == own
+
+
+def test_a_pair_of_small_models_is_made_by_the_recipes_of_the_references(dependencies, tmp_path):
+    """And what a file of facts holds decides what is prepared."""
+    import plan
+
+    from lethe.params.file import check_params
+
+    content = yaml.safe_load((HERE / "params_tiny.yaml").read_text())
+    study = content["studies"]["records"]
+    study["methods"]["delta"] = {
+        "objective": "npo",
+        "training": {"offset": {"model": {"source": "tiny-gpt-neo"}}},
+    }
+    facts = tmp_path / "facts.json"
+    facts.write_text("{}")
+    content["studies"]["facts"] = study | {
+        "dataset": {
+            "source": "families",
+            "options": {"file": str(facts)},
+            "general": study["dataset"]["general"],
+        },
+        "forget": {"strategy": "deep", "size": 2},
+    }
+    found = plan.jobs(check_params(content, "params.yaml"), dependencies.Digests(tmp_path / "digests"))
+    plain, pair = (json.loads(found["unlearn"][f"records/{run}/0"].cfg) for run in ("npo", "delta"))
+    assert pair["finetune"] == study["train"]["finetune"] | pair["finetune"]
+    assert "pretrain" in pair and not {"pretrain", "finetune"} & set(plain)
+    assert str(facts) in json.loads(found["prepare"]["facts"].sources)
+    assert "lethe/deduction.py" in json.loads(found["measure"]["facts/npo/0"].sources)
+    assert "lethe/deduction.py" in json.loads(found["forget"]["facts/0"].sources)

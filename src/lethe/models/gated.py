@@ -134,11 +134,17 @@ class Gated(Composed):
         means = self.running_means(hidden, state) if self.causal else text_means(hidden, mask)[:, :, None]
         layers, rows, tokens, size = means.shape
         flat = means.reshape(layers, rows * tokens, size)
-        found = torch.stack([gate.to(flat.device).weight(flat) for gate in self.gates], -1)
+        found = torch.stack([gate.weight(flat) for gate in self.gates_on(flat.device)], -1)
         if self.among == "last":
             last = found.amax(-1, keepdim=True)
             found = torch.cat([torch.zeros_like(found[:, 1:]), last], -1)
         return found.view(rows, tokens, -1).to(hidden[0].dtype)
+
+    def gates_on(self, device: torch.device) -> list[Gate]:
+        """The gates, which stay where they were last used: they are large, and in float64 whatever the model is in."""
+        if any(gate.means.device != device for gate in self.gates):
+            self.gates = [gate.to(device) for gate in self.gates]
+        return self.gates
 
     def running_means(self, hidden: tuple[Tensor, ...], state) -> Tensor:
         """(L, B, T, H) means of the hidden states of all tokens up to each, in float64."""
@@ -185,7 +191,7 @@ class Gated(Composed):
         """(B, K) weights that whole texts have, and (B, K) the largest cosine of a layer to what gates store."""
         hidden = self.base(**rows.inputs(self.base), output_hidden_states=True).hidden_states
         means = text_means(hidden[1:], rows.mask)
-        gates = [gate.to(means.device) for gate in self.gates]
+        gates = self.gates_on(means.device)
         nearest = [gate.nearest(means).amax(-1) for gate in gates]
         return torch.stack([gate.weight(means) for gate in gates], -1), torch.stack(nearest, -1)
 
@@ -195,7 +201,7 @@ class Gated(Composed):
         tensors = {name: p.detach().contiguous() for name, p in self.adapters.named_parameters()}
         save_file(tensors, folder / ADAPTERS)
         stored = {
-            f"{place}.{name}": t.contiguous()
+            f"{place}.{name}": t.cpu().contiguous()
             for place, g in enumerate(self.gates)
             for name, t in vars(g).items()
         }
