@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from lethe.decoding.decoding import evaluating, greedy, teacher_forced
+from lethe.models.fused import fused
 
 LENGTHS = [20, 13, 17, 2]
 
@@ -86,7 +87,7 @@ def test_bad_shapes_are_named(tokens, lengths, message):
 
 def test_the_head_in_float32_breaks_ties_that_rounding_makes():
     model, tokens = causal_models.untrained("gpt2").to(torch.bfloat16), causal_models.texts(8)
-    with torch.no_grad():
+    with torch.no_grad(), fused(model):
         hidden = model(tokens, output_hidden_states=True).hidden_states[-1][:, :-1]
     exact = (hidden.float() @ model.lm_head.weight.detach().float().T).numpy()
     found = teacher_forced(model, tokens)

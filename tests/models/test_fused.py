@@ -8,7 +8,7 @@ import transformers
 from transformers.activations import NewGELUActivation
 
 from lethe.decoding.decoding import evaluating
-from lethe.models.fused import activations, fuse, fused, weighted_sum
+from lethe.models.fused import activations, exchange, fuse, fused, fused_gelu, weighted_sum
 
 WINDOW = 5
 
@@ -127,8 +127,10 @@ def test_modules_are_as_before_once_a_model_was_evaluated(models):
         assert [dict(vars(m)) for m in model.modules()] == own
 
 
-def test_a_pass_in_less_precision_stays_as_it_is(models):
+def test_the_attention_of_a_pass_in_less_precision_stays_as_it_is(models):
+    """GELU is fused in every precision: once in all of training and evaluation."""
     model = copy.deepcopy(models[0]).to(torch.bfloat16)
+    exchange(activations(model), "forward", fused_gelu)
     tokens = torch.randint(1, 61, (2, 24), generator=torch.Generator().manual_seed(4))
     with torch.no_grad():
         expected = model(tokens).logits

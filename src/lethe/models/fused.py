@@ -25,7 +25,7 @@ def fuse(model) -> None:
     Rows must be padded on the right, as those of training are: no token of such a row sees a pad, so that a mask of
     pads need not be read.
     """
-    exchange(activations(model), "forward", gelu_in_training)
+    exchange(activations(model), "forward", fused_gelu)
     exchange(layers(model), "_attn", attend_in_training)
 
 
@@ -33,11 +33,11 @@ def fuse(model) -> None:
 def fused(model) -> Iterator[None]:
     """Let a model compute by fused kernels for a while; no row, nor the cache of one, may hold pads but on the right.
 
-    The last bits of what it computes change in float32; with less precision, GELU and passes over more tokens than
-    one are those of transformers, since other roundings would show. A single token attends to no more than it may see.
+    The last bits of what it computes change; with less precision than float32 the attention of passes over more tokens
+    than one is that of transformers, since other roundings would show. A single token attends to no more than it may.
     """
     undo = exchange(layers(model), "_attn", attend_in_evaluation)
-    undo += exchange(activations(model), "forward", gelu_in_evaluation)
+    undo += exchange(activations(model), "forward", fused_gelu)
     try:
         yield
     finally:
@@ -71,13 +71,8 @@ def activations(model) -> list:
     return [module for module in model.modules() if isinstance(module, NewGELUActivation)]
 
 
-def gelu_in_training(module, x: Tensor) -> Tensor:
+def fused_gelu(module, x: Tensor) -> Tensor:
     return gelu(x, approximate="tanh")
-
-
-def gelu_in_evaluation(module, x: Tensor) -> Tensor:
-    """GELU, fused in float32."""
-    return gelu(x, approximate="tanh") if x.dtype == torch.float32 else type(module).forward(module, x)
 
 
 def layers(model) -> list:

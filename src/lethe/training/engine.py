@@ -102,9 +102,7 @@ class Engine:
         # On a CPU a pass copies keys and values as it always did: without, the last bits would change. A GPU has
         # better use for the memory, and a block that is computed again must not enter them twice. Another state that
         # a model keeps would hold on to what a step computed.
-        caching = self.device.type == "cpu" and not self.recipe.gradient_checkpointing
-        caching = caching and not getattr(model, "_is_stateful", False)
-        self.loss = self.team.share(LossOfModel(self.trained, objective, caching))
+        self.loss = self.team.share(LossOfModel(self.trained, objective))
         first = batches.rows.roles[batches.first_role]
         self.optimizer = build_optimizer(self.trained, self.recipe)
         self.progress = Progress(fingerprint, [True] * len(first))

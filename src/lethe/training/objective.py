@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -54,12 +53,12 @@ def mean_over(values: Tensor, rows: int) -> Tensor:
 class LossOfModel(torch.nn.Module):
     """The objective of a model: one forward call per part, so that DDP synchronises once however often it is passed."""
 
-    def __init__(self, model, objective: Objective, caching: bool):
+    def __init__(self, model, objective: Objective):
         super().__init__()
-        self.model, self.caching = model, caching
+        self.model = model
         self.hidden = (objective,)  # a tuple, so that a frozen model is no part of this module
 
     def forward(self, part: Batch, hyper: Any) -> dict[str, Tensor]:
         (objective,) = self.hidden
-        with contextlib.nullcontext() if self.caching else uncached(self.model.config):
+        with uncached(self.model.config):
             return objective.loss(hyper, self.model, objective.frozen, part)
