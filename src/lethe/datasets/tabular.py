@@ -57,8 +57,24 @@ def asked_and_answered(table: Table, source: Source, key: str) -> dict[str, Any]
         if (empty := next((row for row, text in enumerate(prompts) if is_blank(text)), None)) is not None:
             where = f"row {empty} of column {source.prompt!r} of {source.source}"
             raise InputError(f"{key}.prompt: {where} asks nothing; each row needs a prompt")
-        found["prompt"] = [[{"role": "user", "content": text}] for text in prompts]
+        before = shown(source, key)
+        found["prompt"] = [[{"role": "user", "content": before + written(source, text)}] for text in prompts]
     return found
+
+
+def written(source: Source, prompt: str) -> str:
+    return source.asked.replace("{prompt}", prompt)
+
+
+def shown(source: Source, key: str) -> str:
+    """Questions and answers that come before every question."""
+    if source.shots is None:
+        return ""
+    examples = source.model_copy(update={"split": source.shots, "shots": None, "asked": "{prompt}"})
+    table, _ = read(examples, key, None)
+    found = asked_and_answered(table, examples, key)
+    pairs = zip(found["prompt"], found["text"], strict=True)
+    return "".join(f"{written(source, turns[-1]['content'])}{text}\n\n" for turns, text in pairs)
 
 
 def tagged_examples(source: Source, key: str) -> tuple[pd.DataFrame, dict[str, Any]]:

@@ -36,6 +36,10 @@ class Source(StrictModel):
     """Column of the text; several are joined by a line break; in tagging lists of words."""
     prompt: str | None = None
     """Column of what is asked; `text` is the answer, which alone is learnt and scored; of a class: before `text`."""
+    asked: str = "{prompt}"
+    """How a prompt is written, with {prompt} for what the column holds: "Question: {prompt}\\nAnswer: "."""
+    shots: str | None = None
+    """Hub and folders: split whose questions and answers, written alike, come before every question."""
     messages: str | None = None
     """Generation: column of conversations (role, content) in place of `prompt` and `text`; the last is the answer."""
     paraphrase: str | None = None
@@ -71,6 +75,16 @@ class Source(StrictModel):
             allowed = f"{names}, a Hub id owner/name, a folder, or a file {' '.join(TABLES + TOKENS)}"
             raise ValueError(f"{source!r} is no source of text; allowed: {allowed}")
         return source
+
+    @model_validator(mode="after")
+    def asked_so(self) -> Self:
+        if self.asked.count("{prompt}") != 1:
+            raise ValueError(f"asked: holds {{prompt}} {self.asked.count('{prompt}')} times; once is needed")
+        if self.shots is not None and (not self.prompt or kind(self.source) not in ("folder", "hub")):
+            raise ValueError(
+                f"shots: {self.shots!r}; only a folder or a Hub id with a column of prompts has some"
+            )
+        return self
 
     @model_validator(mode="after")
     def consistent(self) -> Self:
