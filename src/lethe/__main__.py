@@ -208,6 +208,15 @@ def parser() -> argparse.ArgumentParser:
         "--out", required=True, type=Path, help="folder for metrics.json, tables, figures, report.html"
     )
 
+    board = command("leaderboard", "methods by suites, from the numbers of reports, as Markdown")
+    board.add_argument(
+        "folders",
+        nargs="*",
+        type=Path,
+        default=[Path("results/report")],
+        help="reports, also of other repositories",
+    )
+
     readme = command("readme", "renew the result table of a README, between its two markers")
     readme.add_argument("file", nargs="?", default=Path("README.md"), type=Path)
     readme.add_argument(
@@ -455,6 +464,10 @@ def execute(args: argparse.Namespace) -> int:
             from lethe.report.report import report
 
             report(args.cfg, args.out)
+        case "leaderboard":
+            from lethe.report.leaderboard import leaderboard
+
+            print(leaderboard(args.folders), end="")
         case "readme":
             from lethe.report.readme import readme
 
