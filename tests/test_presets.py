@@ -97,7 +97,7 @@ def test_tofu_gives_nine_components_and_forget_quality(here):
         "world_facts_perturbed": range(40, 45),
     }
     hub(here / "data", {name: {"train": numbers} for name, numbers in names.items()})
-    make(miniature(PRESETS[-1], "tofu-forget01", ["npo", "idk"]))
+    make(miniature(PRESETS[-1], "tofu-forget01", ["npo"]))
     numbers = json.loads(
         (here / folder_of("measure", "tofu-forget01", "npo", 0) / "metrics.json").read_text()
     )
@@ -108,7 +108,7 @@ def test_tofu_gives_nine_components_and_forget_quality(here):
     harmonic = len(values) / sum(1 / value for value in values) if min(values) > 0 else 0
     assert numbers["model_utility"] == pytest.approx(harmonic) and len(parts) == 9
     found = json.loads((here / folder_of("compare", "tofu-forget01") / "comparison.json").read_text())["runs"]
-    for run in ("original", "npo", "idk"):
+    for run in ("original", "npo"):
         assert 0 <= found[run]["forget_quality"]["mean"] <= 1
         assert found[run]["forget_quality_n"]["mean"] == 4
         assert "privacy_leak" in found[run] and "truth_ratio_forget_perturbed" in found[run]

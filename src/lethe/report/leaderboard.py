@@ -70,15 +70,14 @@ def table(runs: dict[str, Entries], costs: dict[str, Entries]) -> Table:
     plain = [run for run in runs if VARIANT not in run and run != BLIND]
     tests = list(dict.fromkeys(run.partition(VARIANT)[2] for run in runs if VARIANT in run))
     shown = {key: head for key, head in COLUMNS.items() if any(named(key, runs[run]) for run in plain)}
-    memory = next((key for key in MEMORY if any(named(key, runs[run]) for run in plain)), None)
+    memory = next((key for key in MEMORY if any(named(key, runs[run]) for run in plain)), MEMORY[0])
     rows = []
     for run in plain:
         cells = [cell(named(key, runs[run]), key) for key in shown]
-        for test in tests if memory else []:
-            cells.append(cell(named(memory, runs.get(f"{run}{VARIANT}{test}", {})), memory))
+        cells += [cell(named(memory, runs.get(f"{run}{VARIANT}{test}", {})), memory) for test in tests]
         seconds = costs.get(run, {}).get("wall_seconds")
         rows.append([run, *cells, number(seconds["mean"], 0) if seconds else BARE])
-    return Table(["run", *shown.values(), *(tests if memory else []), "seconds"], rows)
+    return Table(["run", *shown.values(), *tests, "seconds"], rows)
 
 
 def named(key: str, entries: Entries) -> dict[str, Any] | None:
