@@ -113,7 +113,8 @@ def test_tofu_gives_nine_components_and_forget_quality(here):
         assert found[run]["forget_quality_n"]["mean"] == 4
         assert "privacy_leak" in found[run] and "truth_ratio_forget_perturbed" in found[run]
     assert "npo+few_shot-4" in found
-    assert (here / "results/report/report.html").exists()
+    summary = (here / "results/report/summary.md").read_text()
+    assert "truth ratio, forget" in summary and "model utility" in summary
 
 
 def test_muse_gives_verbatim_and_few_shot_knowledge_memorisation(here):
