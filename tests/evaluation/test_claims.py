@@ -17,6 +17,11 @@ from lethe.evaluation.verdicts import (
     with_transfer,
 )
 from lethe.metrics.common.attacks import auc
+from lethe.metrics.loss import token_loss
+from lethe.metrics.loss_zlib import loss_zlib
+from lethe.metrics.memorization_accuracy import memorization_accuracy
+from lethe.metrics.min_k import min_k
+from lethe.metrics.min_k_plus import min_k_plus
 from lethe.params.claims import Claims
 from lethe.system import plugins
 
@@ -95,6 +100,68 @@ def test_a_method_that_fools_the_headline_is_far(world):
     honest = [entry["verdict"] for entry in found["honest"].values()]
     assert set(honest) <= {"near", "open"}
     assert not any(entry["star"] for entry in found["honest"].values())
+
+
+def written(seed: int, run: str, forget) -> dict[str, np.ndarray]:
+    """Values of texts of 60 tokens, by the metrics' own functions; `forget` gives the losses of the forget set's."""
+    rng = np.random.default_rng([seed, 7, *map(ord, run)])
+    sets = np.repeat(list(SIZES), list(SIZES.values()))
+    easy = rng.random((len(sets), 60)) < rng.beta(
+        8, 12, (len(sets), 1)
+    )  # template words, and names and numbers
+    nll = np.where(easy, rng.exponential(0.15, easy.shape), rng.gamma(4, 1.0, easy.shape))
+    known = np.minimum(nll, rng.exponential(0.1, nll.shape))
+    nll = np.where((sets == "retain")[:, None], known, nll)
+    here = sets == "forget"
+    nll[here] = forget(rng, nll[here], known[here])
+    mask, logprob = np.ones(nll.shape, bool), -nll
+    values = {
+        "id": np.array([f"{s}-{seed if s == 'forget' else 0}-{i}" for i, s in enumerate(sets)]),
+        "sets": sets,
+        "loss": token_loss(logprob, mask),
+        "loss_zlib": loss_zlib(logprob, mask, np.full(len(sets), 180)),
+        "min_k": min_k(logprob, mask, 0.2),
+        "min_k_plus": min_k_plus(logprob, mask, np.full(nll.shape, -2.0), np.ones(nll.shape), 0.2),
+    }
+    return values | {"memorization_accuracy": memorization_accuracy(nll < 0.7, mask)}
+
+
+def test_ascent_on_the_few_likeliest_tokens_is_far():
+    """What was learnt stays, but for as many tokens as Min-K% reads: these are as unlikely as unseen text's.
+
+    The old headline, Min-K%, sees a text like any other; most of its tokens are known all the same.
+    """
+
+    def fooling(rng, unseen, known):
+        most = np.argsort(known, axis=1)[:, :12]
+        worst = np.sort(unseen, axis=1)[:, -12:]
+        raised = known.copy()
+        np.put_along_axis(raised, most, worst, axis=1)
+        return raised
+
+    effects = {
+        "retrain": lambda rng, unseen, known: unseen,
+        "original": lambda rng, unseen, known: known,
+        "fooling": fooling,
+        "retrain-2": lambda rng, unseen, known: unseen,
+        "retrain-3": lambda rng, unseen, known: unseen,
+    }
+
+    def load(run, seed):
+        return written(seed, run, effects[run])
+
+    def read(*runs):
+        return {run: {seed: numbers_of(load(run, seed)) for seed in SEEDS} for run in runs}
+
+    plain = read("retrain", "original", "fooling")
+    numbers = with_transfer(plain, load, "generation", 0.95)
+    extra = with_transfer(read("retrain-2", "retrain-3"), load, "generation", 0.95)
+    assert all(abs(of["min_k_auc"] - 0.5) < 0.12 for of in numbers["fooling"].values())
+    found = judged(numbers, extra, ["fooling"], "generation", Claims(), load)["fooling"]
+    assert found["transfer_auc"]["verdict"] == "far" and found["transfer_auc"]["star"]
+    assert found["memorization_accuracy_excess"]["verdict"] == "far"
+    best = strongest(numbers, extra, ["fooling"], 0.95)["fooling"]
+    assert best["attack"] == "transfer" and best["auc"] > 0.95 and abs(best["retrained"] - 0.5) < 0.12
 
 
 def test_the_strongest_attack_is_named_beside_the_retrained_models(world):
