@@ -4,7 +4,7 @@
 
 a is the prompt of f with another plausible answer, from the column `dataset.alternatives`, another one every epoch; S
 is the summed log-probability of an answer, S_0 that of the frozen model. At theta = theta0 the first term is
-2 log(2) / beta. A study without the column ends in one line.
+2 log(2) / beta. A study without the column is refused.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from lethe import losses
 from lethe.objectives.dpo import preference
 from lethe.params.fields import NonNegative, Positive
 
-NEEDS = ("text",)
+NEEDS = ("text", "alternatives")
 TERMS = {"preference": "forget", "learn": "alternative", "retain": "retain"}
 SPACE = {"beta": {"low": 0.01, "high": 1.0, "log": True}, "retain": {"low": 0.1, "high": 10.0, "log": True}}
 

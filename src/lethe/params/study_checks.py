@@ -319,11 +319,28 @@ def needed_sets(study: Study) -> dict[str, tuple[str, ...]]:
 
 
 def check_extract(study: Study) -> None:
+    """Sets that are completed or answered are scored."""
+    if study.score.answers and not plugins.gives(study.task, "text"):
+        raise ValueError(f"score.answers: are for generation; allowed in {study.task}: {{}}")
     allowed = ("forget", "retain", "holdout", "test", *study.dataset.probes)
-    for name in study.score.extract:
-        if name not in allowed:
+    for key, names in (("extract", study.score.extract), ("answers", study.score.answers)):
+        for name in names:
+            if name not in allowed:
+                raise ValueError(
+                    f"score.{key}: {name} is no set that is scored; allowed are {', '.join(allowed)}"
+                )
+
+
+def check_alternatives(study: Study) -> None:
+    """Methods that learn wrong answers need some; built-in texts bring theirs, or end in a line of their own."""
+    source = study.dataset.splits.forget if study.dataset.splits else study.dataset
+    if source.alternatives is not None or kind(source.source) == "built-in":
+        return
+    for name, method in study.methods.items():
+        if "alternatives" in plugins.constants_in("objectives", method.objective)["NEEDS"]:
             raise ValueError(
-                f"score.extract: {name} is no set that is scored; allowed are {', '.join(allowed)}"
+                f"methods.{name}: {method.objective} learns other answers to what is to be forgotten; needed is"
+                " dataset.alternatives, the name of their column"
             )
 
 
@@ -381,4 +398,5 @@ CHECKS = (
     check_facts,
     check_sizes,
     check_extract,
+    check_alternatives,
 )

@@ -162,7 +162,7 @@ def given(task: str, kind: str) -> set[str]:
     constants = constants_in("tasks", task)
     if kind == "metrics":
         return {*arrays.COMMON, *arrays.OPTIONAL, *constants["ARRAYS"]}
-    return {*constants["GIVES"], "base", "layers"}
+    return {*constants["GIVES"], "base", "layers", "alternatives"}
 
 
 def gives(task: str, what: str) -> bool:
