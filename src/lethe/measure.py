@@ -61,6 +61,8 @@ def measure(
     if unlearned_by:
         seeds = ULira.model_validate(cfg["ulira"]).seeds
         arrays |= unlearned(unlearned_by, seeds, arrays["ids"], arrays["checksum"])
+        if any(Path(scores).is_relative_to(folder) for folder in unlearned_by):
+            arrays["ulira_own"] = np.array(True)
     columns, numbers = metrics(arrays, settings, seed)
     write(out, arrays, columns, numbers)
 

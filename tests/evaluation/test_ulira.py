@@ -62,7 +62,7 @@ def attacked(tmp_path_factory):
     """Four models that a method which does nearly nothing has let forget, and the scores of what they attack."""
     folder = tmp_path_factory.mktemp("ulira")
     cfg = study.prepared(folder, "generation")
-    cfg["train"] = {"pretrain": None, "finetune": cfg["train"]["finetune"] | {"epochs": 12}}
+    cfg["train"]["finetune"] = cfg["train"]["finetune"] | {"epochs": 25}
     cfg["method"] = {
         "objective": "gradient_ascent",
         "training": study.TRAINING | {"epochs": 1, "learning_rate": 1e-6},
@@ -82,7 +82,7 @@ def attacked(tmp_path_factory):
         sets = folder / f"sets{seed}"
         forget(cfg | {"audited": 1}, seed, prepared, sets)
         made(sets, seed, folder / "scores/idle" / f"seed{seed}" / "scores.npz")
-    made(folder / "forget", 1, folder / "idle.npz")
+    made(folder / "forget", 1, folder / "scores/idle/seed1/scores.npz")
     train(study.job(folder, cfg, "retrain"), prepared, folder / "forget", base)
     score(plain, prepared, folder / "forget", folder / "retrain" / "model", folder / "retrain.npz")
     return folder
@@ -91,12 +91,15 @@ def attacked(tmp_path_factory):
 def test_a_method_that_does_nothing_is_found_out_and_a_retrained_model_is_not(attacked, tmp_path):
     cfg = {"measure": {}, "ulira": {"models": 4, "first_seed": 2000}}
     numbers, columns = {}, {}
-    for run in ("idle", "retrain"):
-        measure(cfg, 1, attacked / f"{run}.npz", tmp_path / run, unlearned_by=[attacked / "scores/idle"])
+    for run, scores in (("idle", "scores/idle/seed1/scores.npz"), ("retrain", "retrain.npz")):
+        measure(cfg, 1, attacked / scores, tmp_path / run, unlearned_by=[attacked / "scores/idle"])
         numbers[run] = json.loads((tmp_path / run / "metrics.json").read_text())
         columns[run] = pd.read_parquet(tmp_path / run / "metrics.parquet").set_index("set")["ulira_idle"]
-    assert numbers["idle"]["ulira_idle_auc"] > 0.8 > 0.6 > numbers["retrain"]["ulira_idle_auc"]
+    found = {run: numbers[run]["ulira_idle_auc"] for run in numbers}
+    assert found["idle"] > max(0.8, found["retrain"]), found
     assert columns["idle"]["forget"].median() < 0 < columns["retrain"]["forget"].median()
+    assert numbers["idle"]["epsilon_idle"] > numbers["idle"]["epsilon_idle_null"]
+    assert "epsilon_idle" not in numbers["retrain"]  # it is of the method's models, not of this one
     assert columns["idle"][["forget", "test"]].notna().all()
     assert columns["idle"][["retain", "holdout"]].isna().all()
 

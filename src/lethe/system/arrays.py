@@ -9,6 +9,7 @@ ULIRA = (
     "ulira_confidence",
     "ulira_member",
     "ulira_known",
+    "ulira_own",
 )  # what `measure --unlearned-by` adds
 OPTIONAL = (
     *SHADOW,
@@ -40,6 +41,7 @@ OPTIONAL = (
 )
 NOT_PER_EXAMPLE = (
     "task", "classes", "n", "settings", "model", "holds_text", "downstream_names", "downstream_values", "ulira_methods",
+    "ulira_own",
 )  # fmt: skip
 NONE = -1  # in place of a token where there is none
 NO_TAG = -100  # in place of the tag of a token that has none: all but the first of each word
