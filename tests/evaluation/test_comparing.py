@@ -10,7 +10,16 @@ import pytest
 import scipy.stats
 
 from lethe.compare import compare
-from lethe.evaluation.comparing import better, mean_roc, summaries
+from lethe.evaluation.comparing import (
+    beside_retrain,
+    better,
+    expected_quality,
+    leak,
+    mean_roc,
+    summaries,
+    truth_ratios,
+)
+from lethe.params.measure import Measure
 from lethe.system.errors import InputError
 from lethe.tasks import Column
 
@@ -205,3 +214,71 @@ def test_a_run_that_was_not_measured_is_named(tmp_path):
     with pytest.raises(InputError, match=r"npo/seed2/metrics.json: no such file"):
         compare(CFG, tmp_path, tmp_path, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def scored(members: list[float], others: list[float]) -> dict[str, np.ndarray]:
+    """Scores of a forget and of a test set, which hold as many examples in every model."""
+    sets = np.repeat(["forget", "test"], [len(members), len(others)])
+    return {"sets": sets, "min_k_40": np.array([*members, *others], float)}
+
+
+def test_the_leak_is_beside_the_retrained_model_and_drawn_on_its_examples():
+    """Members lower in 4 of 4 and in 3 of 4 pairs, unlike by 0 and by 1/4: 100 · (0 − 1/4) / (1/4)."""
+    own, retrain = scored([0, 1], [2, 3]), scored([0, 2], [1, 3])
+    draws = Measure(bootstrap=200)
+    assert leak(own, retrain, draws, 0)["privacy_leak"] == pytest.approx(-100)
+    half = scored([0, 3], [1, 2])  # 2 of 4
+    assert beside_retrain(half, retrain, draws, 0)["privacy_leak"] == pytest.approx(100)
+    assert leak(retrain, own, draws, 0) == {}, "where retraining tells all members, nothing is beside it"
+    lacking = {"sets": own["sets"]}
+    assert leak(lacking, retrain, draws, 0) == leak(retrain, lacking, draws, 0) == {}
+    assert beside_retrain(scored([0, 1], []), scored([0, 2], []), draws, 0) == {}
+
+
+def test_both_models_of_a_leak_are_drawn_alike():
+    """A model beside itself has no leak in any resample; a wider interval holds a narrower one."""
+    rng = np.random.default_rng(0)
+    one, other = (scored(rng.normal(size=30).tolist(), rng.normal(size=40).tolist()) for _ in range(2))
+    same = leak(one, one, Measure(bootstrap=100), 3)
+    assert same == {"privacy_leak": 0, "privacy_leak_low": 0, "privacy_leak_high": 0}
+    wide, narrow = (leak(one, other, Measure(bootstrap=200, confidence=c), 3) for c in (0.99, 0.5))
+    ends = [
+        of[f"privacy_leak_{end}"]
+        for end, of in (("low", wide), ("low", narrow), ("high", narrow), ("high", wide))
+    ]
+    assert ends == sorted(ends) and len({*ends}) == 4
+    assert narrow["privacy_leak_low"] < wide["privacy_leak"] < narrow["privacy_leak_high"]
+    assert leak(one, other, Measure(bootstrap=200), 3) == leak(one, other, Measure(bootstrap=200), 3)
+
+
+def test_what_should_be_low_is_better_where_it_is_lower():
+    lower, higher = (2.0, 3.0, 4.0), (2.4, 3.41, 4.39)
+    seeds = {
+        run: {s: {"perplexity": v} for s, v in enumerate(of)} for run, of in (("a", lower), ("b", higher))
+    }
+    found = better(seeds, ["a", "b"], [Column("perplexity", "", "lower")], 0.05)
+    assert found == {"a": {"perplexity": ["b"]}, "b": {"perplexity": []}}
+
+
+def test_truth_ratios_are_those_of_the_forget_set_or_of_probes_named_after_it():
+    sets = np.array(["forget", "forget", "forget_perturbed", "retain", "test"])
+    ratios = np.array([0.1, np.nan, 0.3, 0.4, 0.5])
+    assert truth_ratios({"sets": sets, "log_truth_ratio": ratios}).tolist() == [0.1]
+    none = np.where(sets == "forget", np.nan, ratios)
+    assert truth_ratios({"sets": sets, "log_truth_ratio": none}).tolist() == [0.3]
+    masked = np.ma.array(ratios, mask=[True, False, False, False, False])
+    assert truth_ratios({"sets": sets, "log_truth_ratio": masked}).tolist() == [0.3]
+    assert len(truth_ratios({"sets": sets})) == 0
+
+
+def test_forget_quality_compares_the_two_models():
+    sets = np.repeat(["forget", "test"], [40, 3])
+    own, retrain, alike = (
+        {"sets": sets, "log_truth_ratio": np.arange(43.0) + shift} for shift in (0, 100, 0.5)
+    )
+    near, far = (beside_retrain(own, other, Measure(), 0) for other in (alike, retrain))
+    assert near.keys() == {"forget_quality", "forget_quality_n"} and near["forget_quality_n"] == 40
+    assert far["forget_quality"] < 1e-9 < 0.9 < near["forget_quality"]
+    assert expected_quality(own, [alike, retrain])["forget_quality"] == pytest.approx(
+        near["forget_quality"] / 2
+    )
