@@ -1,0 +1,127 @@
+"""Peak memory of unlearning a random model of 100 million parameters, beside what it cannot do without.
+
+    python benchmarks/memory.py                # on a GPU, or on a CPU: about 4 GB and some minutes
+
+What a run needs are its weights, those of a frozen reference if it has one of its own, the gradients and the states of
+AdamW of what trains. The peak is that of a process of its own from the moment that all is imported until the result is
+saved, with a checkpoint after every step: on a CPU of resident memory, on a GPU of allocated memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import resource
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+import transformers
+
+from lethe import models
+from lethe.models.tiny import byte_pairs
+from lethe.training.job import Job
+from lethe.unlearn import unlearn
+
+SHAPE = {
+    "hidden_size": 768, "intermediate_size": 2048, "num_hidden_layers": 12, "num_attention_heads": 12,
+    "vocab_size": 16_000, "max_position_embeddings": 64,
+}  # fmt: skip
+RUNS: dict[str, dict[str, Any]] = {  # name -> objective, and what its training changes
+    "gradient_difference": {"objective": "gradient_difference"},
+    "npo, with a frozen model": {"objective": "npo"},
+    "npo, adapters of rank 8": {"objective": "npo", "training": {"lora": {"rank": 8, "merge": False}}},
+    "npo, adapters, weights in bf16": {
+        "objective": "npo", "training": {"lora": {"rank": 8, "merge": False}}, "weights": "bf16",
+    },
+}  # fmt: skip
+
+
+def make(folder: Path, shape: dict[str, int]) -> None:
+    """A study of sixteen short texts, and a random model of them."""
+    texts = [" ".join(f"word{(k * 7 + j) % 50}" for j in range(20)) for k in range(16)]
+    sets = ["forget"] * 8 + ["retain"] * 8
+    table = pd.DataFrame({"id": [f"t{k}" for k in range(16)], "text": texts, "split": sets})
+    table.to_parquet(folder / "examples.parquet")
+    table.assign(set=sets)[["id", "set"]].to_parquet(folder / "sets.parquet")
+    (folder / "prepared.json").write_text(json.dumps({"task": "generation", "labels": []}))
+    torch.manual_seed(0)
+    model = transformers.LlamaForCausalLM(transformers.LlamaConfig(**shape))
+    models.save(model, byte_pairs(texts, 400, bert=False), folder / "original")
+
+
+def measure(folder: Path, name: str) -> dict[str, float]:
+    """Bytes that the run needs and its peak, in this process, which has done nothing else."""
+    run = RUNS[name]
+    training = {"batch": {"forget": 4, "retain": 4}, "checkpoint_seconds": 0} | run.get("training", {})
+    method = {"objective": run["objective"], "training": training}
+    model = {"source": str(folder / "original"), "max_length": 64, "weights": run.get("weights", "auto")}
+    cfg = {"task": "generation", "model": model, "method": method}
+    job = Job(cfg, 0, "run", folder / "out", folder / "state.safetensors", None)
+    on_gpu = torch.cuda.is_available()
+    before = 0 if on_gpu else resident("VmRSS")
+    seen: dict[str, int] = {}
+    unlearn(noting(job, seen), folder, folder, folder / "original")
+    peak = torch.cuda.max_memory_allocated() if on_gpu else resident("VmHWM") - before
+    return seen | {"peak": peak}
+
+
+def noting(job: Job, seen: dict[str, int]) -> Job:
+    """The job, which notes the bytes that its first training needs."""
+    from lethe.training import training
+    from lethe.training.engine import Engine
+
+    class Noting(Engine):
+        def __init__(self, model, objective, *more):
+            super().__init__(model, objective, *more)
+            frozen = objective.frozen.parameters() if hasattr(objective.frozen, "parameters") else ()
+            parts = {
+                p.data_ptr(): p.nbytes for p in [*model.parameters(), *frozen]
+            }  # adapters share a reference's
+            trained = sum(p.nbytes for p in model.parameters() if p.requires_grad)
+            seen.update(weights=sum(parts.values()), gradients=trained, optimiser=2 * trained)
+
+    training.Engine = Noting  # type: ignore[misc]
+    return job
+
+
+def resident(kind: str) -> int:
+    """Bytes of resident memory of this process: now (VmRSS), or at most so far (VmHWM)."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return int(next(line.split()[1] for line in lines if line.startswith(f"{kind}:"))) * 1024
+    except OSError:  # no Linux: the largest so far
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="a tiny shape, whose numbers say nothing")
+    parser.add_argument("--measure", nargs=2, metavar=("FOLDER", "RUN"), help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.measure:
+        print(json.dumps(measure(Path(args.measure[0]), args.measure[1])))
+        return
+    shape = SHAPE | ({"hidden_size": 48, "num_hidden_layers": 2} if args.quick else {})
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor() or "CPU"
+    print(f"{device}, torch {torch.__version__}, transformers {transformers.__version__}\n")
+    print(
+        "| run | weights, MB | gradients | optimiser | peak | ratio |\n| --- | ---: | ---: | ---: | ---: | ---: |"
+    )
+    with tempfile.TemporaryDirectory() as name:
+        make(Path(name), shape)
+        for run in RUNS:
+            command = [sys.executable, __file__, "--measure", name, run]
+            found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+            peak = found.pop("peak")
+            cells = [f"{value / 2**20:.0f}" for value in (*found.values(), peak)]
+            print(f"| {run} | {' | '.join(cells)} | **{peak / sum(found.values()):.2f}** |")
+
+
+if __name__ == "__main__":
+    main()
