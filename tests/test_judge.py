@@ -355,6 +355,23 @@ def test_sets_are_configurations_of_one_folder(world, tmp_path, capsys):
     refused(none, capsys, "--test.source", "tset")
 
 
+def test_probes_are_scored_beside_the_sets(world, tmp_path, capsys):
+    assert main(argv(world, "generation", tmp_path / "a")) == 0
+    given = ["--probe", f"facts={world / 'retain.jsonl'}"]
+    assert main(argv(world, "generation", tmp_path / "b", *given)) == 0
+    plain, probed = table_of(tmp_path / "a"), table_of(tmp_path / "b")
+    assert probed["loss_auc"]["value"] == plain["loss_auc"]["value"]
+    assert main(argv(world, "generation", tmp_path / "c", sets=SIZES)) == 0
+    as_retain = table_of(tmp_path / "c")["perplexity_retain"]["value"]
+    assert probed["perplexity_facts"]["value"] == pytest.approx(as_retain)
+    for wrong, part in (
+        ("facts", "NAME=SOURCE"),
+        ("test=x.csv", "name of another set"),
+        ("A b=x.csv", "a-z"),
+    ):
+        refused(argv(world, "generation", tmp_path / "d", "--probe", wrong), capsys, "--probe: ", part)
+
+
 @pytest.mark.parametrize("task", ["generation", "classification"])
 def test_a_tokenizer_that_reads_nothing_of_a_text_is_refused(task, world, tmp_path, capsys):
     from tokenizers import Tokenizer, pre_tokenizers

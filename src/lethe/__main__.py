@@ -242,6 +242,13 @@ def add_judge(judge: argparse.ArgumentParser) -> None:
         "--retain", help="texts that it may know; needed for balanced accuracy and fitted attacks"
     )
     judge.add_argument(
+        "--probe",
+        action="append",
+        default=[],
+        metavar="NAME=SOURCE",
+        help="further texts that are scored, too",
+    )
+    judge.add_argument(
         "--retrain",
         help="a model that never saw forget, or its scores.npz: gaps are shown; or a log of open-unlearning (.json)",
     )
@@ -444,9 +451,9 @@ def execute(args: argparse.Namespace) -> int:
 
             measure_texts(args.cfg, args.seed, args.prepared, args.scores, args.out)
         case "judge":
-            from lethe.judge import SETS, JudgeRequest, Texts, judge, prompting_of
+            from lethe.judge import SETS, JudgeRequest, Texts, judge, probes, prompting_of
 
-            files = {name: getattr(args, name) for name in SETS if getattr(args, name)}
+            files = {name: getattr(args, name) for name in SETS if getattr(args, name)} | probes(args.probe)
             texts = Texts(files, args.text, args.prompt, args.label, args.id, args.subject)
             prompting = prompting_of(
                 template=args.template, opening=args.opening, system=args.system, date=args.date

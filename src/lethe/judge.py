@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -33,6 +34,7 @@ from lethe.metrics.loss_tests import loss_ks, loss_paired
 from lethe.params.data import Source
 from lethe.params.faults import one_line
 from lethe.params.measure import Measure
+from lethe.params.names import SETS as RESERVED
 from lethe.params.prompting import Prompting
 from lethe.params.score import Score
 from lethe.params.sources import kind
@@ -45,6 +47,7 @@ from lethe.system.quoting import quoted
 
 log = logging.getLogger("lethe.judge")
 SETS = ("forget", "holdout", "test", "retain")
+PROBE = re.compile(r"[a-z0-9][a-z0-9_-]*")
 FEWEST_TEXTS = 8  # of a forget set that may be called pushed beyond retraining
 
 
@@ -53,7 +56,7 @@ class Texts:
     """One's own texts.
 
     files: set -> a .csv, .jsonl, .json or .parquet file, a folder or a Hub id, both also as SOURCE:CONFIG:SPLIT; retain
-    may be absent.
+    may be absent. Sets of other names, probes, are scored beside these.
     text, prompt, label, id, subject: names of columns; None for what there is not. A prompt is asked before the text,
     or of a classifier is the first text of a pair.
     """
@@ -101,7 +104,10 @@ def judge(request: JudgeRequest, texts: Texts, seed: int, out: Path | None) -> s
     settings = settings_of(request)
     measure_settings: Measure = settings["measure"]
     check_sources(texts.files)
-    frames = {name: frame_of(name, texts, request.task) for name in SETS if name in texts.files}
+    order = [name for name in SETS if name in texts.files] + [
+        name for name in texts.files if name not in SETS
+    ]
+    frames = {name: frame_of(name, texts, request.task) for name in order}
     check_twice(frames)
     shared = say_overlaps(frames)
     arrays = with_match(
@@ -180,6 +186,23 @@ def prompting_of(**given: Any) -> Prompting:
         return Prompting(**given)
     except ValidationError as error:
         raise InputError(f"--{one_line(error)}") from None
+
+
+def probes(given: list[str]) -> dict[str, str]:
+    """Name -> source of what the command line gives as NAME=SOURCE.
+
+    Raises:
+        InputError: it is not so, or a name is that of a set or given twice.
+    """
+    found: dict[str, str] = {}
+    for each in given:
+        name, equals, source = each.partition("=")
+        if not (equals and source and PROBE.fullmatch(name)):
+            raise InputError(f"--probe: {each}; allowed is NAME=SOURCE, with a name of a-z, 0-9, _ and -")
+        if name in (*RESERVED, *found):
+            raise InputError(f"--probe: {name}: is the name of another set; any other is allowed")
+        found[name] = source
+    return found
 
 
 def frame_of(name: str, texts: Texts, task: str) -> pd.DataFrame:
