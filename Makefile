@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/pip install --disable-pip-version-check --quiet
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: results readme test lint docs benchmark
+.PHONY: results readme test lint docs benchmark mutate
 
 results: $(BIN)/.ready  ## all results, ends with a table and results/report/report.html
 	snakemake
@@ -35,6 +35,10 @@ benchmark: $(BIN)/.ready  ## speed, as ratios in one process (minutes)
 	python benchmarks/evaluation.py
 	python benchmarks/workflow.py
 
+mutate: $(BIN)/.ready-dev $(BIN)/mutmut  ## small changes to the code, each of which a test must find (an hour or more)
+	mutmut run --max-children 2
+	mutmut results
+
 $(BIN)/.ready: requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "lethe needs Python 3.11 or newer, this is " + sys.version)'
 	$(PYTHON) -m venv .venv
@@ -51,3 +55,8 @@ $(BIN)/cffconvert: requirements-citation.lock
 	.venv/citation/bin/pip install --disable-pip-version-check --quiet --requirement requirements-citation.lock
 	ln -sf ../citation/bin/cffconvert $@
 	touch $@
+
+$(BIN)/mutmut: requirements-mutation.lock $(BIN)/.ready-dev
+	$(PIP) --no-deps --target .venv/mutation --requirement requirements-mutation.lock
+	printf '#!/bin/sh\nPYTHONPATH=$(CURDIR)/.venv/mutation exec $(CURDIR)/$(BIN)/python -m mutmut "$$@"\n' > $@
+	chmod +x $@

@@ -42,7 +42,7 @@ RUNS: dict[str, dict[str, Any]] = {  # name -> objective, and what its training 
 }  # fmt: skip
 
 
-def make(folder: Path, shape: dict[str, int]) -> None:
+def make(folder: Path, shape: dict[str, Any]) -> None:
     """A study of sixteen short texts, and a random model of them."""
     texts = [" ".join(f"word{(k * 7 + j) % 50}" for j in range(20)) for k in range(16)]
     sets = ["forget"] * 8 + ["retain"] * 8
@@ -55,7 +55,7 @@ def make(folder: Path, shape: dict[str, int]) -> None:
     models.save(model, byte_pairs(texts, 400, bert=False), folder / "original")
 
 
-def measure(folder: Path, name: str) -> dict[str, float]:
+def measure(folder: Path, name: str) -> dict[str, int]:
     """Bytes that the run needs and its peak, in this process, which has done nothing else."""
     run = RUNS[name]
     training = {"batch": {"forget": 4, "retain": 4}, "checkpoint_seconds": 0} | run.get("training", {})
@@ -107,7 +107,7 @@ def main() -> None:
     if args.measure:
         print(json.dumps(measure(Path(args.measure[0]), args.measure[1])))
         return
-    shape = SHAPE | ({"hidden_size": 48, "num_hidden_layers": 2} if args.quick else {})
+    shape: dict[str, Any] = SHAPE | ({"hidden_size": 48, "num_hidden_layers": 2} if args.quick else {})
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor() or "CPU"
     print(f"{device}, torch {torch.__version__}, transformers {transformers.__version__}\n")
     print(
