@@ -234,7 +234,8 @@ def in_requests(chosen: set[str], pool: pd.DataFrame, wish: Forget, seed: int) -
         InputError: there are more requests than what can be asked for on its own.
     """
     if wish.parts is not None:
-        return [set(part) for part in wish.parts]
+        texts = text_ids(pool)  # all windows of a text, or none
+        return [{*pool["id"][pool["id"].isin(part) | texts.isin(part)]} for part in wish.parts]
     if isinstance(wish.label, list):
         return [chosen & {*pool["id"][pool["label"] == name]} for name in wish.label]
     members = pool[pool["id"].isin(chosen)].reset_index(drop=True)

@@ -7,21 +7,25 @@ the history of git, is named and left alone.
 from __future__ import annotations
 
 import os
-import shutil
-from collections.abc import Iterable
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from lethe.data.parquet import read_table
 from lethe.data.texts import whole_texts
+from lethe.data.windows import text_ids
 from lethe.deletion.certificate import read
-from lethe.deletion.certifying import FOLDER, PURGED, purged
+from lethe.deletion.certifying import FOLDER, PURGED, purged, version_folders
 from lethe.deletion.places import Place, Search, clean_weights, decoders, places, stores
 from lethe.deletion.request_file import read_request
+from lethe.deletion.resolving import Answer
 from lethe.deletion.resolving import said as said_of
 from lethe.deletion.searching import wanted_of
-from lethe.params.addresses import ROOTS, folder_of
+from lethe.params.addresses import ROOTS, folder_of, model_folder
 from lethe.params.file import load_params, request_name
 from lethe.request import PARAMS, answers_to, one_at_a_time, serving
+from lethe.system.errors import InputError
 from lethe.system.files import digest, files_in, remove, write_json
 
 VERIFIED_BY = ("forget", "score", "measure")
@@ -36,20 +40,23 @@ def purge(file: Path, study: str | None, yes: bool) -> int:
     """List every place of a request's texts; delete those that are lethe's if `yes`; 1 if more is left than is kept.
 
     Raises:
-        InputError: the request or params.yaml cannot be read.
+        InputError: the request or params.yaml cannot be read, or what would be deleted has not been forgotten yet.
     """
     with one_at_a_time():
-        search = search_for(file, study)
-        found = list(places(search))
-        for place in found:
-            print(said(place))
+        asked = Asked.of(file, study)
+        print("\n".join(map(said_of, asked.answers)))
+        if not asked.ids and not asked.wanted:
+            print("nothing to look for")
+            return 0
+        if yes and any(answer.forget for answer in asked.answers) and not asked.is_served:
+            raise InputError(f"--yes: {file}: is not served yet: `lethe request` first, or no model is left")
+        search = asked.search()
+        found = shown(search, asked.versions)
         ours = [place for place in found if place.ours]
         if ours and yes:
             delete(ours)
-            found = list(places(search))
             print(f"\ndeleted {len(ours)} files; what remains:")
-            for place in found:
-                print(said(place))
+            found = shown(search, asked.versions)
         for name, url in stores():
             if not os.path.isdir(url):
                 print(f"not searched: the store {name}, {url}; `dvc gc --workspace --cloud` clears it")
@@ -59,39 +66,77 @@ def purge(file: Path, study: str | None, yes: bool) -> int:
     return int(not all(place.kept for place in found))
 
 
-def said(place: Place) -> str:
-    whose = "lethe" if place.ours else "kept" if place.kept else "not lethe"
-    return f"{whose}: {place.path}: {place.kind}: {place.what}"
+def shown(search: Search, versions: Mapping[str, int]) -> list[Place]:
+    """All places, each printed as one line. versions: folder of a model -> which version of the model in use it is."""
+    found = list(places(search))
+    for place in found:
+        whose = "lethe" if place.ours else "kept" if place.kept else "not lethe"
+        older = versions.get(str(Path(place.path).parent))
+        which = "" if older is None else f"version {older} of the model, older than the request: "
+        print(f"{whose}: {place.path}: {place.kind}: {which}{place.what}")
+    return found
 
 
-def search_for(file: Path, named: str | None) -> Search:
-    """What a request's texts, records and models are known by."""
-    request = read_request(file)
-    name, study, served = serving(load_params(PARAMS), named)
-    answers, texts = answers_to(request, name, study, served)
-    print("\n".join(said_of(answer) for answer in answers))
-    ids = {i for answer in answers for found in (*answer.matches.values(), answer.forget) for i in found}
-    ids |= {i for answer in answers for found in answer.earlier.values() for i in found}
-    ids |= {i for one in served.served if one.reference == request.reference for i in one.records}
-    steps = [request_name(name, k) for k in range(1, len(served.served) + 1)]
-    mine = texts.table["id"].isin(ids)
-    wanted = {*texts.table["text"][mine], *(line.value for line in request.lines if line.asked == "text")}
-    for step in (name, *steps):  # the source may have them no more
-        table = Path(folder_of("prepare", step), "examples.parquet")
-        if table.exists():
-            rows = read_table(table)
-            wanted |= {*whole_texts(rows[rows["id"].isin(ids)])}
-    kept = [f for step in steps for stage in VERIFIED_BY for f in files_in(Path(ROOTS[stage], step))]
-    return Search(
-        wanted_of(sorted(wanted), texts.table["text"][~mine], texts.ngram) if wanted else None,
-        frozenset(ids),
-        frozenset(clean_weights(frozenset(ids))),
-        frozenset(digest(f) for f in kept if f.is_file()),
-        decoders(),
-    )
+@dataclass(frozen=True)
+class Asked:
+    """What a request asks for, now or when it was served.
+
+    answers: to its lines. ids: of its records. wanted: their texts, and others: those of all others. versions: folder
+    of a model -> number of the version. steps: names of the studies of the requests that were served.
+    """
+
+    answers: list[Answer]
+    ids: frozenset[str]
+    wanted: list[str]
+    others: list[str]
+    ngram: int
+    versions: dict[str, int]
+    steps: list[str]
+    is_served: bool
+
+    @classmethod
+    def of(cls, file: Path, named: str | None) -> Self:
+        request, params = read_request(file), load_params(PARAMS)
+        name, study, served = serving(params, named)
+        answers, texts = answers_to(request, name, study, served)
+        own = [one for one in served.served if one.reference == request.reference]
+        ids = {i for answer in answers for found in (*answer.matches.values(), answer.forget) for i in found}
+        ids |= {i for answer in answers for found in answer.earlier.values() for i in found}
+        ids |= {i for one in own for i in one.records}
+        numbers = range(1, len(served.served) + 1)
+        steps = [request_name(name, number) for number in numbers]
+        mine = texts.table["id"].isin(ids)
+        wanted = {*texts.table["text"][mine], *(line.value for line in request.lines if line.asked == "text")}
+        wanted |= {text for step in (name, *steps) for text in prepared_texts(step, ids)}
+        versions = {str(version_folders(params, name, k)[1] / "model"): k for k in numbers}
+        versions[f"{model_folder(params, name, 'original', study.serving_seed)}/model"] = 0
+        others = texts.table["text"][~mine].tolist()
+        return cls(answers, frozenset(ids), sorted(wanted), others, texts.ngram, versions, steps, bool(own))
+
+    def search(self) -> Search:
+        kept = [f for step in self.steps for stage in VERIFIED_BY for f in files_in(Path(ROOTS[stage], step))]
+        return Search(
+            wanted_of(self.wanted, self.others, self.ngram) if self.wanted else None,
+            self.ids,
+            frozenset(clean_weights(self.ids)),
+            frozenset(digest(f) for f in kept if f.is_file()),
+            decoders(),
+        )
 
 
-def delete(found: Iterable[Place]) -> None:
+def prepared_texts(study: str, ids: Collection[str]) -> list[str]:
+    """Texts of records in the prepared table of a study, if it is there: the source may have them no more."""
+    file = Path(folder_of("prepare", study), "examples.parquet")
+    if not file.exists():
+        return []
+    rows = read_table(file)
+    rows = rows.assign(whole=whole_texts(rows), of=text_ids(rows))
+    return (
+        rows[rows["of"].isin(ids)].groupby("of")["whole"].agg("".join).tolist()
+    )  # of its windows, one after the other
+
+
+def delete(found: Sequence[Place]) -> None:
     """Delete files; a folder that a certificate names goes as a whole, and is written down beside the certificate."""
     gone = {Path(place.path) for place in found}
     for file in sorted(Path(FOLDER).glob("*/*/certificate.json")):
@@ -102,7 +147,6 @@ def delete(found: Iterable[Place]) -> None:
             write_json(file.with_name(PURGED), {"purged": sorted({*lost, *purged(file)})})
         for name in lost:
             remove(Path(name))
-    for path in sorted(gone):
-        if path.parent.name == "model":
-            shutil.rmtree(path.parent, ignore_errors=True)
-        remove(path)
+    for place in found:
+        path = Path(place.path)
+        remove(path.parent if place.kind == "weights" and path.parent.name == "model" else path)

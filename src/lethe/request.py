@@ -21,7 +21,9 @@ import pandas as pd
 from ruamel.yaml import YAML
 
 from lethe.data.parquet import read_table
+from lethe.data.splits import TRAINED
 from lethe.data.texts import whole_texts
+from lethe.data.windows import text_ids
 from lethe.deletion.certificate import Certificate, write
 from lethe.deletion.certificate import read as read_certificate
 from lethe.deletion.certifying import (
@@ -35,7 +37,7 @@ from lethe.deletion.certifying import (
 )
 from lethe.deletion.page import write_page
 from lethe.deletion.request_file import Request, read_request
-from lethe.deletion.resolving import Answer, Texts, records_of, resolve, said
+from lethe.deletion.resolving import TRAIN, Answer, Texts, records_of, resolve, said
 from lethe.deletion.signature import check as check_signature
 from lethe.deletion.signature import sign, signature_of
 from lethe.params.addresses import folder_of, model_folder
@@ -94,12 +96,18 @@ def texts_of(name: str, study: Study) -> Texts:
     sources, _ = gathered(dataset, study.first_seed, tagged)
     table = pd.DataFrame({"id": sources["id"], "text": whole_texts(sources), "subject": sources["subject"]})
     file = Path(folder_of("prepare", name)) / "examples.parquet"
-    kept = read_table(file).set_index("id") if file.exists() else pd.DataFrame({"split": [], "cluster": []})
-    splits, numbers = kept["split"].to_dict(), kept["cluster"].to_dict()
+    splits, clusters = splits_in(read_table(file)) if file.exists() else ({}, {})
     table["split"] = [splits.get(name, "") for name in table["id"]]
     # what was left out is in no cluster of another
-    table["cluster"] = [numbers.get(name, -1 - row) for row, name in enumerate(table["id"])]
+    table["cluster"] = [clusters.get(name, -1 - row) for row, name in enumerate(table["id"])]
     return Texts(table, dataset.ngram, dataset.similarity)
+
+
+def splits_in(prepared: pd.DataFrame) -> tuple[dict[str, str], dict[str, int]]:
+    """Text -> its split, `train` for all that the original is trained on; text -> its cluster; by ids of texts."""
+    texts = prepared.assign(text=text_ids(prepared)).drop_duplicates("text").set_index("text")
+    splits = texts["split"].mask(texts["split"].isin(TRAINED), TRAIN)
+    return splits.to_dict(), texts["cluster"].to_dict()
 
 
 @dataclass(frozen=True)

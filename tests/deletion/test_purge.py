@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from safetensors.numpy import save_file
-from served_study import bits
+from served_study import ask, bits, subject
 
 from lethe.__main__ import main
+from lethe.deletion import places
 from lethe.params.file import load_params
 
 CERTIFICATE = "results/requests/people/DSR-1/certificate.json"
@@ -33,7 +34,7 @@ OURS = [
     "logs/score/people.log",
     "results/report/report.html",
 ]
-THEIRS = ["texts.jsonl", "data/raw/more.jsonl", "notes.txt", "shipped/detector.npz"]
+THEIRS = ["texts.jsonl", "data/raw/more.jsonl", "notes.txt", "shipped/detector.npz", "shipped/adapter.bin"]
 KEPT = [
     "results/unlearn/people-request-1/npo/seed1/model/model.safetensors",
     "results/train/people-request-1/retrain/seed1/model/model.safetensors",
@@ -48,8 +49,8 @@ KEPT = [
 def left(here, tmp_path):
     """Copies of a forgotten text wherever runs, tools and people leave some; the text."""
     name, _ = load_params("params.yaml").studies["people"].requests.served[0].records
-    table = pd.read_parquet("data/prepared/people/examples.parquet").set_index("id")
-    text, other = table["text"][name], table["text"][table["subject"] != table["subject"][name]].iloc[0]
+    rows = {row["id"]: row["text"] for row in map(json.loads, Path("texts.jsonl").read_text().splitlines())}
+    text, other = rows[name], rows["r0"]
     weights = {"a": np.ones(3, np.float32)}
     for file in OURS + THEIRS:
         path = Path(file)
@@ -96,6 +97,7 @@ def test_every_place_is_listed_and_nothing_is_deleted_without_yes(left, here, tm
     assert found[f"{tmp_path}/store/object"] == "not lethe"
     assert any(path.startswith("git ") for path in found)
     assert "history of" in output and "--yes" in output
+    assert "seed1/model/model.safetensors: weights: version 0 of the model, older than the request" in output
     assert not {*KEPT} & {path for path, whose in found.items() if whose == "lethe"}
     assert "logs/clean.log" not in found
     assert bits(here) == before
@@ -106,7 +108,7 @@ def test_what_is_lethes_is_deleted_and_the_rest_is_named(left, here, tmp_path, c
     assert main([*REQUEST, "--yes"]) == 1
     remains = listed(capsys.readouterr().out.split("what remains:")[1])
     assert not [path for path in OURS if Path(path).exists()]
-    assert all(Path(path).exists() for path in KEPT + THEIRS)
+    assert [path for path in KEPT + THEIRS if not Path(path).exists()] == []
     assert "lethe" not in remains.values()
     raw = [f for f in here.rglob("*") if f.is_file() and ".git/" not in str(f)]
     holds = [f for f in raw if left.split()[4].encode() in f.read_bytes().lower()]
@@ -130,3 +132,25 @@ def test_purging_again_finds_nothing_of_lethes(left, capsys):
     capsys.readouterr()
     main([*REQUEST, "--yes"])
     assert [path for path, whose in listed(capsys.readouterr().out).items() if whose == "lethe"] == []
+
+
+def test_what_is_too_large_to_be_read_is_named_and_weights_of_any_size_are_found(left, capsys, monkeypatch):
+    monkeypatch.setattr(places, "LARGEST", 100)
+    assert main([*REQUEST, "--yes"]) == 1
+    found = listed(capsys.readouterr().out)
+    assert found["results/train/people/original/seed1/model/model.safetensors"] == "lethe"
+    assert found["data/prepared/people/examples.parquet"] == "not lethe"
+    assert Path("data/prepared/people/examples.parquet").exists()
+
+
+def test_nothing_is_deleted_for_a_request_that_is_not_served(left, here, capsys):
+    before = bits(here)
+    file = ask(here, "DSR-2", subject(here, 1))
+    assert main(["purge", "--request", str(file), "--yes"]) == 2
+    assert "is not served yet" in capsys.readouterr().err
+    nobody = ask(here, "DSR-3", {"id": "nosuch"})
+    assert main(["purge", "--request", str(nobody), "--yes"]) == 0
+    assert "nothing to look for" in capsys.readouterr().out
+    file.unlink()
+    nobody.unlink()
+    assert bits(here) == before

@@ -58,4 +58,6 @@ def test_the_walkthrough(tmp_path, monkeypatch, capsys):
         assert main(arguments) == status, line
         output = capsys.readouterr().out
         assert said in output, line
-        assert not [text for text in table["text"] if text in output]
+        assert not [
+            text for text in table["text"] if len(text) > 20 and text in output
+        ]  # no window of one mark

@@ -104,3 +104,10 @@ def test_the_name_of_a_request_is_no_other_study():
     content["studies"]["records-request-1"] = content["studies"]["topics"]
     with pytest.raises(InputError, match="is the name of a deletion request of records"):
         check_params(content, "params.yaml")
+
+
+def test_a_chain_may_be_long():
+    served = [SERVED | {"reference": f"R-{k}", "records": [f"r{k}"]} for k in range(150)]
+    params = check_params(with_requests(served), "params.yaml")
+    before = start_folder(params, "records-request-150", "npo", 0)
+    assert before == "results/unlearn/records-request-149/npo/seed0"

@@ -9,8 +9,9 @@ from __future__ import annotations
 import configparser
 import hashlib
 import os
+import re
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -20,8 +21,11 @@ import pandas as pd
 
 from lethe.deletion.searching import LARGEST, Decode, Wanted, ids_in, is_weights, texts_in
 from lethe.params.addresses import ROOTS
+from lethe.system import files
 
 Kind = Literal["text", "values", "weights"]
+Found = tuple[Kind, str]  # what is held, and how much of it
+PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".gguf")  # endings of weights in other formats
 AREAS = {  # beginning of a path -> what lies there, and whether lethe made it
     "data/prepared": ("prepared table", True),
     "data/forget": ("forget set or pairs", True),
@@ -41,6 +45,7 @@ AREAS = {  # beginning of a path -> what lies there, and whether lethe made it
     ".dvc/cache": ("version in DVC's cache", True),
     ".dvc/tmp": ("experiment of DVC", True),
 }
+WINDOW = re.compile(r"/\d+$")
 BATCH = 100  # objects of git that are read at once
 SKIPPED = {".git", ".venv", ".conda", "site"}
 
@@ -77,16 +82,34 @@ class Search:
     kept: frozenset[str] = frozenset()
     decodes: Sequence[Decode] = field(default=())
 
-    def of(self, content: bytes) -> tuple[Kind, str] | None:
+    def of(self, content: bytes) -> Found | None:
         """What the bytes of a file hold; None if nothing that is looked for."""
         if is_weights(content[:16]):
-            known = hashlib.sha256(content).hexdigest() in self.clean
-            return None if known else ("weights", "that were trained on it, or of which nothing says on what")
+            return self.weights(hashlib.sha256(content).hexdigest())
         if self.wanted and (count := self.wanted.found_in(texts_in(content, self.decodes))):
             return "text", f"{count} of {len(self.wanted.grams)} n-grams"
-        if count := len(self.ids & ids_in(content)):
+        if count := len(records(ids_in(content), self.ids)):
             return "values", f"of {count} of {len(self.ids)} records, by id"
         return None
+
+    def in_file(self, file: Path) -> Found | None:
+        """The same of a file, of any size if it holds weights."""
+        with open(file, "rb") as handle:
+            head = handle.read(16)
+        if is_weights(head) or file.suffix in PICKLED:
+            return self.weights(files.digest(file))
+        if file.stat().st_size > LARGEST:
+            return "text", f"not searched: more than {LARGEST >> 20} MiB"
+        return self.of(file.read_bytes())
+
+    def weights(self, digest: str) -> Found | None:
+        known = digest in self.clean
+        return None if known else ("weights", "that were trained on it, or of which nothing says on what")
+
+
+def records(names: Iterable[str], ids: frozenset[str]) -> set[str]:
+    """The records that names are of: their ids, or those of their windows, ID/0, ID/1, …"""
+    return {found for name in names for found in (name, WINDOW.sub("", name)) if found in ids}
 
 
 def places(search: Search) -> Iterator[Place]:
@@ -102,17 +125,17 @@ def places(search: Search) -> Iterator[Place]:
 
 
 def in_folder(top: Path, search: Search, about: Callable[[Path], tuple[str, bool]]) -> Iterator[Place]:
-    files = [top] if top.is_file() else (Path(at, name) for at, _, names in os.walk(top) for name in names)
-    for file in sorted(files):
-        if not file.is_file() or file.stat().st_size > LARGEST:
+    below = [top] if top.is_file() else (Path(at, name) for at, _, names in os.walk(top) for name in names)
+    for file in sorted(below):
+        if not file.is_file() or (found := search.in_file(file)) is None:
             continue
-        content = file.read_bytes()
-        if (found := search.of(content)) is not None:
-            kind, how = found
-            what, ours = about(file)
-            kept = kind == "values" and hashlib.sha256(content).hexdigest() in search.kept
-            what = f"{what}, kept: the certificate is verified by it" if kept else what
-            yield Place(file.as_posix(), kind, f"{what}: {how}", ours and not kept, kept)
+        kind, how = found
+        what, ours = about(file)
+        kept = kind == "values" and files.digest(file) in search.kept
+        what = f"{what}, kept: the certificate is verified by it" if kept else what
+        # a word in the vocabulary of a tokenizer may be there by chance, and a model is of no use without it
+        unsure = how.startswith("not searched") or (kind == "text" and file.parent.name == "model")
+        yield Place(file.as_posix(), kind, f"{what}: {how}", ours and not kept and not unsure, kept)
 
 
 def as_theirs(what: str) -> Callable[[Path], tuple[str, bool]]:
@@ -189,7 +212,7 @@ def clean_weights(ids: frozenset[str]) -> Iterator[str]:
             study, run, seed = model.parts[-4:-1]
             if is_clean(ids, study, run, seed):
                 for file in sorted(model.glob("*.safetensors")):
-                    yield hashlib.sha256(file.read_bytes()).hexdigest()
+                    yield files.digest(file)
 
 
 def is_clean(ids: frozenset[str], study: str, run: str, seed: str) -> bool:
@@ -199,7 +222,7 @@ def is_clean(ids: frozenset[str], study: str, run: str, seed: str) -> bool:
     if not file.exists():
         return False
     sets = pd.read_parquet(file).set_index("id")["set"]
-    asked = {sets.get(name) for name in ids}
+    asked = {found for name, found in sets.items() if records([str(name)], ids)}
     return not asked & ({"retain", "forget", "forgotten"} if run == "original" else {"retain"})
 
 

@@ -48,7 +48,7 @@ def wanted_of(texts: Sequence[str], others: Iterable[str], n: int) -> Wanted:
 
     A text shorter than n words is known by all its words.
     """
-    forms = [normalised(text) for text in texts]
+    forms = [form for form in map(normalised, texts) if words_of(form)]
     n = min([n, *(len(words_of(form)) for form in forms)])
     own = {gram: word for form in forms for gram, word in grams_of(form, n).items()}
     shared = set().union(*(grams_of(normalised(text), n) for text in others))

@@ -73,7 +73,7 @@ class Params(StrictModel):
             request = study.forget.request or 0
             steps = [self.at_request(name, k + 1) for k in range(request)]
             if (
-                request > study.forget.requests
+                (study.forget.of is None and request > study.forget.requests)
                 or not {*steps} <= {*self.studies}
                 or steps[-1:] not in ([], [name])
             ):
@@ -179,7 +179,7 @@ def served_in(name: str, study: Study) -> dict[str, dict[str, Any]]:
         found[request_name(name, k)] = whole | {
             "seeds": [study.serving_seed],
             "split_seed": study.first_seed,
-            "forget": {"strategy": "ids", "of": name, "parts": parts, "requests": k, "request": k}
+            "forget": {"strategy": "ids", "of": name, "parts": parts, "request": k}
             | {"pairing": whole["forget"]["pairing"]},
             "train": whole["train"] | {"retrains": max(1, requests.retrains)},
             "requests": whole["requests"] | {"method": one.method, "served": []},
