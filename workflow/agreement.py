@@ -20,6 +20,7 @@ from slurm import NoAnswerError, jobs_in_queue, left_in_queue
 from state import STATE, say
 from tidy import tidy
 
+from lethe.params.addresses import ROOTS
 from lethe.params.file import Params
 from lethe.system.errors import InputError
 
@@ -102,6 +103,9 @@ class Agreement:
         """Find out what can be trusted."""
         if not self.stage and set_damaged_aside():
             OPEN.touch()
+        for stage, jobs in self.plan.items():
+            if not jobs:  # as where no model is trained; DVC asks for the folder all the same
+                Path(ROOTS[stage]).mkdir(parents=True, exist_ok=True)
         known = self.provenance()
         known.settle()
         if self.stage in self.plan:  # when there is nothing to do, neither `start` nor `end` comes

@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 from repository import ROOT, Repo, jobs
 from test_reruns import set_to
 
@@ -65,6 +66,29 @@ def test_what_config_may_say(monkeypatch, config, files, given, found):
     else:
         with pytest.raises(SystemExit, match=found):
             plan.chosen(config, files, given)
+
+
+def test_where_no_model_is_trained_all_agree(here):
+    (here.path / "target").mkdir()
+    (here.path / "target/config.json").write_text("{}")
+    study = {
+        "task": "classification",
+        "seeds": [0],
+        "dataset": {"source": "docstrings"},
+        "forget": {"strategy": "random", "size": 8},
+        "references": {"original": "target"},
+        "methods": {"gradient_ascent": None},
+    }
+    (here.path / "params.yaml").write_text(yaml.safe_dump({"studies": {"given": study}}))
+    made = {"prepare": 1, "forget": 1, "unlearn": 1, "score": 2, "measure": 3, "compare": 1, "report": 1}
+    assert jobs(here("snakemake")) == made
+    assert here.is_clean() and here.plans_nothing()
+    (here.path / "target/config.json").write_text('{"other": 1}')
+    assert jobs(here("dvc repro")) == {"unlearn": 1, "score": 2, "measure": 3, "compare": 1, "report": 1} | {
+        "prepare": 1,
+        "forget": 1,
+    }
+    assert here.is_clean()
 
 
 def test_dvc_and_snakemake_agree_on_a_chosen_file(here):
