@@ -6,7 +6,8 @@ import re
 import numpy as np
 import pytest
 from hub_folder import CONFIGS, chat_model, hub_folder
-from whole_study import make, planned
+from ruamel.yaml import YAML
+from whole_study import ROOT, make, planned
 
 from lethe.data.parquet import read_table
 from lethe.evaluation.scores import load
@@ -222,3 +223,16 @@ def test_ids_of_results_are_config_and_row(made):
     assert set(table["id"][table["set"] == "forget"]) == {
         f"forget10/{k}" for k in range(len(CONFIGS["forget10"]))
     }
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/howto/tofu.md"])
+def test_the_studies_that_pages_show_train_no_model(files, tmp_path, monkeypatch, page):
+    text = (ROOT / page).read_text()
+    (block,) = re.findall(r"```yaml\n(studies:.*?)```", text, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    hub_folder(tmp_path / "data/raw/tofu")
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models/chat").symlink_to(files / "models/target")
+    _, jobs = planned(YAML(typ="safe", pure=True).load(block))
+    assert jobs["train"] == {} and {"tofu/npo/0", "tofu/original/0"} <= {*jobs["score"]}
+    assert page != "README.md" or len(block.splitlines()) <= 20

@@ -69,25 +69,23 @@ def test_what_config_may_say(monkeypatch, config, files, given, found):
 
 
 def test_where_no_model_is_trained_all_agree(here):
-    (here.path / "target").mkdir()
-    (here.path / "target/config.json").write_text("{}")
+    (here.path / "data/raw/target").mkdir()
+    (here.path / "data/raw/target/config.json").write_text("{}")
     study = {
         "task": "classification",
         "seeds": [0],
         "dataset": {"source": "docstrings"},
         "forget": {"strategy": "random", "size": 8},
-        "references": {"original": "target"},
+        "references": {"original": "data/raw/target"},
         "methods": {"gradient_ascent": None},
     }
     (here.path / "params.yaml").write_text(yaml.safe_dump({"studies": {"given": study}}))
     made = {"prepare": 1, "forget": 1, "unlearn": 1, "score": 2, "measure": 3, "compare": 1, "report": 1}
     assert jobs(here("snakemake")) == made
     assert here.is_clean() and here.plans_nothing()
-    (here.path / "target/config.json").write_text('{"other": 1}')
-    assert jobs(here("dvc repro")) == {"unlearn": 1, "score": 2, "measure": 3, "compare": 1, "report": 1} | {
-        "prepare": 1,
-        "forget": 1,
-    }
+    (here.path / "data/raw/target/config.json").write_text('{"other": 1}')
+    del made["forget"]  # the texts are as they were
+    assert jobs(here("dvc repro")) == made
     assert here.is_clean()
 
 
