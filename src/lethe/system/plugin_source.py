@@ -51,13 +51,13 @@ MAY_BE_NONE = {("metrics", "NEEDS"), ("tasks", "LABELS")}
 NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {  # kind -> names that a file must define, or one of several
     "objectives": (("Hyper",), ("loss", "unlearn")),
     "metrics": (("values",), ("aggregate",)),
-    "perturbations": (("Options",), ("perturb_model", "rewritten")),
+    "perturbations": (("Options",), ("perturb_model", "rewritten", "beginning")),
     "tasks": (("MODEL",), ("rows",), ("scores",), ("columns",), ("memory",), ("tradeoff",)),
     "datasets": (("Options",), ("examples", "tagged_examples")),
 }
 FUNCTIONS = {
     "objectives": ("loss", "unlearn"),
-    "perturbations": ("perturb_model", "rewritten"),
+    "perturbations": ("perturb_model", "rewritten", "beginning"),
     "tasks": ("labels", "renamed", "config", "rows", "scores", "columns", "memory", "tradeoff"),
 }  # those called
 PARTS = {"tasks": ("MODEL", "TINY", "GLOSSARY")}  # what is read of a file by those alone that ask for it
