@@ -8,6 +8,7 @@ from pathlib import Path
 
 import jsonschema
 import numpy as np
+import pandas as pd
 import pytest
 import study
 import yaml
@@ -47,6 +48,12 @@ def test_the_certificate_says_what_was_done_and_holds_no_text(here):
     assert (
         certificate.asked.records == load_params("params.yaml").studies["people"].requests.served[0].records
     )
+    sets = pd.read_parquet("data/forget/people-request-1/seed1/sets.parquet")
+    forgotten = sets["id"][sets["set"] == "forget"]
+    assert {name.split("/")[0] for name in forgotten} == {
+        *certificate.asked.records
+    }  # texts, by their windows
+    assert len(forgotten) > len(certificate.asked.records)
     assert certificate.before.path == "results/train/people/original/seed1/model"
     assert certificate.after.path == "results/unlearn/people-request-1/npo/seed1/model"
     assert certificate.verdict == "holds"
