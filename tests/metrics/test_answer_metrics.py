@@ -172,7 +172,7 @@ def test_rouge_by_hand():
 
 @pytest.mark.parametrize("model", MODELS)
 def test_tofu_golden(model):
-    """To 1e-4, as the published code adds 1e-10 to a denominator, and to 1e-6 where no ratio is in the way."""
+    """To 1e-6; ratios of TOFU's own code, which adds 1e-10 to a denominator, to 1e-3."""
     file = golden("benchmarks/tofu")
     scores, theirs = scores_of(file["inputs"][model]), file["outputs"][model]
     shown = {"Prob.": probability, "ROUGE": rouge, "Truth Ratio": truth_ratio}
@@ -195,8 +195,9 @@ def test_tofu_golden(model):
     ours = numbers_of(scores, Measure(truth_ratio="knowledge"), truth_ratio)
     assert ours["truth_ratio_forget"] == pytest.approx(of_them["forget_truth_ratio_prob_mean"], abs=1e-6)
     ours = numbers_of(scores, Measure(), model_utility, truth_ratio)
-    assert ours["model_utility"] == pytest.approx(of_them["model_utility"], abs=5e-4)
-    assert ours["truth_ratio_forget"] == pytest.approx(of_them["forget_truth_ratio"], abs=1e-6)
+    assert ours["model_utility"] == pytest.approx(of_them["model_utility"], abs=1e-6)
+    for name in TOFU.values():
+        assert ours[f"truth_ratio_{name}"] == pytest.approx(of_them[f"{name}_truth_ratio"], abs=1e-6)
 
 
 @pytest.mark.parametrize("family", ["llama2-7b", "phi"])
