@@ -9,6 +9,9 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 UNKNOWN = "unknown key"
+BRANCH = re.compile(
+    r"str|int|float|bool|(list|dict|tuple|literal|constrained|function)[\[-].*"
+)  # of a choice of types
 KEY = re.compile(r"[\w.-]+: ")  # how the messages of validators that name a key below their own begin
 
 
@@ -18,7 +21,7 @@ def one_line(error: ValidationError) -> str:
         error.errors(), key=lambda fault: "extra" not in fault["type"] and "unexpected" not in fault["type"]
     )
     fault = faults[0]
-    key = ".".join(map(str, fault["loc"]))
+    key = ".".join(str(step) for step in fault["loc"] if not BRANCH.fullmatch(str(step)))
     if fault["type"] == "value_error":
         text = str(fault["ctx"]["error"])
         return f"{key}{'.' if KEY.match(text) else ': '}{text}" if key else text
