@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import pandas as pd
@@ -327,3 +328,10 @@ def test_output_that_cannot_be_written_is_one_line():
         done = subprocess.run(command, cwd=here, stdout=full, stderr=subprocess.PIPE, timeout=120)
     assert done.returncode == 2
     assert done.stderr.decode().splitlines() == ["lethe check: [Errno 28] No space left on device"]
+
+
+def test_the_version_is_that_of_the_project(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["--version"])
+    stated = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]["version"]
+    assert capsys.readouterr().out == f"lethe {stated}\n"

@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import sys
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +41,19 @@ KEYS = {  # what the parameters of a step must hold
 }
 
 
+class Version(argparse.Action):
+    """Prints the version, which is looked up for this alone; of sources that are not installed it is not known."""
+
+    def __call__(self, parser, *_) -> None:
+        try:
+            parser.exit(message=f"lethe {version('lethe')}\n")
+        except PackageNotFoundError:
+            parser.exit(message="lethe, run from its sources\n")
+
+
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="lethe", description="Unlearning for language models, step by step.")
+    top.add_argument("--version", action=Version, nargs=0, help="show the version and exit")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def command(name: str, text: str) -> argparse.ArgumentParser:
