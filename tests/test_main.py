@@ -23,7 +23,7 @@ from lethe.train import train
 COMMANDS = (
     "check", "schema", "prepare", "forget", "train", "unlearn", "score", "measure", "compare", "report", "readme",
     "tune", "blind", "judge", "verify", "request", "versions", "purge", "methods", "metrics", "datasets",
-    "perturbations", "tasks",
+    "perturbations", "tasks", "leaderboard",
 )  # fmt: skip
 
 

@@ -46,9 +46,10 @@ class Version(argparse.Action):
 
     def __call__(self, parser, *_) -> None:
         try:
-            parser.exit(message=f"lethe {version('lethe')}\n")
+            print(f"lethe {version('lethe')}")
         except PackageNotFoundError:
-            parser.exit(message="lethe, run from its sources\n")
+            print("lethe, run from its sources")
+        parser.exit()
 
 
 def parser() -> argparse.ArgumentParser:
