@@ -282,3 +282,18 @@ def test_forget_quality_compares_the_two_models():
     assert expected_quality(own, [alike, retrain])["forget_quality"] == pytest.approx(
         near["forget_quality"] / 2
     )
+
+
+def test_ratios_are_compared_as_such_and_told_in_their_units():
+    """Perplexities 4 and 16 beside 2 and 4: twice and four times as many, on average 2^1.5; means are geometric."""
+    numbers = {"retrain": {0: {"perplexity_test": 2.0}, 1: {"perplexity_test": 4.0}}}
+    numbers["icu"] = {0: {"perplexity_test": 4.0}, 1: {"perplexity_test": 16.0}}
+    found = summaries(numbers, 0.95)["icu"]["perplexity_test"]
+    assert found["mean"] == pytest.approx(8)
+    assert found["sd"] == pytest.approx(8 * math.log(4) / math.sqrt(2))  # of logarithms that are ln 4 apart
+    beside, gap = math.sqrt(8), found["gap"]
+    assert gap["mean"] == gap["distance"] == pytest.approx(8 - beside)
+    assert gap["sd"] == pytest.approx(beside * math.log(2) / math.sqrt(2))
+    reach = scipy.stats.t.ppf(0.975, 1) * math.log(2) / 2
+    ends = [beside * math.expm1(1.5 * math.log(2) + side * reach) for side in (-1, 1)]
+    assert [gap["low"], gap["high"]] == pytest.approx(ends) and not gap["excludes_zero"]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lethe.metrics.common.gaps import Gap, gap_to_retrained, holm, paired_gaps, verdict
+from lethe.metrics.common.gaps import Gap, gap_to_fixed, gap_to_retrained, holm, paired_gaps, verdict
 
 
 def test_gap_of_a_case_worked_by_hand():
@@ -23,6 +23,14 @@ def test_of_one_seed_it_is_the_prediction_interval_of_a_further_model():
     found = gap_to_retrained([0.5], [values])
     spread = np.std(values, ddof=1) * np.sqrt(1 + 1 / 4)
     assert found.error == pytest.approx(spread) and found.degrees == 3
+
+
+def test_retrained_models_that_are_the_same_for_all_runs_have_one_spread():
+    """Means 2 and 1; the retrained models have variance 2, of which means of two runs and of two models hold half."""
+    assert gap_to_fixed([1.0, 3.0], [0.0, 2.0]) == Gap(1.0, pytest.approx(np.sqrt(2)), 1)
+    three = gap_to_fixed([4.0], [1.0, 2.0, 3.0])
+    assert three == Gap(2.0, pytest.approx(np.sqrt(4 / 3)), 2)
+    assert gap_to_fixed([1.0, 3.0], [0.0]) is None
 
 
 def test_without_a_second_retrained_model_there_is_no_spread():
