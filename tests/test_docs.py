@@ -67,6 +67,8 @@ def test_every_parameter_and_plug_in_has_its_place(site):
 
 def test_examples_of_whole_studies_are_valid(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    for folder in ("data/raw/tofu", "models/chat"):  # what the pages say is there
+        (tmp_path / folder).mkdir(parents=True)
     found = 0
     for page in sorted((ROOT / "docs").rglob("*.md")):
         for example in re.findall(r"```yaml\n(studies:\n.*?)```", page.read_text(), re.DOTALL):
