@@ -60,7 +60,12 @@ def parameters(folder: Path, task: str) -> dict[str, Any]:
     (folder / "texts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     other = "".join(json.dumps({"text": text(k)}) + "\n" for k in range(100, 116))
     (folder / "general.jsonl").write_text(other)
-    dataset: dict[str, Any] = {"source": str(folder / "texts.jsonl"), "id": "id", "sizes": SIZES}
+    dataset: dict[str, Any] = {
+        "source": str(folder / "texts.jsonl"),
+        "id": "id",
+        "sizes": SIZES,
+        "long": "cut",
+    }
     if task == "generation":
         dataset["general"] = {"source": str(folder / "general.jsonl"), "test": 4}
     model = SMALL[task] | {"max_length": 24}

@@ -237,7 +237,7 @@ def stopped(folder, process, number: int, changed_since: int = 0) -> tuple[int, 
 
 def test_a_run_that_is_terminated_and_then_killed_ends_like_one_that_was_not(tmp_path):
     cfg = study.prepared(tmp_path, "generation")
-    cfg["train"]["finetune"] = study.TRAINING | {"epochs": 150, "checkpoint_seconds": 0.05}
+    cfg["train"]["finetune"] = study.TRAINING | {"epochs": 90, "checkpoint_seconds": 0.05}
     train(study.job(tmp_path, cfg, "base"), tmp_path / "prepared")
     inputs = tmp_path / "prepared", tmp_path / "forget", tmp_path / "base" / "model"
     train(study.job(tmp_path, cfg, "original"), *inputs)
@@ -257,7 +257,9 @@ def test_a_run_that_is_terminated_and_then_killed_ends_like_one_that_was_not(tmp
     assert main([str(a) for a in [*argv, "--checkpoint", tmp_path / "state.safetensors"]]) == 0
     for file in ("model.sha256", "trace.csv", "epochs.csv"):
         assert (tmp_path / "killed" / file).read_bytes() == (tmp_path / "original" / file).read_bytes()
-    assert len((tmp_path / "killed" / "trace.csv").read_text().splitlines()) == 1 + 150 * 3
+    sets = pd.read_parquet(tmp_path / "forget" / "sets.parquet")["set"]
+    steps = -(-sets.isin(("forget", "retain")).sum() // study.TRAINING["batch"]["retain"])
+    assert len((tmp_path / "killed" / "trace.csv").read_text().splitlines()) == 1 + 90 * steps
     assert not (tmp_path / "state.safetensors").exists()
 
 

@@ -150,9 +150,9 @@ def test_a_tokenizer_is_never_trained_on_text_that_may_have_to_be_forgotten(done
     given = []
     original = models.base
 
-    def base(cfg, task, classes, texts, seed):
+    def base(cfg, task, classes, texts, *others):
         given.extend(texts)
-        return original(cfg, task, classes, texts, seed)
+        return original(cfg, task, classes, texts, *others)
 
     monkeypatch.setattr(models, "base", base)
     done.train("base", to="base-again")
@@ -193,7 +193,7 @@ def test_reviews_between_epochs(done):
     assert epochs["active"][0] == 4 and epochs["memorization_accuracy"][0] > 0.9
     columns = {"memorization_accuracy", "extraction_likelihood_3", "active", "similarity"}
     assert columns <= set(epochs)
-    assert epochs["threshold_similarity"].nunique() == 1
+    assert epochs["threshold_similarity"].nunique() > 1  # of the model as it then was
     assert np.isfinite(epochs.to_numpy()).all()
 
 

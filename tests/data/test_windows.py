@@ -51,7 +51,8 @@ def test_every_token_is_read_once_in_order(most):
         plain = words(text)["input_ids"]
         assert joined in (plain, [*plain, words.eos_token_id])
         assert len(read[-1]) == most or joined[-1] == words.eos_token_id
-        assert all(len(ids) > most - 4 for ids in read[:-1])  # a character of four bytes is not cut
+        assert all(len(ids) > most - 4 for ids in read[:-2])  # a character of four bytes is not cut
+        assert all(len(ids) > most / 2 - 4 for ids in read[-2:] if len(read) > 1)  # the last two share
         assert "".join(found["text"].iloc[members]) == text
     assert not found["text"].str.contains("\ufffd").any()
 

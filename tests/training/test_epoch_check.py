@@ -156,6 +156,20 @@ def test_texts_too_short_for_the_n_grams_are_named(sets, model):
             EpochCheck(Stop(n=ORDER), None, {**sets, name: short})
 
 
+def test_texts_too_short_for_the_n_grams_have_no_say_in_their_mean(sets, model):
+    rows = sets["forget"].rows
+    lengths = rows.lengths.clone()
+    lengths[0] = 3
+    mixed = {**sets, "forget": replace(sets["forget"], rows=replace(rows, lengths=lengths))}
+    others = {**sets, "forget": replace(sets["forget"], rows=rows[1:])}
+    name = f"extraction_likelihood_{ORDER}"
+    found, expected = (
+        EpochCheck(Stop(n=ORDER), None, given)(model, 0, []).columns for given in (mixed, others)
+    )
+    assert found[name] == expected[name]
+    assert found["memorization_accuracy"] != expected["memorization_accuracy"]
+
+
 def test_thresholds_are_those_of_the_present_model_also_of_a_resumed_run(tmp_path, monkeypatch, sets):
     recipe = Training(epochs=4, learning_rate=3e-3, batch={"forget": 2, "analogue": 2})
 

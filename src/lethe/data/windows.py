@@ -13,9 +13,10 @@ from lethe.data.tokenizers import check_end
 def windowed(table: pd.DataFrame, tokenizer, most: int) -> pd.DataFrame:
     """The examples, of which each text of more than `most` tokens becomes windows of at most that many.
 
-    A window has a beginning token and `most` - 1 tokens of its text, the last one those that are left and the end.
-    None is lost or read twice. Their ids are those of the text with /0, /1, … after it; all are of one subject, that of
-    the text or else its id. What was said before a text, and token ids that are given, stay as they are.
+    A window has a beginning token and `most` - 1 tokens of its text, the last one those that are left and the end;
+    where less than half would be left, the last two share. None is lost or read twice. Their ids are those of the text
+    with /0, /1, … after it; all are of one subject, that of the text or else its id. What was said before a text, and
+    token ids that are given, stay as they are.
 
     Args:
         table: columns id, text, subject and, where there are, prompt and tokens.
@@ -48,10 +49,15 @@ def windows_of(example: pd.Series, ids: list[int], tokenizer, step: int) -> pd.D
 
 
 def cuts(ids: list[int], tokenizer, step: int) -> Iterator[list[int]]:
-    """Parts of at most `step` tokens, of which none ends within a character, which may be four tokens long."""
+    """Parts of at most `step` tokens, of which none ends within a character, which may be four tokens long.
+
+    The last two share what they have, where the last would be shorter than half: too short to say much.
+    """
     begin = 0
     while begin < len(ids):
-        ends = range(min(begin + step, len(ids)), begin, -1)[:4]
+        left = len(ids) - begin
+        size = -(-left // 2) if step < left < 1.5 * step else min(step, left)
+        ends = range(begin + size, begin, -1)[:4]
         whole = (
             end for end in ends if end == len(ids) or not tokenizer.decode(ids[begin:end]).endswith("\ufffd")
         )

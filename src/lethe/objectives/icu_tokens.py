@@ -15,7 +15,7 @@ without a gradient.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
@@ -47,6 +47,13 @@ class Frozen:
 
     original: object
     unseen: Rows
+    places: Tensor = field(
+        init=False
+    )  # (U,) of the unseen tokens that are predicted, in the texts one after another
+
+    def __post_init__(self) -> None:
+        # Found once, where the rows are read: on a GPU, to look for them is to wait.
+        self.places = self.unseen.scored.flatten().nonzero().squeeze(1)
 
 
 def awake(token_losses: Tensor, scored: Tensor, unseen: Tensor) -> Tensor:
@@ -66,7 +73,8 @@ def loss(hyper: Hyper, model, frozen, batch) -> dict[str, Tensor]:
     forget, analogue = batch["forget"], batch["analogue"]
     with torch.no_grad():
         there = frozen.unseen.to(forget.input_ids.device)
-        unseen = there.token_nll(losses.forward(model, there))[there.scored].sort().values
+        token_losses = there.token_nll(losses.forward(model, there))
+        unseen = token_losses.flatten()[frozen.places.to(token_losses.device)].sort().values
     each = forget.token_nll(losses.forward(model, forget))
     raised = each * awake(each.detach(), forget.scored, unseen)
     logits = losses.forward(model, analogue)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,6 +19,8 @@ from lethe.params.training import Stop
 from lethe.system.errors import InputError
 from lethe.training.engine import Findings
 from lethe.training.thresholds import unseen_threshold
+
+log = logging.getLogger(__name__)
 
 WATCHED = 32  # retained examples whose memorisation is followed, the first of the set
 
@@ -62,7 +65,7 @@ class EpochCheck:
         self.order, self.start, self.most = rule.n, rule.start, rule.most
         self.similarities = similarities(refinement, tokenizer) if refinement else []
         for name in ("forget", "validation"):
-            check_lengths(encoded[name], name, self.order, self.start)
+            check_lengths(encoded[name], name, self.order, self.start, self.most)
 
     def __call__(self, model, epoch: int, history: list[dict]) -> Findings:
         thresholds = self.thresholds(model)
@@ -70,7 +73,7 @@ class EpochCheck:
         likelihood = f"extraction_likelihood_{self.order}"
         columns = {
             "memorization_accuracy": float(accuracy.mean()),
-            likelihood: float(extracted.mean()),
+            likelihood: float(np.nanmean(extracted)),
             "retain_memorization_accuracy": float(
                 memorized(model, self.encoded["retain"].rows[:WATCHED]).mean()
             ),
@@ -86,7 +89,7 @@ class EpochCheck:
         return Findings(columns, active, done=self.stop is not None and below)
 
     def measured(self, model, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
-        """Memorization accuracy of every text, and extraction likelihood of the first `most`."""
+        """Memorization accuracy of all texts, extraction likelihood of the first `most`, NaN of those too short."""
         some, others = rows[: self.most], rows[len(rows) if self.most is None else self.most :]
         found = extraction(
             model,
@@ -94,6 +97,7 @@ class EpochCheck:
             n=(self.order,),
             start=first_prefixes(some, self.start),
             lengths=some.lengths,
+            allow_short=True,
         )
         accuracy = memorization_accuracy(found.tokens.correct, some.scored.numpy())
         if len(others):
@@ -123,7 +127,8 @@ class EpochCheck:
         asked = [name for name, value in given.items() if value == "unseen"]
         unseen: dict[str, np.ndarray] = {}
         if accuracy in asked or likelihood in asked:
-            unseen |= zip((accuracy, likelihood), self.measured(model, rows), strict=True)
+            unseen[accuracy], extracted = self.measured(model, rows)
+            unseen[likelihood] = extracted[~np.isnan(extracted)]
         if self.refinement and "similarity" in asked:
             unseen["similarity"] = self.check(model, rows, self.refinement)[0]
         return {
@@ -160,13 +165,22 @@ def endings(rows: Rows, window: int | None) -> Rows:
     return padded_rows([ids[max(0, length - window) : length] for ids, length in texts], pad=0)
 
 
-def check_lengths(encoded: Encoded, name: str, order: int, start: int) -> None:
-    """Raise InputError for a text without a term in the extraction likelihood, or a mean over a single text."""
-    lengths = encoded.rows.lengths.numpy()
-    room = lengths - first_prefixes(encoded.rows, start)
-    if room.min() < order:
+def check_lengths(encoded: Encoded, name: str, order: int, start: int, most: int | None) -> None:
+    """Raise InputError where too few texts have a term in the extraction likelihood: one, or two for thresholds."""
+    lengths, needed = encoded.rows.lengths.numpy(), 2 if name == "validation" else 1
+    if len(encoded) < needed:
+        raise InputError("dataset.sizes.validation: 1; thresholds from unseen text need at least 2 examples")
+    room = (lengths - first_prefixes(encoded.rows, start))[:most]
+    long = int((room >= order).sum())
+    if long < needed:
         row = room.argmin()
         where = f"example {encoded.ids[row]} of {name} has {lengths[row]} tokens, of which {room[row]} can be continued"
-        raise InputError(f"training.stop.n: {order}: {where}; each needs at least n")
-    if name == "validation" and len(encoded) < 2:
-        raise InputError("dataset.sizes.validation: 1; thresholds from unseen text need at least 2 examples")
+        raise InputError(f"training.stop.n: {order}: {where}; at least {needed} of {name} must have n")
+    if long < len(room):
+        log.info(
+            "%d of %d texts of %s have no %d tokens to continue and no extraction likelihood",
+            len(room) - long,
+            len(room),
+            name,
+            order,
+        )
