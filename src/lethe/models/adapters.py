@@ -70,7 +70,7 @@ def merge(model) -> None:
     for name, layer in list(model.named_modules()):
         if isinstance(layer, LoraLayer):
             plain: Any = layer.get_base_layer()  # type: ignore[attr-defined]
-            plain.weight.data = plain.weight.data.clone()
+            plain.weight = torch.nn.Parameter(plain.weight.detach().clone(), plain.weight.requires_grad)
             layer.merge()  # type: ignore[attr-defined]
             parent, _, child = name.rpartition(".")
             setattr(model.get_submodule(parent), child, plain)
