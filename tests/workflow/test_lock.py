@@ -60,7 +60,7 @@ def late(lock, monkeypatch):
     monkeypatch.setattr(lock, "PATIENCE", 0.0)
     monkeypatch.setattr(agreement, "surround", lambda *_: None)
     monkeypatch.setattr(agreement, "refusal", lambda _: "")
-    return agreement.Agreement(None, None, {}, {}, Digests(lock.STATE / "digests.json"))
+    return agreement.Agreement(None, "params.yaml", None, {}, {}, Digests(lock.STATE / "digests.json"))
 
 
 def test_a_run_that_found_another_at_work_starts_nothing(lock, late):
