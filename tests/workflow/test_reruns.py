@@ -284,7 +284,7 @@ def test_every_stage_is_the_same_in_both_files():
     targets = re.findall(r"rule (\w+):", (ROOT / "workflow/rules/targets.smk").read_text())
     assert list(stages) == ["plan", *targets] == ["plan", *BELOW]
     for stage in targets:
-        assert stages[stage]["cmd"] == f"snakemake {stage} --config params=params.yaml"
+        assert stages[stage]["cmd"] == f"snakemake {stage} --config params=${{parameters}}"
         assert f"results/plan/{stage}.json" in stages[stage]["deps"]
         folders = {Path(o).parts[:2] for o in outs(stages[stage]) if "provenance" not in o}
         for later in BELOW[stage] & {s for s in targets if reads(stage, s)}:

@@ -19,7 +19,7 @@ from lethe.tune import searches
 TUNE = {
     "trials": 4,
     "seeds": [7, 8],
-    "select": {"metrics": {"value": 1.0}},
+    "select": {"metrics": {"accuracy_test": 1.0}},
     "space": {"learning_rate": {"low": 1e-5, "high": 1e-2, "log": True}, "epochs": [1, 2, 3]},
 }
 COMMAND = "python -m lethe tune --study topics"
@@ -124,7 +124,7 @@ def test_a_rule_that_names_no_metric_or_nothing_to_tune_is_one_line(searched, tm
         searches(parameters, ["records"], Path("params.yaml"), tmp_path)
     (found,) = searches(parameters, [], Path("params.yaml"), repo.path / "tuning")
     rule = found.rule.model_copy(update={"select": Select(metrics={"recall": 1.0})})
-    message = r"studies\.topics\.tune\.select\.metrics\.recall: is not measured; allowed are value$"
+    message = r"studies\.topics\.tune\.select\.metrics\.recall: is not measured; allowed are accuracy_test, value$"
     with pytest.raises(InputError, match=message):
         replace(found, rule=rule).found()
     with pytest.raises(InputError, match="seed7: has not ended; the same command goes on"):
@@ -139,7 +139,7 @@ def test_a_bound_on_what_is_read(searched):
     entries = found.found()["deepcut"]
     shares = sorted(entry["tokens"] for entry in entries if "tokens" in entry)
     for most, fits in ((shares[0], 1), (shares[0] / 2, 0)):
-        rule = found.rule.model_copy(update={"select": Select(metrics={"value": 1.0}, tokens=most)})
+        rule = found.rule.model_copy(update={"select": Select(metrics={"accuracy_test": 1.0}, tokens=most)})
         taken = replace(found, rule=rule).selected(entries)
         assert (taken is not None) == fits
         assert taken is None or entries[taken]["tokens"] == shares[0]
