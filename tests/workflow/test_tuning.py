@@ -124,7 +124,9 @@ def test_a_rule_that_names_no_metric_or_nothing_to_tune_is_one_line(searched, tm
         searches(parameters, ["records"], Path("params.yaml"), tmp_path)
     (found,) = searches(parameters, [], Path("params.yaml"), repo.path / "tuning")
     rule = found.rule.model_copy(update={"select": Select(metrics={"recall": 1.0})})
-    message = r"studies\.topics\.tune\.select\.metrics\.recall: is not measured; allowed are accuracy_test, value$"
+    message = (
+        r"studies\.topics\.tune\.select\.metrics\.recall: is not measured; allowed are accuracy_test, value$"
+    )
     with pytest.raises(InputError, match=message):
         replace(found, rule=rule).found()
     with pytest.raises(InputError, match="seed7: has not ended; the same command goes on"):
