@@ -102,10 +102,11 @@ def cut_texts(prepared: dict[str, Any]) -> list[str]:
     there, kept = tokens(prepared)
     if kept >= 0.99 * there:
         return []
+    cut = [name for name, counts in prepared["tokens"].items() if counts["kept"] < counts["there"]]
     return [
-        f"Of {there:,} tokens of the texts {kept:,} were read ({100 * kept / there:.1f}%): texts longer than "
-        "model.max_length were cut, and what lies beyond is not learnt, not forgotten and not judged. Where texts are "
-        "written (generation), dataset.long: windows reads all of them."
+        f"Of {there:,} tokens of the texts {kept:,} were read ({100 * kept / there:.1f}%): texts of {', '.join(cut)} "
+        "that are longer than model.max_length were cut, and what lies beyond is not learnt, not forgotten and not "
+        "judged."
     ]
 
 
