@@ -18,7 +18,7 @@ def parameters(folder: Path) -> dict:
     rows = [json.loads(line) for line in (folder / "texts.jsonl").read_text().splitlines()]
     rows = [row | {"subject": f"person-{k // 2}"} for k, row in enumerate(rows)]
     (folder / "texts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    cfg["dataset"] |= {"source": "texts.jsonl", "subject": "subject"}
+    cfg["dataset"] |= {"source": "texts.jsonl", "subject": "subject", "long": "windows"}
     cfg["dataset"]["general"]["source"] = "general.jsonl"
     cfg["train"] = {name: recipe | {"epochs": 6} for name, recipe in cfg["train"].items()}
     cfg["score"] |= {"extract": ["forget"], "tries": 0}

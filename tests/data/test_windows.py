@@ -89,6 +89,7 @@ def long_study(tmp_path_factory):
     ]
     (folder / "texts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     del cfg["dataset"]["general"]
+    cfg["dataset"]["long"] = "windows"
     cfg["train"] = {"finetune": study.TRAINING}
     cfg["model"]["max_length"] = 24
     prepare(cfg | {"model": Model(**cfg["model"]).reading}, folder / "prepared")
