@@ -444,10 +444,9 @@ def execute(args: argparse.Namespace) -> int:
         case "measure":
             from lethe.measure import measure
 
-            if len(args.reference) > 1:
-                raise InputError(f"--reference: {len(args.reference)} files; at most one is allowed")
-            if len(args.original) > 1:
-                raise InputError(f"--original: {len(args.original)} files; at most one is allowed")
+            for name in ("reference", "original"):
+                if len(given := getattr(args, name)) > 1:
+                    raise InputError(f"--{name}: {len(given)} files; at most one is allowed")
             others = [files[0] if files else None for files in (args.reference, args.original)]
             measure(
                 args.cfg,

@@ -174,13 +174,19 @@ def check_read(encoded: Encoded, tokenizer) -> None:
         )
 
 
+def own_ids(frame: pd.DataFrame, column: str, tokenizer) -> dict[int, list[int]]:
+    """Row -> the token ids of a column, where there are; none at all if the tokenizer lacks one of them."""
+    if column not in frame:
+        return {}
+    rows = np.flatnonzero(frame[column].notna()).tolist()
+    found = {row: list(map(int, frame[column].iloc[row])) for row in rows}
+    return found if found and max(map(max, found.values())) < len(tokenizer) else {}
+
+
 def own_tokens(frame: pd.DataFrame, tokenizer) -> dict[int, list[int]]:
     """Row -> its given token ids; none at all unless this tokenizer reads the texts of their rows in them."""
-    if "tokens" not in frame:
-        return {}
-    rows = np.flatnonzero(frame["tokens"].notna()).tolist()
-    given = {row: list(map(int, frame["tokens"].iloc[row])) for row in rows}
-    if not given or max(map(max, given.values())) >= len(tokenizer):
+    given = own_ids(frame, "tokens", tokenizer)
+    if not given:
         return {}
     read = tokenizer.batch_decode(
         list(given.values()), skip_special_tokens=False, clean_up_tokenization_spaces=False
@@ -190,16 +196,12 @@ def own_tokens(frame: pd.DataFrame, tokenizer) -> dict[int, list[int]]:
 
 def own_windows(frame: pd.DataFrame, tokenizer) -> dict[int, list[int]]:
     """Row -> tokens of a window with a beginning; none at all if the windows were cut by another tokenizer."""
-    if "window" not in frame:
+    found, end = own_ids(frame, "window", tokenizer), tokenizer.eos_token_id
+    if not found:
         return {}
-    rows = np.flatnonzero(frame["window"].notna()).tolist()
-    found = {row: list(map(int, frame["window"].iloc[row])) for row in rows}
-    if not found or max(map(max, found.values())) >= len(tokenizer):
-        return {}
-    end = tokenizer.eos_token_id
     plain = [ids[:-1] if ids[-1] == end else ids for ids in found.values()]
     read = tokenizer.batch_decode(plain, clean_up_tokenization_spaces=False)
-    if read != frame["text"].iloc[rows].tolist():
+    if read != frame["text"].iloc[list(found)].tolist():
         return {}
     return {row: [tokenizer.bos_token_id, *ids] for row, ids in found.items()}
 

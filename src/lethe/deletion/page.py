@@ -4,24 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import jinja2
-
 from lethe.deletion.certificate import Certificate
 from lethe.deletion.resolving import said
 from lethe.system.files import replacing
+from lethe.system.templates import template
+
+TEMPLATE = Path(__file__).with_name("page.html.jinja")
 
 
 def page(certificate: Certificate) -> str:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters["shown"] = lambda value: "–" if value is None else f"{value:.4g}"
     lines = [said(answer) for answer in certificate.asked.answers]
-    return environment.get_template("page.html.jinja").render(of=certificate, lines=lines)
+    return template(TEMPLATE, shown=shown).render(of=certificate, lines=lines)
+
+
+def shown(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4g}"
 
 
 def write_page(file: Path, certificate: Certificate) -> None:

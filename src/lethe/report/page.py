@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import jinja2
 from markupsafe import Markup, escape
 
 from lethe.params.file import Params
@@ -15,6 +14,9 @@ from lethe.report.descriptions import SHARED
 from lethe.report.settings import made_with, settings_table
 from lethe.report.tables import Table
 from lethe.system import plugins
+from lethe.system.templates import template
+
+TEMPLATE = Path(__file__).with_name("page.html.jinja")
 
 CAPTIONS = {
     "tradeoff": "Forgetting against utility. Large markers are means over seeds, small ones single seeds; the green "
@@ -57,18 +59,9 @@ def page(params: Params, sections: list[Section]) -> str:
         params: all parameters; title and confidence level are shown.
         sections: the studies in order.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters["cell"] = cell
-    environment.filters["drawn"] = depends_on_seed
     results = [section.results for section in sections]
     tasks = list(dict.fromkeys(section.results.study.task for section in sections))
-    return environment.get_template("page.html.jinja").render(
+    return template(TEMPLATE, cell=cell, drawn=depends_on_seed).render(
         params=params,
         sections=sections,
         captions=CAPTIONS,

@@ -43,7 +43,7 @@ def main() -> None:
 def is_warm(argv: list[str]) -> bool:
     """Is this a step of one thread in a run that offers a start, and no process of several?"""
     alone = os.environ.get("OMP_NUM_THREADS") == "1" and "RANK" not in os.environ
-    return VARIABLE in os.environ and alone and argv[:1] != [] and argv[0] in STEPS
+    return VARIABLE in os.environ and alone and bool(argv) and argv[0] in STEPS
 
 
 def ask(argv: list[str]) -> int | None:
@@ -67,7 +67,8 @@ def ask(argv: list[str]) -> int | None:
 def ended(status: int) -> int:
     """End as the fork did: by the same signal, if it was one."""
     if status < 0:
-        signal.signal(-status, signal.SIG_DFL) if -status != signal.SIGKILL else None
+        if -status != signal.SIGKILL:
+            signal.signal(-status, signal.SIG_DFL)
         os.kill(os.getpid(), -status)
     return status
 

@@ -99,9 +99,6 @@ class Engine:
             fuse(self.trained)
             torch.backends.cuda.enable_cudnn_sdp(False)  # knows no one order; see `one_order`
         adapt_blocks(self.trained, self.recipe)
-        # On a CPU a pass copies keys and values as it always did: without, the last bits would change. A GPU has
-        # better use for the memory, and a block that is computed again must not enter them twice. Another state that
-        # a model keeps would hold on to what a step computed.
         self.loss = self.team.share(LossOfModel(self.trained, objective))
         first = batches.rows.roles[batches.first_role]
         self.optimizer = build_optimizer(self.trained, self.recipe)
