@@ -27,6 +27,7 @@ SEEN = TypeAdapter(dict[str, tuple[tuple[int, int, int, int], str]])  # file -> 
 # text means, `lethe.params.sources`, is followed. Nor does it matter where files lie: one that moved is not there.
 OF_PARAMS = {f"lethe.params.{file.stem}" for file in (SOURCES / "lethe/params").glob("[!_]*.py")}
 NOT_FOLLOWED = {"lethe.__main__"} | OF_PARAMS - {"lethe.params.sources"}
+BESIDE = ("*.jinja", "*.css", "*.js")  # what pages are made of
 PART = ":"  # between a plug-in's module and the name of a part of it
 ASKED = re.compile(r"""\bpart\(\s*"tasks",[^()]*?"(\w+)"\s*\)""")
 
@@ -109,9 +110,10 @@ def followed(*modules: str, tasks: Iterable[str] = ()) -> set[str]:
 
 
 def source_files(*modules: str) -> list[Path]:
-    """Source files of modules and of all they import from the package, and the templates beside them, sorted."""
+    """Source files of modules and of all they import from the package, and what pages are made of, sorted."""
     code = [file_of(module) for module in followed(*modules) if PART not in module]
-    return sorted({*code, *(template for file in code for template in file.parent.glob("*.jinja"))})
+    folders = {file.parent for file in code}
+    return sorted({*code, *(found for folder in folders for kind in BESIDE for found in folder.glob(kind))})
 
 
 def text_of_part(module: str) -> str:

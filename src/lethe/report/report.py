@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-from matplotlib.figure import Figure
 
 from lethe.params.file import Params, check_params
 from lethe.report import tables
 from lethe.report.collect import Results, collect
 from lethe.report.costs import costs
 from lethe.report.figures import style
-from lethe.report.figures.curves import curves
-from lethe.report.figures.examples import examples
-from lethe.report.figures.latent import latent
-from lethe.report.figures.robustness import robustness
-from lethe.report.figures.roc import roc_figure
-from lethe.report.figures.tradeoff import tradeoff
-from lethe.report.figures.trajectory import trajectory
+from lethe.report.figures.every import figures
 from lethe.report.page import Section, page
 from lethe.report.remarks import remarks
 from lethe.report.robustness import ratios_table, robustness_table, verdicts
@@ -58,7 +49,7 @@ def report(params: Params | dict[str, Any], out: Path, root: Path = Path()) -> N
         spent[name] = costs(results.costs)
         shown = tables_of(results, spent[name])
         files["tables"] |= table_files(name, shown, metrics[name], spent[name])
-        drawn = figures_of(results)
+        drawn = figures(results)
         vector = {key: style.svg(figure) for key, figure in drawn.items()}
         files["figures"] |= {f"{name}_{key}.svg": text for key, text in vector.items()}
         files["figures"] |= {f"{name}_{key}.png": style.png(figure) for key, figure in drawn.items()}
@@ -112,21 +103,6 @@ def table_files(name: str, shown: dict[str, Table], found, spent) -> dict[str, s
         f"{name}_metrics.csv": tables.summaries_csv(found),
         f"{name}_costs.csv": tables.costs_csv(spent),
     }
-
-
-def figures_of(results: Results) -> dict[str, Figure]:
-    """The figures that this study has."""
-    wanted: dict[str, Callable[[Results], Figure | None]] = {
-        "tradeoff": tradeoff,
-        "trajectory": trajectory,
-        "latent": latent,
-        "roc": roc_figure,
-        "examples": examples,
-        "curves": curves,
-        "robustness": robustness,
-    }
-    drawn = {name: style.styled(draw, results) for name, draw in wanted.items()}
-    return {name: figure for name, figure in drawn.items() if figure is not None}
 
 
 def summary_text(sections: list[Section]) -> str:

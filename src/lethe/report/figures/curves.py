@@ -8,6 +8,8 @@ from lethe.report.collect import Results
 from lethe.report.figures.style import METHOD_COLOURS, panels
 from lethe.system import plugins
 
+CAPTION = "Terms of each method's loss over its steps, first seed."
+
 
 def curves(results: Results) -> Figure | None:
     """A panel per method with a line per term of its loss, first seed; None if no method took a step."""

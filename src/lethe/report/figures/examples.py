@@ -10,6 +10,12 @@ from matplotlib.figure import Figure
 from lethe.report.collect import Results
 from lethe.report.figures.style import PAGE, panels
 
+CAPTION = (
+    "Every forget example (row) of the first seed in every run (column), the best memorised on top: dark "
+    "is forgotten, bright is still there. The column of retrain says how bright unseen text of this kind is; a bright "
+    "row in a dark column is a person who was not forgotten, whatever the mean says. Rows are named by record ids."
+)
+
 LABELLED = 64  # examples at most that are named beside their row
 SHORTEST, ROW, TALLEST = 2.4, 0.13, 9.0  # inches: of a panel, of a row, of a panel
 

@@ -10,6 +10,12 @@ from lethe.report.collect import Results
 from lethe.report.figures.style import legend_below, literal, panels
 from lethe.system import plugins
 
+CAPTION = (
+    "Latent space of the first seed. Each model's embeddings on the unit sphere, projected onto the plane in "
+    "which the centroids of its own retained classes differ most; the planes are turned, not stretched, to match the "
+    "first panel. Diamonds are the forget set, in the colour of their true class; no forget example enters the fit."
+)
+
 CONTRASTIVE = ("deepcut", "contrastive_unlearning")
 MANY = 10  # classes that a legend and ten colours can hold
 

@@ -10,6 +10,11 @@ from matplotlib.figure import Figure
 from lethe.report.collect import Results
 from lethe.report.figures.style import colours, legend_below, markers, panels
 
+CAPTION = (
+    "What comes back when the model or the prompt is changed: each panel is a perturbation at growing "
+    "strength, means over seeds. Every run is changed in the same way, retrain and original too."
+)
+
 
 def robustness(results: Results) -> Figure | None:
     """A panel per perturbation, a line per run over its levels, beginning with the run as it is; means over seeds."""

@@ -10,6 +10,11 @@ from matplotlib.figure import Figure
 from lethe.report.collect import Results
 from lethe.report.figures.style import colours, legend_below, panels
 
+CAPTION = (
+    "ROC of the membership attack, forget against test, averaged over seeds. On the diagonal the attack cannot "
+    "tell what was forgotten from what was never seen. The right panel shows the region of few false accusations."
+)
+
 
 def roc_figure(results: Results) -> Figure | None:
     """True positive rate at every false positive rate, averaged over seeds (vertically); None without an attack.

@@ -13,6 +13,12 @@ from lethe.report.figures.style import colours, legend_below, markers, panels
 from lethe.system import plugins
 from lethe.tasks import Column
 
+CAPTION = (
+    "Forgetting against utility. Large markers are means over seeds, small ones single seeds; the green "
+    "lines and bands are the retrained model and its spread (± 1 sd). The best run lies where the bands cross: what "
+    "was to be forgotten looks as if never seen, and nothing else is lost."
+)
+
 
 def pairs(results: Results, available) -> list[tuple[Column, Column]]:
     """Per panel what is on the horizontal (forgetting) and on the vertical axis (utility)."""

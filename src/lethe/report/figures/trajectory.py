@@ -12,6 +12,12 @@ from matplotlib.ticker import MaxNLocator
 from lethe.report.collect import Results
 from lethe.report.figures.style import colours, legend_below, panels
 
+CAPTION = (
+    "Between epochs: memorization accuracy (MA) and extraction likelihood (EL), defined below. A line "
+    "per seed, thick for a method that drops forgotten pairs, a dot where the run ended; dashed is the threshold, the "
+    "level of text the model never saw. Epoch 0 is the original model."
+)
+
 
 def titles(columns: set[str]) -> dict[str, str]:
     """Column of epochs.csv -> title of its panel, in the order of panels."""
