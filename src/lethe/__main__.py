@@ -76,7 +76,9 @@ def parser() -> argparse.ArgumentParser:
 
     verify = command("verify", "compute every digest anew: of all outputs, or of what a certificate is about")
     verify.add_argument("certificate", nargs="?", type=Path, help="certificate.json; default: all outputs")
-    verify.add_argument("--signers", type=Path, help="allowed signers, as ssh-keygen(1) has them")
+    verify.add_argument(
+        "--signers", type=Path, help="allowed signers, as ssh-keygen(1) has them, or a public key of minisign"
+    )
     verify.add_argument("--request", type=Path, help="file of the request, whose digest is computed, too")
     command("versions", "list the versions of the model that deletion requests have made")
     schema = command("schema", "print a JSON schema, for editors and readers")
@@ -109,7 +111,9 @@ def parser() -> argparse.ArgumentParser:
     request.add_argument(
         "--plan", action="store_true", help="answer its lines and compare the methods; nothing is made"
     )
-    request.add_argument("--key", type=Path, help="SSH key that signs the certificate")
+    request.add_argument(
+        "--key", type=Path, help="private key of OpenSSH or minisign that signs the certificate"
+    )
     request.add_argument(
         "--snakemake", default=[], nargs=argparse.REMAINDER, help="more arguments for Snakemake"
     )

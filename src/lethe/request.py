@@ -38,8 +38,7 @@ from lethe.deletion.certifying import (
 from lethe.deletion.page import write_page
 from lethe.deletion.request_file import Request, read_request
 from lethe.deletion.resolving import TRAIN, Answer, Texts, records_of, resolve, said
-from lethe.deletion.signature import check as check_signature
-from lethe.deletion.signature import sign, signature_of
+from lethe.deletion.signature import checks, signer
 from lethe.params.addresses import folder_of, model_folder
 from lethe.params.file import Params, load_params, request_name
 from lethe.params.names import BLIND
@@ -114,8 +113,8 @@ def splits_in(prepared: pd.DataFrame) -> tuple[dict[str, str], dict[str, int]]:
 class Order:
     """What `lethe request` was asked to do.
 
-    file: of the request. study: its name; None: the only one that serves requests. key: private SSH key that signs the
-    certificate, or None. arguments: more of Snakemake's.
+    file: of the request. study: its name; None: the only one that serves requests. key: private key of OpenSSH or
+    minisign that signs the certificate, or None. arguments: more of Snakemake's.
     """
 
     file: Path
@@ -143,6 +142,7 @@ def serve(order: Order) -> int:
         InputError: the request cannot be read or served, or Snakemake stopped; one line.
     """
     wanted = read_request(order.file)
+    sign = signer(order.key) if order.key else None
     with one_at_a_time():
         params = load_params(PARAMS)
         name, study, served = serving(params, order.study)
@@ -173,8 +173,8 @@ def serve(order: Order) -> int:
             write_certificate(file, certify(params, name, number, answers))
         else:
             print("served already: nothing is made again")
-        if order.key is not None:
-            sign(file, order.key)
+        if sign is not None:
+            sign(file)
     certificate = read_certificate(file)
     print(f"version {number}: {certificate.after.path}\nverdict: {certificate.verdict}\n{file}")
     return int(certificate.verdict == "fails")
@@ -272,12 +272,11 @@ def verify_certificate(file: Path, signers: Path | None, request_file: Path | No
     elif request_file is not None:
         mark = keyed_digest(KEY.read_bytes(), read_request(request_file).content)
         found += [] if mark == certificate.asked.digest else [f"{request_file}: is not the request"]
-    if signature_of(file).exists():
-        fine, what = check_signature(file, signers)
-        print(f"signature: {what}")
-        found += [] if fine else [f"{signature_of(file)}: is no signature of it"]
-    elif signers is not None:
-        found.append(f"{signature_of(file)}: no such file; the certificate is not signed")
+    for fine, what in checks(file, signers):
+        if fine:
+            print(f"signature: {what}")
+        else:
+            found.append(what)
     for line in found:
         print(line)
     for name in purged(file):

@@ -1,64 +1,64 @@
-"""Signatures of certificates by OpenSSH (`ssh-keygen -Y`, format SSHSIG), with keys that people have.
-
-No package that lethe locks writes this format; OpenSSH does, and who verifies needs nothing of lethe.
-"""
+"""Signatures of certificates, beside them: by keys of OpenSSH or of minisign, which their files tell apart."""
 
 from __future__ import annotations
 
-import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from lethe.deletion import minisign_keys, openssh
 from lethe.system.errors import InputError
 from lethe.system.files import replacing
 
-NAMESPACE = "lethe"
-PROGRAM = ("ssh-keygen", "-Y")
+KINDS = (openssh, minisign_keys)
+Sign = Callable[[Path], None]
 
 
-def signature_of(file: Path) -> Path:
-    return file.with_name(f"{file.name}.sig")
+def kind_of(key: Path, option: str):
+    """InputError if the key cannot be read."""
+    try:
+        return minisign_keys if minisign_keys.is_one(key) else openssh
+    except OSError as error:
+        raise InputError(f"{option}: {key}: cannot be read: {error.strerror}") from None
 
 
-def sign(file: Path, key: Path) -> None:
-    """Write FILE.sig with a private key, or with a public one whose private key an agent holds.
+def signature_of(file: Path, kind) -> Path:
+    return file.with_name(file.name + kind.ENDING)
+
+
+def signer(key: Path) -> Sign:
+    """What writes the signature of a file beside it; the key is read, and its password asked for, now.
 
     Raises:
-        InputError: there is no ssh-keygen, or it refuses; one line.
+        InputError: it is no key, and later: it cannot sign; one line.
     """
-    done = ssh_keygen("sign", "-n", NAMESPACE, "-f", str(key), content=file.read_bytes())
-    if done.returncode:
-        raise InputError(f"--key: {key}: {last_line(done)}")
-    with replacing(signature_of(file)) as temporary:
-        temporary.write_bytes(done.stdout)
+    if kind_of(key, "--key") is openssh:
+        return lambda file: write(signature_of(file, openssh), openssh.signature(file.read_bytes(), key))
+    secret = minisign_keys.secret(key)
+    return lambda file: write(
+        signature_of(file, minisign_keys), minisign_keys.signature(file.read_bytes(), secret, file.name)
+    )
 
 
-def check(file: Path, signers: Path | None) -> tuple[bool, str]:
-    """Whether FILE.sig is a signature of the file, and what is to be said of it.
+def write(path: Path, content: bytes) -> None:
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def checks(file: Path, signers: Path | None) -> Iterator[tuple[bool, str]]:
+    """Of each signature beside a file whether it is good, and what is to be said of it.
 
     Args:
-        signers: file of allowed signers, as ssh-keygen(1) describes it; None: any key will do, and is named.
+        signers: allowed signers as ssh-keygen(1) has them, or a public key of minisign; None: any key of OpenSSH will
+            do, and is named. There must be a signature of its kind, and those of the other are not checked.
     """
-    sig, content = str(signature_of(file)), file.read_bytes()
-    if signers is None:
-        done = ssh_keygen("check-novalidate", "-n", NAMESPACE, "-s", sig, content=content)
-        return done.returncode == 0, f"{last_line(done)}; whose key it is, --signers FILE tells"
-    found = ssh_keygen("find-principals", "-s", sig, "-f", str(signers))
-    if found.returncode:
-        return False, f"by no key of {signers}"
-    name = found.stdout.decode().splitlines()[0]
-    done = ssh_keygen("verify", "-f", str(signers), "-I", name, "-n", NAMESPACE, "-s", sig, content=content)
-    return done.returncode == 0, last_line(done)
-
-
-def ssh_keygen(*command: str, content: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    try:
-        return subprocess.run([*PROGRAM, *command], input=content, capture_output=True, check=False)
-    except FileNotFoundError:
-        raise InputError(
-            "ssh-keygen: not found; install OpenSSH, or leave the certificate unsigned"
-        ) from None
-
-
-def last_line(done: subprocess.CompletedProcess[bytes]) -> str:
-    text = (done.stdout if done.returncode == 0 else done.stderr or done.stdout).decode(errors="replace")
-    return next((line for line in reversed(text.splitlines()) if line.strip()), "refused")
+    asked = None if signers is None else kind_of(signers, "--signers")
+    for kind in KINDS:
+        beside = signature_of(file, kind)
+        if not beside.exists():
+            if kind is asked:
+                yield False, f"{beside}: no such file; the certificate is not signed by a key of this kind"
+        elif asked in (None, kind):
+            fine, what = kind.check(file.read_bytes(), beside, signers)
+            yield fine, what if fine else f"{beside}: is no signature of it: {what}"
+        else:
+            yield True, f"{beside}: not checked: {signers} is of another kind"
