@@ -1,5 +1,7 @@
 """Models are built from a seed, saved and loaded to the bit, and nothing about them is silently replaced."""
 
+from dataclasses import replace
+
 import pytest
 import tiny
 import torch
@@ -255,8 +257,9 @@ def test_a_decoder_classifies_texts_of_several_lengths(tmp_path):
 
 
 def test_a_package_that_is_not_installed(monkeypatch):
-    monkeypatch.setitem(models.PACKAGED, "minilm", "a_package_that_is_not_installed")
-    with pytest.raises(InputError, match="a_package_that_is_not_installed is not installed"):
+    absent = replace(models.PACKAGED["minilm"], module="a_package_that_is_not_installed")
+    monkeypatch.setitem(models.PACKAGED, "minilm", absent)
+    with pytest.raises(InputError, match="a_package_that_is_not_installed is not installed; get it by `pip "):
         built("minilm", options={})
 
 

@@ -15,7 +15,12 @@ TUNING = sorted((Path(__file__).parents[2] / "docs/tuning").glob("*.json"))
 def test_settings_of_built_in_models_are_those_of_their_configurations():
     import transformers
 
-    configurations = {"minilm": "BertConfig", "tiny-bert": "BertConfig", "tiny-gpt-neo": "GPTNeoConfig"}
+    configurations = {
+        "minilm": "BertConfig",
+        "smollm2": "LlamaConfig",
+        "tiny-bert": "BertConfig",
+        "tiny-gpt-neo": "GPTNeoConfig",
+    }
     assert configurations.keys() == BUILT_IN.keys()
     for source, name in configurations.items():
         known = getattr(transformers, name)()

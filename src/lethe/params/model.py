@@ -17,7 +17,7 @@ class Model(StrictModel):
     """A model: a Hub id with its revision, a local folder, or a tiny built-in architecture."""
 
     source: str
-    """Hub id owner/name, folder, of an adapter too, minilm (packaged), tiny-bert or tiny-gpt-neo (made on the spot)."""
+    """Hub id owner/name, folder, also of an adapter; minilm, smollm2 (packaged), tiny-bert, tiny-gpt-neo (drawn)."""
     revision: str = "main"
     """Hub: branch, tag or commit."""
     max_length: Tokens = 128
