@@ -193,7 +193,13 @@ def write_training(folder, run: str, task: str, seed: int, utility: float) -> No
     from lethe.system.files import write_json
 
     steps = {"original": 400, "retrain": 320, "base": 900}.get(run, 10 + 8 * len(run))
-    cost = {"wall_seconds": steps * 0.11 + seed, "steps": steps, "tokens": steps * 500, "examples": steps * 8}
+    cost = {
+        "wall_seconds": steps * 0.11 + seed,
+        "processor_seconds": steps * 0.1 + seed,
+        "steps": steps,
+        "tokens": steps * 500,
+        "examples": steps * 8,
+    }
     write_json(
         folder / "cost.json", cost | {"peak_memory_bytes": (600 + steps) << 20, "device": "cpu", "threads": 1}
     )

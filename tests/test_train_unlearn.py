@@ -112,7 +112,15 @@ def test_the_six_outputs_and_no_checkpoint(done):
         assert (out / "model.sha256").read_text() == files.digest(out / "model") + "\n"
         found = json.loads((out / "cost.json").read_text())
         assert found["steps"] == len(trace(out))
-        assert {"wall_seconds", "tokens", "examples", "peak_memory_bytes", "device", "threads"} <= set(found)
+        assert {
+            "wall_seconds",
+            "processor_seconds",
+            "tokens",
+            "examples",
+            "peak_memory_bytes",
+            "device",
+            "threads",
+        } <= set(found)
         assert found["wall_seconds"] > 0
     assert not list((done.folder / "checkpoints").rglob("*.safetensors"))
 

@@ -68,14 +68,15 @@ def make_base(job: Job, prepared: Path) -> None:
     """
     cfg = Model.model_validate(job.cfg["model"])
     recipe = References.model_validate(job.cfg["train"]).pretrain
-    began = time.monotonic()
+    began, busy = time.monotonic(), time.process_time()
     sets = examples_by_set(prepared)
     texts = tokenizer_texts(sets)
     frozen = recipe is None or recipe.lora is not None
     model, tokenizer = models.base(cfg, job.cfg["task"], classes(prepared), texts, job.seed, frozen)
     model.to(models.device())
     if recipe is None:
-        save_run(job.out, model.eval(), tokenizer, None, time.monotonic() - began)
+        taken = {"wall_seconds": time.monotonic() - began, "processor_seconds": time.process_time() - busy}
+        save_run(job.out, model.eval(), tokenizer, None, taken)
         return
     if "general" not in sets:
         raise InputError("train.pretrain: needs general text; set dataset.general or leave pretrain out")

@@ -5,11 +5,18 @@ import math
 import pytest
 
 from lethe.report.costs import costs
-from lethe.report.tables import cost_table
+from lethe.report.tables import cost_table, results_table
 
 
 def cost(seconds):
-    return {"wall_seconds": seconds, "steps": 10, "tokens": 100, "examples": 20, "peak_memory_bytes": 1 << 20}
+    return {
+        "wall_seconds": seconds,
+        "processor_seconds": seconds / 4,
+        "steps": 10,
+        "tokens": 100,
+        "examples": 20,
+        "peak_memory_bytes": 1 << 20,
+    }
 
 
 def test_ratio_of_time_is_the_mean_of_the_ratios_of_each_seed():
@@ -35,3 +42,14 @@ def test_what_a_run_trains_beforehand_stands_apart_and_is_compared_with_retrain(
     assert table.head[-2] == "training beforehand, s"
     assert [row[-2:] for row in table.rows] == [["–", "–"], ["–", "–"], ["20.0", "2"]]
     assert "training beforehand, s" not in cost_table(found, ["retrain", "npo"]).head
+
+
+def test_the_headline_may_show_processor_time_beside_the_tokens_of_every_machine():
+    twice = cost(20) | {"tokens": 50}
+    found = costs({"retrain": {0: cost(10)}, "npo": {0: twice}})
+    runs = ["retrain", "npo", "given"]
+    plain = results_table({run: {} for run in runs}, found, [], runs, {})
+    assert [row[1:] for row in plain.rows] == [["1"], ["0.5"], ["–"]]
+    both = results_table({run: {} for run in runs}, found, [], runs, {}, ("tokens", "processor_seconds"))
+    assert [row[1:] for row in both.rows] == [["1", "1"], ["0.5", "2"], ["–", "–"]]
+    assert both.head[2] == "processor time ÷ retrain\N{NO-BREAK SPACE}↓"

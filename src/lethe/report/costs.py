@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from statistics import fmean, stdev
 from typing import Any
 
-COSTS = ("wall_seconds", "steps", "tokens", "examples", "peak_memory_bytes")
+COSTS = ("wall_seconds", "processor_seconds", "steps", "tokens", "examples", "peak_memory_bytes")
 BEFOREHAND = {  # what a run that trains its own original spends on it -> the cost of retrain it is compared with
     "beforehand_seconds": "wall_seconds",
     "beforehand_steps": "steps",

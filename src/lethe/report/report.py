@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -75,8 +76,10 @@ def tables_of(results: Results, spent: tables.Summaries) -> dict[str, Table]:
     shown, runs, found = results.columns, results.runs, results.summaries
     others, made = [run for run in runs if run != "retrain"], [run for run in runs if run in spent]
     attacks = tables.attacks_table(results.comparison["strongest"], runs)
+    headline = partial(tables.results_table, found, spent, shown, runs, results.comparison["verdicts"])
     every = {
-        "results": tables.results_table(found, spent, shown, runs, results.comparison["verdicts"]),
+        "results": headline(),
+        "headline": headline(spent=("tokens", "processor_seconds")),
         "costs": tables.cost_table(spent, made),
         "data": tables.data_table(results),
         "settings": settings_table(results),
@@ -97,7 +100,7 @@ def tables_of(results: Results, spent: tables.Summaries) -> dict[str, Table]:
 def table_files(name: str, shown: dict[str, Table], found, spent) -> dict[str, str | bytes]:
     """Every table as Markdown, and all numbers as CSV."""
     as_markdown: dict[str, str | bytes] = {
-        f"{name}_{key}.md": tables.markdown(table) for key, table in shown.items()
+        f"{name}_{key}.md": tables.markdown(table) for key, table in shown.items() if key != "headline"
     }
     return as_markdown | {
         f"{name}_metrics.csv": tables.summaries_csv(found),

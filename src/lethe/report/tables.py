@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from lethe.tasks import Column
 Summaries = dict[str, dict[str, dict[str, Any]]]
 MARK = "*"  # told from the retrained models
 BARE = "–"  # there is no such number
+RATIOS = {"tokens": "tokens", "processor_seconds": "processor time"}
 BAND = "retrain band"  # row of the gaps of retrained models among themselves
 
 
@@ -42,11 +44,14 @@ def spread(entry: dict[str, Any] | None, decimals: int) -> str:
 
 
 def results_table(
-    found: Summaries, costs: Summaries, columns: list[Column], runs: list[str], claimed: Summaries
-) -> Table:
-    """The headline: every run's main metrics, with what is claimed of the declared ones, and the tokens it read.
+    found: Summaries, costs: Summaries, columns: list[Column], runs: list[str], claimed: Summaries,
+    spent: Sequence[str] = ("tokens",),
+) -> Table:  # fmt: skip
+    """The headline: every run's main metrics, with what is claimed of the declared ones, and what it cost.
 
-    Tokens are the same on every machine; the time, which is not, is in the table of costs.
+    Args:
+        spent: costs beside retrain's. Tokens are the same on every machine; processor time, which knows of the
+            reviews between epochs too, is not.
     """
     rows = []
     for run in runs:
@@ -54,8 +59,10 @@ def results_table(
         for column in columns:
             value = spread(found[run].get(column.key), column.digits)
             cells.append(value + claim(claimed.get(run, {}).get(column.key)))
-        rows.append([run, *cells, ratio_cell(costs[run]["tokens"], run) if run in costs else BARE])
-    return Table(["run", *map(title, columns), "tokens ÷ retrain\N{NO-BREAK SPACE}↓"], rows)
+        ratios = [ratio_cell(costs.get(run, {}).get(cost, {}), run) for cost in spent]
+        rows.append([run, *cells, *ratios])
+    heads = [f"{RATIOS[cost]} ÷ retrain\N{NO-BREAK SPACE}↓" for cost in spent]
+    return Table(["run", *map(title, columns), *heads], rows)
 
 
 def claim(entry: dict[str, Any] | None) -> str:
@@ -124,7 +131,8 @@ def better_table(found: dict[str, dict[str, list[str]]], runs: list[str], column
 
 def cost_table(costs: Summaries, runs: list[str]) -> Table:
     """Time, steps, tokens and memory of every run, and their ratios to retrain."""
-    names = {"wall_seconds": ("time, s", 1, 1), "steps": ("steps", 0, 1), "tokens": ("tokens", 0, 1)}
+    names = {"wall_seconds": ("time, s", 1, 1), "processor_seconds": ("processor time, s", 1, 1)}
+    names |= {"steps": ("steps", 0, 1), "tokens": ("tokens", 0, 1)}
     names["peak_memory_bytes"] = ("peak memory, MiB", 0, 2**20)
     if any("beforehand_seconds" in costs[run] for run in runs):
         names["beforehand_seconds"] = ("training beforehand, s", 1, 1)

@@ -73,6 +73,7 @@ class Progress:
     tokens: int = 0
     examples: int = 0
     seconds: float = 0.0  # of earlier attempts
+    processor_seconds: float = 0.0  # of earlier attempts, all threads of this process
     trace: list[dict] = field(default_factory=list)
     epochs: list[dict] = field(default_factory=list)
 
@@ -118,6 +119,7 @@ class Engine:
             self.progress = Progress(**state)
             log.info("continuing at step %d, epoch %d", self.progress.step, self.progress.epoch)
         self.began = self.saved = time.monotonic()
+        self.busy = time.process_time()
         self.plots = plots
         previous = signal.signal(signal.SIGTERM, self.terminate)
         try:
@@ -126,7 +128,7 @@ class Engine:
             signal.signal(signal.SIGTERM, previous)
             if plots:
                 plots.show(self.progress.trace, every=0.0)
-        self.progress.seconds += time.monotonic() - self.began
+        self.progress.seconds, self.progress.processor_seconds = self.spent()
         return self.progress
 
     def epochs(self, check: Check) -> None:
@@ -270,9 +272,15 @@ class Engine:
             self.terminated |= terminated
             self.save()
 
+    def spent(self) -> tuple[float, float]:
+        """Wall and processor seconds of all attempts so far."""
+        at = self.progress
+        wall, processor = time.monotonic() - self.began, time.process_time() - self.busy
+        return at.seconds + wall, at.processor_seconds + processor
+
     def save(self) -> None:
-        seconds = self.progress.seconds + time.monotonic() - self.began
-        state = dict(vars(self.progress)) | {"seconds": seconds}
+        seconds, processor_seconds = self.spent()
+        state = dict(vars(self.progress)) | {"seconds": seconds, "processor_seconds": processor_seconds}
         checkpoints.save(self.checkpoint, self.trained, self.optimizer, state, write=self.team.rank == 0)
         self.saved = time.monotonic()
         if self.terminated:

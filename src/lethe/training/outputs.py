@@ -17,13 +17,13 @@ from lethe.training.engine import Progress
 
 
 def save_run(
-    out: Path, model, tokenizer, progress: Progress | None, seconds: float = 0.0, parts: Sequence[Progress] = (),
-    beforehand: dict[str, float] | None = None, beside: Path | None = None,
+    out: Path, model, tokenizer, progress: Progress | None, spent: dict[str, float] | None = None,
+    parts: Sequence[Progress] = (), beforehand: dict[str, float] | None = None, beside: Path | None = None,
 ) -> None:  # fmt: skip
     """Write the outputs of a training job but run.json.
 
     Args:
-        progress: of the job; None if nothing was trained, which took `seconds`.
+        progress: of the job; None if nothing was trained, which took `spent`: wall_seconds, processor_seconds.
         parts: of models trained on the way, whose work is part of the run's cost.
         beforehand: work that is none of the run's but came before it, which stands apart in its cost.
         beside: the model that adapters are for, if they are not merged.
@@ -35,7 +35,7 @@ def save_run(
     write_table(out / "trace.csv", at.trace, ["step", "epoch", "learning_rate", "loss"])
     write_table(out / "epochs.csv", at.epochs, ["epoch"])
     apart = {f"beforehand_{name}": round(value, 3) for name, value in (beforehand or {}).items()}
-    own = {"wall_seconds": seconds} if progress is None else {}
+    own = (spent or {}) if progress is None else {}
     files.write_json(out / "cost.json", cost(at, parts) | own | apart)
 
 
@@ -46,13 +46,14 @@ def write_table(path: Path, rows: list[dict], columns: list[str]) -> None:
 
 
 def cost(progress: Progress, parts: Sequence[Progress] = ()) -> dict[str, Any]:
-    """Wall time, work done and peak memory (bytes) of a run and its parts; of all attempts, if it was interrupted."""
+    """Seconds, work done and peak memory (bytes) of a run and its parts; of all attempts, if it was interrupted."""
     done = [progress, *parts]
     on_gpu = torch.cuda.is_available()
     unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
     return {
         "wall_seconds": round(sum(p.seconds for p in done), 3),
+        "processor_seconds": round(sum(p.processor_seconds for p in done), 3),
         "steps": sum(p.step for p in done),
         "epochs": progress.epoch,
         "tokens": sum(p.tokens for p in done),
@@ -72,6 +73,7 @@ def in_turn(parts: Iterable[Progress]) -> Progress:
     return Progress(
         "", [], step=len(trace), epoch=sum(p.epoch for p in parts), tokens=sum(p.tokens for p in parts),
         examples=sum(p.examples for p in parts), seconds=sum(p.seconds for p in parts),
+        processor_seconds=sum(p.processor_seconds for p in parts),
         trace=[row | {"step": number} for number, row in enumerate(trace)],
         epochs=[row for part in parts for row in part.epochs],
     )  # fmt: skip

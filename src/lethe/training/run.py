@@ -60,7 +60,7 @@ class Run:
         self.prepared, self.forget = prepared, forget
         self.original_folder, self.base_folder = original, base
         self.read: list[Path] = [prepared, forget]  # what the run was made from so far
-        self.began = time.monotonic()
+        self.began, self.busy = time.monotonic(), time.process_time()
         self.start: Any = None  # the original model, where what is frozen shares weights with it
         self.minimised: dict[str, Progress] = {}  # work by its name, in the order in which it was done
         self.fitted: dict[str, Progress] = {}
@@ -272,14 +272,17 @@ class Run:
         progress = in_turn(self.minimised.values()) if self.minimised else None
         if progress is None and (parts or self.beforehand):  # the trace is that of the parts
             progress, parts = in_turn(parts), []
-        seconds = time.monotonic() - self.began
+        taken = {
+            "wall_seconds": time.monotonic() - self.began,
+            "processor_seconds": time.process_time() - self.busy,
+        }
         beside = self.original_folder if self.adapts_original else None
         if beside and not getattr(model, "peft_config", None):
             log.warning(
                 "%s: lora.merge: the result is not the original with one adapter; saved whole", self.job.run
             )
         save_run(
-            self.job.out, model, self.tokenizer, progress, seconds, parts, spent if self.beforehand else None,
+            self.job.out, model, self.tokenizer, progress, taken, parts, spent if self.beforehand else None,
             beside,
         )  # fmt: skip
         self.job.forget_checkpoints()
