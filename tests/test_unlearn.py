@@ -25,6 +25,7 @@ DECODER = {"source": "tiny-gpt-neo", "max_length": 16, "options": {"hidden_size"
 CFG = {"generation": DECODER, "classification": ENCODER, "tagging": ENCODER}
 OTHERWISE = (
     "dp_decoding",
+    "eco",
     "icu",
     "icu_faithful",
     "in_context",

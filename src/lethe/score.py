@@ -18,6 +18,7 @@ from lethe.evaluation.answers import Reader, answer_arrays, has_prompts
 from lethe.evaluation.downstream import downstream
 from lethe.evaluation.gradient_norms import gradient_norms
 from lethe.evaluation.variants import Encoding, perturbed
+from lethe.models.corrupted import Corrupted
 from lethe.models.gated import Gated
 from lethe.params.model import Model
 from lethe.params.score import Score
@@ -101,7 +102,7 @@ def scored(
         encoded = encoding(frame)
         models.check_tokens(model, encoded)
         part = scores(model, tokenizer, encoded, settings, name in settings.extract) | facts_of(frame, name)
-        if isinstance(model, Gated):
+        if isinstance(model, Gated | Corrupted):
             part |= gates_of(model, encoded, settings)
         if prompted:
             part |= answer_arrays(Reader(model, tokenizer, encoding, settings), name, frame, encoded)
@@ -122,8 +123,11 @@ def scored(
     return arrays | {"task": np.array(task), "settings": np.array(compared_settings(task, settings))}
 
 
-def gates_of(model: Gated, encoded: Encoded, settings: Score) -> dict[str, np.ndarray]:
-    """Of whole texts, (N,) each: gate, the largest weight of an adapter; gate_nearest, the largest stored cosine."""
+def gates_of(model: Gated | Corrupted, encoded: Encoded, settings: Score) -> dict[str, np.ndarray]:
+    """Of whole texts, (N,) each: gate, the largest weight of an adapter; gate_nearest, the largest stored cosine.
+
+    Of a model with a detector: 1 where it corrupts the text, else 0; its largest probability.
+    """
     found = []
     for begin in range(0, len(encoded), settings.batch_size):
         part = encoded.rows[slice(begin, begin + settings.batch_size)].to(models.device())

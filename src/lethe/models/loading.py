@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from transformers import AutoModel
 
 from lethe.data.encoding import Encoded
-from lethe.models import adapters, composed, gated, pretrained
+from lethe.models import adapters, composed, corrupted, gated, pretrained
 from lethe.models.packaged import PACKAGED, located
 from lethe.models.tiny import TINY, tiny, tiny_tokenizer
 from lethe.params.model import Model, Weights
@@ -283,6 +283,8 @@ def load_composed(file: Path, task: str, weights: Weights, frozen: bool) -> comp
     try:
         if gated.is_gated(file):
             return gated.load_gated(file, member("base"))
+        if corrupted.is_corrupted(file):
+            return corrupted.load_corrupted(file, member("base"))
         names, rule = composed.read(file)
     except InputError:
         raise
