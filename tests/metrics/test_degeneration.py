@@ -31,7 +31,18 @@ def test_texts_without_an_n_gram_take_no_part():
         "completion_distinct_3_forget": pytest.approx(1 / 3),
         "completion_repetition_4_forget": pytest.approx(1 / 2),
         "completion_unigram_entropy_forget": pytest.approx(0.5),
+        "completions_distinct_1_forget": pytest.approx(3 / 7),
+        "completions_distinct_2_forget": pytest.approx(2 / 5),
+        "completions_distinct_3_forget": pytest.approx(1 / 3),
     }
+
+
+def test_one_answer_for_everybody_is_seen_by_all_continuations_together_alone():
+    texts = {"completion": np.array([[1, 2, 3]] * 4, np.int32)}
+    scores = degeneration.of_texts(texts) | {"sets": np.array(["forget"] * 4)}
+    found = degeneration.aggregate(scores, degeneration.values(scores, None), None, 0)
+    assert found["completion_distinct_1_forget"] == 1
+    assert [found[f"completions_distinct_{n}_forget"] for n in (1, 2, 3)] == [3 / 12, 2 / 8, 1 / 4]
 
 
 def test_nothing_is_said_where_nothing_was_continued():

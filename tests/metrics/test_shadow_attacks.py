@@ -9,7 +9,7 @@ import scipy.stats
 from lethe.metrics.blind import blind, blind_score
 from lethe.metrics.common.attacks import auc
 from lethe.metrics.lira import lira_offline, lira_online, logit_confidence
-from lethe.metrics.rmia import mean_probability_offline, mean_probability_online, rmia
+from lethe.metrics.rmia import mean_probability_offline, mean_probability_online, rmia, tuned_slope
 from lethe.params.measure import Measure
 
 
@@ -107,6 +107,26 @@ def test_rmia_finds_members():
     assert auc(score[is_member], score[judged]) > 0.85
     with pytest.raises(ValueError, match="positive"):
         rmia(probability, mean * 0, probability, mean)
+
+
+def test_the_slope_is_that_which_tells_shadow_models_apart():
+    """As planted, p with the example is p_out·e: that grows with p_out, and 1 is the slope that says so."""
+    target, shadow, member, is_member = planted(1000, shadows=8)
+    probability, shadow = np.exp(target - 12), np.exp(shadow - 12)
+    population = np.arange(1000) >= 750
+    slope = tuned_slope(shadow, member, population)
+    areas = {}
+    for a in (0.3, slope):
+        mean = mean_probability_offline(shadow, member, a)
+        score = rmia(probability, mean, probability[population], mean[population])
+        areas[a] = auc(score[is_member], score[~is_member & ~population])
+    assert slope > 0.8 and areas[slope] > areas[0.3] + 0.1
+
+
+def test_a_slope_is_the_smallest_where_none_is_better():
+    shadow = np.full((6, 3), 0.5)
+    member = np.eye(6, 3, dtype=bool)
+    assert tuned_slope(shadow, member, np.arange(6) > 3) == 0
 
 
 def texts(words, count, rng):

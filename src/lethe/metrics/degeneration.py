@@ -6,6 +6,8 @@ compares with the truth; rows hold token ids, -1 after the last.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy.stats import entropy
 
@@ -45,13 +47,28 @@ def unigram_entropy(tokens: Tokens) -> float:
     return float(entropy([*ngrams(tokens, 1).values()], base=2)) if tokens else float("nan")
 
 
+def new_in_turn(rows: Sequence[Tokens], n: int) -> list[int]:
+    """How many n-grams come first in each text, of all texts in their order: their sum is that of all together."""
+    seen: set[tuple] = set()
+    counts = []
+    for tokens in rows:
+        before = len(seen)
+        seen |= {*ngrams(tokens, n)}
+        counts.append(len(seen) - before)
+    return counts
+
+
 def of_texts(texts):
-    rows = [tokens_of(row) for row in texts["completion"]]
-    columns = {f"distinct_{n}": [distinct(row, n) for row in rows] for n in DISTINCT}
+    rows = [tokens_of(row) for row in texts["completion"]]  # of one set
+    columns: dict[str, Sequence[float]] = {
+        f"distinct_{n}": [distinct(row, n) for row in rows] for n in DISTINCT
+    }
     columns |= {
         f"repetition_{REPEATED}": [repetition(row, REPEATED) for row in rows],
         "unigram_entropy": [unigram_entropy(row) for row in rows],
     }
+    for n in DISTINCT:
+        columns |= {f"new_{n}": new_in_turn(rows, n), f"ngrams_{n}": [ngrams(row, n).total() for row in rows]}
     return {f"completion_{name}": np.array(column) for name, column in columns.items()}
 
 
@@ -62,8 +79,19 @@ def values(scores, settings):
 
 
 def aggregate(scores, values, settings, seed):
-    """Mean of each over the examples of each set that were continued, by enough tokens for an n-gram."""
+    """Mean of each over the examples of each set that were continued, by enough tokens for an n-gram.
+
+    `completions_distinct_n` is distinct-n of all continuations of a set taken together, as Li et al. have it: a model
+    that says the same of everybody is found by it alone.
+    """
     result: dict[str, float] = {}
     for name, column in values.items():
         result |= set_means(name, column, scores["sets"])
+    for n in [n for n in DISTINCT if f"completion_new_{n}" in scores]:
+        for name in np.unique(scores["sets"]):
+            new, all_of = (
+                scores[f"completion_{kind}_{n}"][scores["sets"] == name] for kind in ("new", "ngrams")
+            )
+            if all_of.sum():
+                result[f"completions_distinct_{n}_{name}"] = float(new.sum() / all_of.sum())
     return result

@@ -9,10 +9,11 @@ import numpy as np
 from scipy.special import expit
 
 from lethe.metrics.common.aggregates import masked_elsewhere
-from lethe.metrics.common.attacks import membership
+from lethe.metrics.common.attacks import auc, membership
 from lethe.metrics.lira import target_confidence
 
 NEEDS = ("shadow_confidence",)
+SLOPES = tuple(k / 10 for k in range(11))  # tried where the slope is `auto`
 SMALLEST = 1e-300  # a smaller probability counts as this one, so that every ratio is defined
 
 
@@ -44,7 +45,41 @@ def mean_probability_offline(shadow: np.ndarray, member: np.ndarray, slope: floa
     """
     if not 0 <= slope <= 1:
         raise ValueError(f"slope {slope}; allowed are 0 to 1")
-    return ((1 + slope) * masked_mean(shadow, ~member) + (1 - slope)) / 2
+    return offline_mean(masked_mean(shadow, ~member), slope)
+
+
+def offline_mean(out: np.ndarray, slope: float) -> np.ndarray:
+    return ((1 + slope) * out + (1 - slope)) / 2
+
+
+def tuned_slope(shadow: np.ndarray, member: np.ndarray, population: np.ndarray, gamma: float = 1.0) -> float:
+    """The slope with which offline RMIA tells members of the reference models best, each attacked by the others.
+
+    Nothing is read of the model that is judged: as the paper chooses it.
+
+    Args:
+        shadow: (N, S) probability of each example's true class (or text) under S reference models.
+        member: (N, S) bool, the model was trained on the example.
+        population: (N,) bool, the examples to be beaten; of a reference model those that it was not trained on.
+        gamma: as of `rmia`.
+    Returns:
+        Of `SLOPES` the one with the largest mean AUC, the smallest of equals.
+    """
+    found = np.zeros(len(SLOPES))
+    for s in range(shadow.shape[1]):
+        others = np.arange(shadow.shape[1]) != s
+        usable = (~member[:, others]).any(axis=1)  # some other model is without it
+        beaten, inside = usable & population & ~member[:, s], usable & member[:, s]
+        outside = usable & ~population & ~member[:, s]
+        if not (beaten.any() and inside.any() and outside.any()):
+            continue
+        out = masked_mean(shadow[usable][:, others], ~member[usable][:, others])
+        for k, slope in enumerate(SLOPES):
+            mean = np.ones(len(shadow))
+            mean[usable] = offline_mean(out, slope)
+            score = rmia(shadow[:, s], mean, shadow[beaten, s], mean[beaten], gamma)
+            found[k] += auc(score[inside], score[outside])
+    return SLOPES[int(found.argmax())]
 
 
 def rmia(
@@ -91,14 +126,15 @@ def values(scores, settings):
         for confidence in (target_confidence(scores), scores["shadow_confidence"])
     )
     member, population = scores["shadow_member"][known], scores["sets"][known] == "holdout"
+    gamma, slope = settings.rmia_gamma, settings.rmia_slope
+    if slope == "auto":
+        slope = tuned_slope(shadow, member, population, gamma)
     means = {
         "rmia": mean_probability_online(shadow, member),
-        "rmia_offline": mean_probability_offline(shadow, member, settings.rmia_slope),
+        "rmia_offline": mean_probability_offline(shadow, member, slope),
     }
     return {
-        name: masked_elsewhere(
-            known, rmia(target, mean, target[population], mean[population], settings.rmia_gamma)
-        )
+        name: masked_elsewhere(known, rmia(target, mean, target[population], mean[population], gamma))
         for name, mean in means.items()
     }
 

@@ -39,8 +39,8 @@ class Measure(StrictModel):
     """Sets of the model utility: probability, ROUGE and truth ratio of each."""
     rmia_gamma: Positive = 1.0
     """By what factor an example must beat one of the population."""
-    rmia_slope: Fraction = 0.3
-    """`a` of offline RMIA: what is guessed of models trained on the example."""
+    rmia_slope: Fraction | Literal["auto"] = "auto"
+    """`a` of offline RMIA: what is guessed of models trained on the example; auto: what tells shadow models apart."""
 
     @model_validator(mode="after")
     def check_rates(self) -> Self:

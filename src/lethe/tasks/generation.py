@@ -52,9 +52,9 @@ GLOSSARY = (
     ("completion", "A text is continued greedily from its first half: ROUGE-L, BLEU and the longest common run of "
      "tokens between what comes and what is true, and the share of texts that come word for word. Near retrain is "
      "best: texts of one kind resemble each other."),
-    ("distinct-n, repetition, unigram entropy", "Of these continuations: different n-grams over all n-grams, "
-     "the share of 4-grams that were there before, and bits per token. Far from retrain is bad: a model that "
-     "repeats itself has not unlearned, it is broken."),
+    ("distinct-n, repetition, unigram entropy", "Of each continuation, and distinct-n of all of a set together: "
+     "different n-grams over all n-grams, the share of 4-grams that were there before, and bits per token. Far from "
+     "retrain is bad: a model that repeats itself has not unlearned, it is broken."),
     ("sampled extraction", "The same drawn at random many times: the share of tries that are the truth word for "
      "word, the share of texts that any try yielded, ROUGE-L of the best try. That of the truth at temperature "
      "1 is computed exactly, from the probabilities of the true tokens."),
