@@ -17,9 +17,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hub_folder import chat_model
 from repository import HERE, Repo, jobs, make
 from slurm_cluster import Cluster, until, why_not
 from test_whole import contents, differing
+from tofu_study import needs_tofu, study
 
 pytestmark = [
     pytest.mark.slurm,
@@ -164,6 +166,29 @@ def test_the_real_lethe_makes_the_same_bits_as_locally(cluster, tmp_path):
     for folder in ("data/prepared", "data/forget", "results"):
         assert differing(contents(local.path / folder), contents(repo.path / folder)) <= {"cost.json"}
     assert "Nothing to be done" in repo(f"snakemake -n {target}")
+
+
+@needs_tofu
+def test_tofu_and_a_chat_model_come_to_the_same_report_as_by_dvc(cluster, tmp_path):
+    """All rules of a study in which nothing is trained but the method."""
+    chat_model(tmp_path / "chat")
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(study(str(tmp_path / "chat")), sort_keys=False))
+    (tmp_path / "commands").mkdir()
+    (tmp_path / "commands/srun").symlink_to(cluster.commands / "srun")
+    local = make(tmp_path / "local", tmp_path / "commands", tmp_path / "params.yaml")
+    local.commit("sources")
+    copy = local.copy(tmp_path / "slurm")
+    repo = SlurmRepo(copy.path, cluster)
+    repo.commands = copy.commands
+    assert "train" not in jobs(repo("snakemake -n"))
+    run = repo.start(*RUN, *OPTIONS)
+    local("dvc repro")
+    repo.await_end(run)
+    assert {job["state"] for job in cluster.jobs(repo.path)} == {"COMPLETED"}
+    assert differing(contents(local.path / "results"), contents(repo.path / "results")) <= {"cost.json"}
+    summary = (repo.path / "results/report/summary.md").read_text()
+    assert "gradient_difference" in summary and "real authors" in summary
+    assert repo.plans_nothing() and local.plans_nothing() and local.is_clean()
 
 
 def test_a_job_gets_more_time_and_more_memory(repo, made):
