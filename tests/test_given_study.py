@@ -198,6 +198,20 @@ FAULTS = [
         {},
         "score.extract: facts is no set that is scored; allowed are .*world_facts",
     ),
+    (
+        {"model": {"max_length": 96, "weights": "nf4"}},
+        {},
+        r"methods.gradient_difference.training.lora: .*merge: false",
+    ),
+    (
+        {
+            "model": {"source": "models/target", "max_length": 96, "weights": "nf4"},
+            "references": None,
+            "train": TRAIN,
+        },
+        {},
+        "model.weights: nf4; nothing trains but adapters",
+    ),
     ({}, {"forget": ["forget10", "forget20"]}, "references.retrain: are of one forget set"),
 ]
 

@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import save_file
 from transformers.pytorch_utils import Conv1D
 
+from lethe.models.four_bits import is_packed
 from lethe.params.training import Lora
 from lethe.system.errors import InputError
 from lethe.system.files import write_json
@@ -33,7 +34,7 @@ def add(model, lora: Lora, seed: int) -> None:
     from peft import LoraConfig, inject_adapter_in_model
 
     body = f"{model.base_model_prefix}."
-    linear = [name for name in linear_layers(model) if model.get_submodule(name).weight.requires_grad]
+    linear = [name for name in linear_layers(model) if can_adapt(model.get_submodule(name).weight)]
     wanted = [n for n in linear if lora.targets is None or n.split(".")[-1] in lora.targets]
     if not wanted:
         names = ", ".join(sorted({name.split(".")[-1] for name in linear})) or "none"
@@ -56,6 +57,11 @@ def add(model, lora: Lora, seed: int) -> None:
             parameter.data = parameter.data.float()
 
 
+def can_adapt(weight: torch.Tensor) -> bool:
+    """Does the weight train, or is it packed, so that an adapter alone can change its layer?"""
+    return weight.requires_grad or is_packed(weight)
+
+
 def linear_layers(model) -> list[str]:
     """Names of all linear layers of the body."""
     body = f"{model.base_model_prefix}."
@@ -70,6 +76,10 @@ def merge(model) -> None:
     for name, layer in list(model.named_modules()):
         if isinstance(layer, LoraLayer):
             plain: Any = layer.get_base_layer()  # type: ignore[attr-defined]
+            if is_packed(plain.weight):
+                raise InputError(
+                    "model.weights: nf4; the method merges what it learnt; allowed: auto, fp32, bf16"
+                )
             plain.weight = torch.nn.Parameter(plain.weight.detach().clone(), plain.weight.requires_grad)
             layer.merge()  # type: ignore[attr-defined]
             parent, _, child = name.rpartition(".")

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from transformers import AutoModel
 
 from lethe.data.encoding import Encoded
-from lethe.models import adapters, composed, corrupted, gated, pretrained
+from lethe.models import adapters, composed, corrupted, four_bits, gated, pretrained
 from lethe.models.packaged import PACKAGED, located
 from lethe.models.tiny import TINY, tiny, tiny_tokenizer
 from lethe.params.model import Model, Weights
@@ -28,7 +28,7 @@ log = logging.getLogger("lethe.loading")
 transformers.logging.set_verbosity_error()
 transformers.logging.disable_progress_bar()
 
-TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "nf4": torch.bfloat16}
 
 
 def device() -> torch.device:
@@ -72,6 +72,8 @@ def base(cfg: Model, task: str, classes: list[str], texts: list[str], seed: int,
             task, its own tokenizer or `max_length`.
     """
     torch.manual_seed(stream_seed(seed, "weights"))
+    if cfg.weights == "nf4":
+        raise InputError("model.weights: nf4; is for a model that is given; allowed here: auto, fp32, bf16")
     config_of = plugins.part("tasks", task, "config")
     head: dict[str, Any] = config_of(classes) if config_of else {}
     if cfg.source in TINY:
@@ -258,9 +260,10 @@ def load_weights(
 ):
     """The model of a folder or a Hub id alone; InputError as `load`."""
     kind = plugins.part("tasks", task, "MODEL")
+    packing = four_bits.options(device()) if weights == "nf4" else {}
     try:
         held, saved = types(weights, pretrained.stored_type(str(folder), where), frozen)
-        model, found = pretrained.load_model(kind, str(folder), where, dtype=held)
+        model, found = pretrained.load_model(kind, str(folder), where, dtype=held, **packing)
     except Exception as error:  # damaged files raise whatever their parser raises
         raise InputError(f"{folder}: no readable model ({first_line(error)}); {advice}") from None
     if found["missing_keys"]:
@@ -364,6 +367,13 @@ def freeze(model, prefixes: list[str]) -> None:
             )
         for parameter in named:
             parameter.requires_grad_(False)
+
+
+def let_train(model):
+    """The model, all of whose weights train that can: packed ones have no gradient."""
+    for parameter in model.parameters():
+        parameter.requires_grad_(not four_bits.is_packed(parameter))
+    return model
 
 
 def train_only(model, prefixes: list[str]) -> None:

@@ -10,7 +10,7 @@ from lethe.params.architectures import check_settings
 from lethe.params.fields import Tokens
 from lethe.params.strict_model import StrictModel
 
-Weights = Literal["auto", "fp32", "bf16"]
+Weights = Literal["auto", "fp32", "bf16", "nf4"]
 
 
 class Model(StrictModel):
@@ -23,7 +23,7 @@ class Model(StrictModel):
     max_length: Tokens = 128
     """Tokens; longer texts are cut and counted."""
     weights: Weights = "auto"
-    """auto: trained in fp32, beside adapters kept as they are, and saved as in the source; or kept and saved so."""
+    """auto: trained in fp32, beside adapters kept, saved as in the source; fp32, bf16: all so; nf4: 4 bits on a GPU."""
     tokenizer: str | None = None
     """Tiny models: folder of a tokenizer; null: one is trained on text that is never forgotten."""
     options: dict[str, bool | int | float | str] = {}

@@ -269,6 +269,23 @@ def check_offset(study: Study) -> None:
             )
 
 
+def check_weights(study: Study) -> None:
+    """A base in 4 bits never trains: what is made are adapters for a model that is given."""
+    if study.model.weights != "nf4":
+        return
+    if study.train is not None:
+        raise ValueError(
+            "model.weights: nf4; nothing trains but adapters; needed is references, or other weights"
+        )
+    if study.model.freeze:
+        raise ValueError("model.freeze: with weights in nf4 nothing trains but adapters; allowed: []")
+    for where, recipe in study.recipes.items():
+        if recipe.lora is None or recipe.lora.merge or recipe.offset:
+            raise ValueError(
+                f"{where}.lora: model.weights: nf4 needs adapters that stay apart: {{merge: false}}"
+            )
+
+
 def check_facts(study: Study) -> None:
     """What still follows is asked of all facts that were learnt."""
     if study.forget.strategy in ("superficial", "deep"):
@@ -399,4 +416,5 @@ CHECKS = (
     check_sizes,
     check_extract,
     check_alternatives,
+    check_weights,
 )

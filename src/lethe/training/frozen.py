@@ -15,6 +15,7 @@ from torch.nn import Module, Parameter
 
 from lethe.data.rows import Rows
 from lethe.losses import forward, kl
+from lethe.models.four_bits import is_packed
 from lethe.models.fused import fuse
 from lethe.system.errors import InputError
 
@@ -30,7 +31,7 @@ def as_frozen(model):
 
 def sharing_copy(model, shared: Iterable[Tensor]):
     """A frozen copy that has these of the model's own weights: those that never train."""
-    same = {id(p): Parameter(p.detach(), requires_grad=False) for p in shared}
+    same = {id(p): p if is_packed(p) else Parameter(p.detach(), requires_grad=False) for p in shared}
     return as_frozen(copy.deepcopy(model, same))
 
 

@@ -120,7 +120,7 @@ class Run:
         recipe = (training or self.training).model_copy(update={"processes": 1, "sharded": False})
         if self.sharing:
             own_weights(model)
-        models.freeze(model.requires_grad_(True), self.settings.freeze if freeze is None else freeze)
+        models.freeze(models.let_train(model), self.settings.freeze if freeze is None else freeze)
         key = f"{'beforehand-' * beforehand}{name}"
         fingerprint = (
             f"{self.job.fingerprint(*self.read)} {name} {rows_digest(rows)} {recipe.model_dump_json()}"
@@ -177,7 +177,7 @@ class Run:
         if self.training.offset:
             model = with_offset(self, model, self.training.offset)
         else:
-            models.freeze(model.requires_grad_(True), self.settings.freeze)
+            models.freeze(models.let_train(model), self.settings.freeze)
         if only is not None:
             models.train_only(model, list(only))
         objective = Objective(loss, hyper, terms or self.terms, frozen, whole_batch, batch_counts, hyper_at)
@@ -260,6 +260,10 @@ class Run:
         if folder not in self.read:
             self.read.append(folder)
         frozen = self.training.lora is not None or self.training.offset is not None
+        if self.settings.weights == "nf4" and not self.adapts_original:
+            raise InputError(
+                f"methods.{self.job.run}.training.lora: model.weights: nf4 needs {{merge: false}}"
+            )
         return models.load(folder, self.job.cfg["task"], weights=self.settings.weights, frozen=frozen)[0]
 
     def save(self, model: Any) -> None:
