@@ -17,6 +17,30 @@ def test_nll_of_text_is_the_models_own_loss():
     torch.testing.assert_close(losses.example_loss(model, rows)[0], own)
 
 
+def test_of_many_logits_nothing_of_their_size_is_kept_and_no_bit_changes(monkeypatch):
+    """Row by row; what is kept for the gradient are the logits themselves, once, and numbers per token."""
+    text, kept = tiny.rows(4), []
+    for limit in (10**9, 0):
+        monkeypatch.setattr("lethe.data.rows.MANY", limit)
+        logits = torch.randn(
+            *text.input_ids.shape, 500, generator=torch.Generator().manual_seed(0), requires_grad=True
+        )
+        sizes: dict[int, int] = {}
+
+        def keep(tensor, sizes=sizes):
+            storage = tensor.untyped_storage()
+            sizes[storage.data_ptr()] = storage.nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            values = text.token_nll(logits)
+        sizes.pop(logits.untyped_storage().data_ptr(), None)
+        values.sum().backward()
+        kept.append((values.detach(), logits.grad, sum(sizes.values()) / logits.nbytes))
+    assert torch.equal(kept[0][0], kept[1][0]) and torch.equal(kept[0][1], kept[1][1])
+    assert kept[0][2] > 0.5 and kept[1][2] < 0.01
+
+
 def test_nll_of_labels_is_the_models_own_loss():
     model, rows = tiny.classifier(), tiny.rows(6, labelled=True)
     own = model(input_ids=rows.input_ids, attention_mask=rows.mask.long(), labels=rows.labels).loss

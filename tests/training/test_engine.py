@@ -15,6 +15,7 @@ from lethe.params.training import Training
 from lethe.training import objective as objective_file
 from lethe.training.batches import Batches, TrainingRows, deck, epoch_order, micro_batches
 from lethe.training.engine import Engine, Findings
+from lethe.training.numerics import apart
 from lethe.training.optimizer import rate_factor
 
 RECIPE = Training(
@@ -224,3 +225,32 @@ def test_a_run_of_so_many_steps_continues_to_the_same_bits(tmp_path, monkeypatch
     resumed = build(tmp_path / "b", length=5)
     assert resumed.run().step == 5
     assert equal(weights(resumed), weights(undisturbed))
+
+
+def gradients(tmp_path, monkeypatch, method, limit):
+    """Gradients of a batch in three parts, and how often each weight was given some."""
+    monkeypatch.setattr("lethe.training.engine.LARGE", limit)
+    engine = build(tmp_path, method, RECIPE.model_copy(update={"micro_batch": 2, "dropout": False}))
+    given = []
+    for parameter in engine.model.parameters():
+        parameter.register_post_accumulate_grad_hook(lambda p: given.append(p))
+    terms = engine.backward(engine.batches.batch(0, 0, 0, np.ones(10, bool)))
+    return [p.grad for p in engine.model.parameters()], len(given) / len([*engine.model.parameters()]), terms
+
+
+def test_of_a_large_model_no_term_waits_for_the_gradient_of_another(tmp_path, monkeypatch):
+    """Two terms in two parts: each weight gets four gradients, one by one, in place of two; their sum is the same."""
+    whole, twice, terms = gradients(tmp_path, monkeypatch, gradient_difference, 10**9)
+    apart, four, same = gradients(tmp_path, monkeypatch, gradient_difference, 0)
+    assert (twice, four) == (2, 4) and same == terms
+    for one, other in zip(whole, apart, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-7)
+
+
+def test_terms_of_one_pass_are_passed_back_together():
+    weight = torch.nn.Parameter(torch.ones(3))
+    hidden = weight * 2
+    terms = {"a": hidden.sum(), "other": (weight * 3).sum(), "b": (hidden**2).sum(), "none": torch.zeros(())}
+    assert sorted(map(sorted, apart(terms))) == [["a", "b"], ["other"]]
+    joined = terms | {"both": terms["other"] * terms["a"]}
+    assert sorted(map(sorted, apart(joined))) == [["a", "b", "both", "other"]]

@@ -9,8 +9,11 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
+from torch.utils.checkpoint import checkpoint
 
 from lethe.system.arrays import NO_TAG
+
+MANY = 2**27  # logits that a loss computes with at once; half a GB in float32
 
 
 @dataclass(frozen=True)
@@ -63,8 +66,15 @@ class Rows:
         return counts
 
     def token_nll(self, logits: Tensor) -> Tensor:
-        """(B, T-1) negative log-probability of tokens 1..T-1, 0 where it is not scored, of (B, T, V) logits."""
+        """(B, T-1) negative log-probability of tokens 1..T-1, 0 where it is not scored, of (B, T, V) logits.
+
+        Of many logits beside these nothing of their size is kept for the gradient: each row is computed again.
+        """
         targets = self.input_ids[:, 1:]
+        if logits.numel() > MANY:
+            rows = zip(logits, targets, strict=True)
+            each = [checkpoint(surprise, *row, use_reentrant=False, preserve_rng_state=False) for row in rows]
+            return torch.stack(each) * self.scored
         flat = cross_entropy(logits[:, :-1].flatten(0, 1).float(), targets.flatten(), reduction="none")
         return flat.view(targets.shape) * self.scored
 
@@ -151,6 +161,11 @@ class Tagged(Labelled):
     def mean(self, values: Tensor) -> Tensor:
         """(B,) mean of values (B, T) over the tags."""
         return (values * self.scored).sum(1) / self.predictions
+
+
+def surprise(logits: Tensor, targets: Tensor) -> Tensor:
+    """(T-1,) negative log-probability of the targets, of (T, V) logits of which the last predicts none of them."""
+    return cross_entropy(logits[:-1].float(), targets, reduction="none")
 
 
 def moved(tensor: Tensor, device) -> Tensor:

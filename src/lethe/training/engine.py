@@ -28,12 +28,13 @@ from lethe.system.streams import stream_seed
 from lethe.training import checkpoints
 from lethe.training.batches import Batches, micro_batches
 from lethe.training.live_plots import LivePlots
-from lethe.training.numerics import adapt_blocks, one_order, tensor_float_32
+from lethe.training.numerics import adapt_blocks, apart, one_order, tensor_float_32
 from lethe.training.objective import Batch, LossOfModel, Objective
 from lethe.training.optimizer import build_optimizer, rate_factor
 from lethe.training.team import Team
 
 log = logging.getLogger("lethe.engine")
+LARGE = 50_000_000  # numbers that train, from which on no second gradient is kept beside them
 
 
 @dataclass(frozen=True)
@@ -215,11 +216,22 @@ class Engine:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.precision == "bf16"):
             values = self.loss(part, hyper)
         means = {name: mean * weight for name, mean in self.objective.means(values, batch).items()}
-        total: Any = sum(means.values())
-        scaled = total * self.team.count if self.team.count > 1 else total  # a mean over processes follows
         with one_order(self.device):
-            scaled.backward()
+            for total in self.totals(means):
+                total.backward()
         return {name: value.detach() for name, value in means.items()}
+
+    def totals(self, means: dict[str, Tensor]) -> list[Any]:
+        """What is passed back, one after the other: the sum of the terms, or of a large model its independent parts."""
+        total: Any = sum(means.values())
+        if self.team.count > 1:
+            return [total * self.team.count]  # a mean over processes follows
+        groups = apart(means) if self.is_large else []
+        return [sum(means[name] for name in names) for names in groups] or [total]
+
+    @property
+    def is_large(self) -> bool:
+        return sum(p.numel() for p in self.trained.parameters() if p.requires_grad) >= LARGE
 
     def check_epoch(self, check: Check) -> None:
         """Take up what is found out between epochs; only the first process finds it out."""

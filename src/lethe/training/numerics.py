@@ -9,6 +9,8 @@ from functools import partial
 from typing import Any
 
 import torch
+from torch import Tensor
+from torch.autograd.graph import Node
 from torch.utils.checkpoint import checkpoint
 from transformers.modeling_layers import GradientCheckpointingLayer
 
@@ -56,6 +58,36 @@ def one_order(device: torch.device) -> Iterator[None]:
     finally:
         torch.use_deterministic_algorithms(before[0])
         memory.fill_uninitialized_memory = before[1]
+
+
+def apart(terms: dict[str, Tensor]) -> list[list[str]]:
+    """Names of the terms that have a gradient, in groups of which no two have a computation in common.
+
+    Passed back together, the gradient of one group is kept until that of the other is there; one after the other,
+    each is added to the weights' own at once.
+    """
+    groups: list[tuple[list[str], set[Node]]] = []
+    for name, term in terms.items():
+        if not term.requires_grad:
+            continue
+        names, nodes = [name], computations(term)
+        for group in [group for group in groups if not nodes.isdisjoint(group[1])]:
+            names, nodes = group[0] + names, nodes | group[1]
+            groups.remove(group)
+        groups.append((names, nodes))
+    return [names for names, _ in groups]
+
+
+def computations(term: Tensor) -> set[Node]:
+    """The steps that a tensor comes from, without the weights that they begin at."""
+    found: set[Node] = set()
+    left = [term.grad_fn]
+    while left:
+        node = left.pop()
+        if node is not None and node not in found and not hasattr(node, "variable"):
+            found.add(node)
+            left += [before for before, _ in node.next_functions]
+    return found
 
 
 def blocks(model) -> list[torch.nn.Module]:
