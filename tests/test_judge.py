@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import study
 import torch
+from peft import LoraConfig, get_peft_model
 from scipy.stats import binomtest, ks_2samp, ttest_rel
 from synthetic import generation_scores
 
@@ -18,6 +19,7 @@ from lethe.judge import with_classes
 from lethe.metrics.common.attacks import auc_interval
 from lethe.params.measure import Measure
 from lethe.params.model import Model
+from lethe.system.files import digest
 
 SIZES = {"forget": 4, "holdout": 6, "test": 8, "retain": 6}
 CFG = {"score": {"n": [2]}, "measure": {"bootstrap": 100}}
@@ -53,10 +55,12 @@ def world(tmp_path_factory):
     return folder
 
 
-def argv(world, task, out, *more, sets=("forget", "holdout", "test"), model=None):
+def argv(world, task, out, *more, sets=("forget", "holdout", "test"), model=None, long="cut"):
+    """A command; texts are longer than the models read."""
     files = [part for name in sets for part in (f"--{name}", world / f"{name}.jsonl")]
     columns = ["--text", "body", "--id", "key"] + ["--label", "kind"] * (task == "classification")
     given = ["judge", "--model", model or world / task, "--task", task, *files, *columns]
+    given += ["--long", long] if long and "--long" not in more else []
     return [str(a) for a in [*given, "--cfg", json.dumps(CFG), "--out", out, *more]]
 
 
@@ -114,6 +118,43 @@ def test_a_generator_beside_a_retrained_one(world, tmp_path, capsys):
     assert "model − retrain" in printed and "blind_auc" in printed
     assert printed.count("by Kolmogorov-Smirnov") == 1
     assert not [word for word in study.text(0).split() if word in printed]
+
+
+def test_all_windows_of_a_long_text_are_judged_or_its_beginning_alone(world, tmp_path):
+    """Windows hold every token of a text once; each has as many predictions as it has tokens of the text."""
+    found = {}
+    for name, long in (("windows", None), ("cut", "cut")):
+        both = ["--retrain", world / "other", "--reference", world / "other"]
+        assert main(argv(world, "generation", tmp_path / name, "--max-length", "8", *both, long=long)) == 0
+        found[name] = np.load(tmp_path / name / "scores.npz")
+    tokenizer = models.tokenizer(world / "generation")
+    lines = map(json.loads, (world / "forget.jsonl").read_text().splitlines())
+    there = [len(tokenizer(line["body"])["input_ids"]) + 1 for line in lines]  # with an end
+    read = {name: scores["mask"][scores["sets"] == "forget"].sum(1) for name, scores in found.items()}
+    assert min(there) > 8 and read["cut"].tolist() == [7] * 4
+    assert sum(there) - 4 <= read["windows"].sum() <= sum(there) and read["windows"].max() == 7
+    assert [i for i in found["windows"]["ids"] if i.startswith("forget/forget0")][:2] == [
+        "forget/forget0/0", "forget/forget0/1",
+    ]  # fmt: skip
+    assert found["cut"]["ids"][:4].tolist() == [f"forget/forget{k}" for k in range(4)]
+
+
+def test_an_adapter_is_judged_as_what_it_makes_of_its_base(world, tmp_path):
+    model, tokenizer = models.load(world / "generation", "generation")
+    torch.manual_seed(0)
+    settings = LoraConfig(r=2, init_lora_weights=False, target_modules=["q_proj"], task_type="CAUSAL_LM")
+    adapted = get_peft_model(model, settings)
+    adapted.peft_config["default"].base_model_name_or_path = str(world / "generation")
+    adapted.save_pretrained(tmp_path / "adapter")
+    models.save(adapted.merge_and_unload(), tokenizer, tmp_path / "merged")
+    for name in ("adapter", "merged"):
+        assert main(argv(world, "generation", tmp_path / f"of {name}", model=tmp_path / name)) == 0
+    adapter, merged = (table_of(tmp_path / f"of {name}") for name in ("adapter", "merged"))
+    assert {n: e["value"] for n, e in adapter.items()} == pytest.approx(
+        {n: e["value"] for n, e in merged.items()}
+    )
+    known = json.loads(str(np.load(tmp_path / "of adapter/scores.npz")["model"]))
+    assert known["revision"] is None and known["base"]["sha256"] == digest(world / "generation")
 
 
 def test_a_paired_interval_of_a_mean_is_near_students():
@@ -495,6 +536,7 @@ def test_texts_about_one_person_are_judged_without_the_blind_control(world, tmp_
         (["--retrain", "none.npz"], ["none.npz: no such file"]),
         (["--max-length", "-5"], ["--max-length: -5", "2 tokens or more"]),
         (["--max-length", "1"], ["--max-length: 1", "2 tokens or more"]),
+        (["--task", "classification", "--long", "windows"], ["--long: windows; allowed with", "cut"]),
         (
             ["--task", "classification", "--label", "body"],  # the column of the text by mistake
             [

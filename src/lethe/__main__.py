@@ -243,7 +243,9 @@ def parser() -> argparse.ArgumentParser:
 
 
 def add_judge(judge: argparse.ArgumentParser) -> None:
-    judge.add_argument("--model", required=True, help="folder or Hub id of the model that is judged")
+    judge.add_argument(
+        "--model", required=True, help="folder or Hub id, ID or ID@REVISION, of the model that is judged"
+    )
     judge.add_argument("--task", help="what the model does; default: to write text")
     for name, text in (
         ("forget", "what it should not know"),
@@ -270,7 +272,7 @@ def add_judge(judge: argparse.ArgumentParser) -> None:
         help="a model that never saw forget, or its scores.npz: gaps are shown; or a log of open-unlearning (.json)",
     )
     judge.add_argument("--reference", help="a model, or its scores.npz, that reference_loss compares with")
-    judge.add_argument("--revision", default="main", help="of models on the Hub")
+    judge.add_argument("--revision", default="main", help="of models on the Hub that are given without one")
     judge.add_argument("--text", default="text", help="column of the text")
     judge.add_argument(
         "--prompt", help="column of what is asked; the text is then the answer, which is judged"
@@ -287,7 +289,13 @@ def add_judge(judge: argparse.ArgumentParser) -> None:
     judge.add_argument("--label", help="column of the class, by name or index, or of tags; default: label")
     judge.add_argument("--id", help="column of the record id; default: the row number")
     judge.add_argument("--subject", help="column of the person a record is about")
-    judge.add_argument("--max-length", type=int, default=512, help="tokens; longer texts are cut")
+    judge.add_argument(
+        "--max-length", type=int, default=512, help="tokens that the model reads of a text at once"
+    )
+    judge.add_argument(
+        "--long", choices=("windows", "cut"), help="of longer texts all windows are judged, or they are cut; default:"
+        " windows of what is written, cut of what is classified"
+    )  # fmt: skip
     judge.add_argument("--seed", type=int, default=0, help="of the bootstrap")
     judge.add_argument(
         "--cfg", default="{}", help="JSON object of score, measure, or its file: settings as in a study"
@@ -476,7 +484,7 @@ def execute(args: argparse.Namespace) -> int:
             )
             request = JudgeRequest(
                 args.task, args.model, args.retrain, args.reference, args.revision, args.max_length, prompting,
-                args.cfg, args.export,
+                args.cfg, args.export, args.long,
             )  # fmt: skip
             print(judge(request, texts, args.seed, args.out), end="")
         case "compare":
@@ -505,7 +513,8 @@ def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
     level = logging.WARNING if workers.rank() else logging.INFO
     logging.basicConfig(level=level, stream=sys.stderr, format="%(asctime)s %(name)s %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    for client in ("httpx", "httpx2"):  # of the Hub's client, by its version
+        logging.getLogger(client).setLevel(logging.WARNING)
     try:
         if args.command in KEYS:
             args.cfg = parameters(args.cfg, args.command)

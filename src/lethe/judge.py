@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
@@ -10,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,7 @@ from lethe import models, score
 from lethe.data.encoding import Encoded, check_read
 from lethe.data.texts import load as load_texts
 from lethe.data.texts import whole_texts
+from lethe.data.windows import windowed
 from lethe.evaluation.bootstrap import intervals
 from lethe.evaluation.comparable import same_classes, same_settings, same_texts
 from lethe.evaluation.comparing import beside_retrain, truth_ratios
@@ -37,7 +39,7 @@ from lethe.params.measure import Measure
 from lethe.params.names import SETS as RESERVED
 from lethe.params.prompting import Prompting
 from lethe.params.score import Score
-from lethe.params.sources import kind
+from lethe.params.sources import HUB_ID, kind
 from lethe.report.descriptions import digits
 from lethe.report.tables import Table, number, plain
 from lethe.system import plugins
@@ -73,8 +75,9 @@ class Texts:
 class JudgeRequest:
     """What is judged, beside what, and how.
 
-    model, retrain, reference: folder or Hub id; the last two also a scores.npz of an earlier judgement, or None.
+    model, retrain, reference: folder, Hub id or ID@REVISION; the last two also a scores.npz of an earlier judgement.
     prompting: how what is asked is put.
+    long: of texts longer than max_length all windows are judged, or they are cut; None: windows, in generation.
     cfg: {"score": …, "measure": …}, each as in a study.
     export: open-unlearning: numbers under its names, too, in open_unlearning.json.
     """
@@ -88,6 +91,7 @@ class JudgeRequest:
     prompting: Prompting = field(default_factory=Prompting)
     cfg: dict[str, Any] = field(default_factory=dict)
     export: str | None = None
+    long: Literal["windows", "cut"] | None = None
 
     @property
     def log(self) -> Path | None:
@@ -110,14 +114,15 @@ def judge(request: JudgeRequest, texts: Texts, seed: int, out: Path | None) -> s
     frames = {name: frame_of(name, texts, request.task) for name in order}
     check_twice(frames)
     shared = say_overlaps(frames)
-    arrays = with_match(
-        arrays_of(request.model, "--model", request, frames, settings["score"]), measure_settings
+    arrays, frames = arrays_of(
+        request.model, "--model", request, frames, settings["score"], windows=request.long != "cut"
     )
+    arrays = with_match(arrays, measure_settings)
     compared = [arrays]
     if request.retrain is not None and request.log is None:
         compared.append(with_match(beside(request, frames, settings["score"], arrays), measure_settings))
     if request.reference is not None:
-        reference = arrays_of(request.reference, "--reference", request, frames, Score(extract=[]))
+        reference, _ = arrays_of(request.reference, "--reference", request, frames, Score(extract=[]))
         for found in compared:
             found["reference_logprob"] = same_texts(reference, found, f"--reference: {request.reference}")[
                 "logprob"
@@ -166,6 +171,8 @@ def settings_of(request: JudgeRequest) -> dict[str, Any]:
     """Settings of scoring and measuring; what `cfg` does not say is as in a study."""
     if request.max_length < 2:
         raise InputError(f"--max-length: {request.max_length}; allowed are 2 tokens or more")
+    if request.long == "windows" and not plugins.gives(request.task, "text"):
+        raise InputError(f"--long: windows; allowed with --task {request.task}: cut")
     if request.reference is not None and not plugins.gives(request.task, "text"):
         able = ", ".join(task for task in plugins.names_in("tasks") if plugins.gives(task, "text"))
         raise InputError(f"--reference: {request.reference}; allowed with --task {able} only")
@@ -277,28 +284,44 @@ def arrays_of(
     frames: dict[str, pd.DataFrame],
     settings: Score,
     ours: list[str] | None = None,
+    windows: bool = False,
 ):
-    """Arrays of a model, or of an earlier judgement; `ours` are the classes of the model that it stands beside."""
+    """Arrays of a model, or of an earlier judgement, and the examples, with windows in place of long texts.
+
+    Args:
+        ours: the classes of the model that it stands beside.
+        windows: of long texts windows are made; else the examples are taken as they are.
+    """
     if source.endswith(".npz"):
         arrays = load(Path(source))
         if str(arrays["task"]) != request.task:
             raise InputError(f"{key}: {source} is of a {arrays['task']} model, not of a {request.task} one")
-        return arrays
+        return arrays, frames
     labels: list[str] = []
+    named = frames
     try:
-        model, tokenizer = models.load(models.located(source), request.task, request.revision)
+        name = models.located(source)
+    except InputError as error:
+        raise InputError(f"{key}: {error}") from None
+    of_hub = HUB_ID.fullmatch(name) and not os.path.isdir(name)
+    folder = models.folder_of(f"{name}@{request.revision}" if of_hub else name, key)
+    try:
+        model, tokenizer = models.load(folder, request.task, request.revision)
         if plugins.gives(request.task, "classes"):
             labels = classes(model)
-            frames = with_classes(request.task, frames, labels, ours or labels)
+            named = with_classes(request.task, frames, labels, ours or labels)
         most = min(request.max_length, models.context(model) or request.max_length)
+        if windows and plugins.gives(request.task, "text"):
+            named = frames = {name: windowed(frame, tokenizer, most) for name, frame in frames.items()}
         rows = plugins.part("tasks", request.task, "rows")
         how = {"max_length": most, "labels": labels, "prompting": request.prompting}
         encoding = partial(read_by, rows, tokenizer=tokenizer, **how)
-        arrays = score.scored(request.task, model, tokenizer, frames, labels, encoding, settings)
+        arrays = score.scored(request.task, model, tokenizer, named, labels, encoding, settings)
         check_finite(arrays, Path(source))
     except InputError as error:
         raise InputError(f"{key}: {error}") from None
-    return arrays
+    identity = json.dumps(models.identity(source.partition("@")[0], folder))
+    return arrays | {"model": np.array(identity)}, frames
 
 
 def read_by(rows: Callable[..., Encoded], frame: pd.DataFrame, tokenizer, **how: Any) -> Encoded:
@@ -313,9 +336,8 @@ def beside(request: JudgeRequest, frames: dict[str, pd.DataFrame], settings: Sco
     assert request.retrain is not None
     ours = arrays["classes"].tolist() if "classes" in arrays else None
     source = f"--retrain: {request.retrain}"
-    other = same_texts(
-        arrays_of(request.retrain, "--retrain", request, frames, settings, ours), arrays, source
-    )
+    found, _ = arrays_of(request.retrain, "--retrain", request, frames, settings, ours)
+    other = same_texts(found, arrays, source)
     same_settings(other, arrays, source)
     return other if ours is None else same_classes(other, arrays, source)
 

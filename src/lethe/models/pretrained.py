@@ -104,7 +104,7 @@ def adapter_of(source: str, where: Where) -> Adapter | None:
         settings = json.load(content)
     with safe_open(weights, framework="pt") as opened:
         names = {name.removeprefix(adapters.PREFIX) for name in opened.keys()}  # noqa: SIM118 (not a dict)
-    where = {"revision": settings.get("revision") or "main"} if "revision" in where else where
+    where = where | {"revision": settings.get("revision") or "main"}
     return Adapter(settings["base_model_name_or_path"], where, names)
 
 

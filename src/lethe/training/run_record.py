@@ -7,7 +7,7 @@ Equal runs on one machine write equal files; what a run took, which differs each
   its recipe (null: nothing was trained); of a method `method`, and `finetune`, the recipe of models that it trains.
 - `data`: SHA-256 of each folder the run was given: `prepared`, `forget`, and the models `base` and `original`.
 - `given`: of a method whose original was not trained here, which model that is: `source`, `revision` (its commit on the
-  Hub; null for a folder) and `sha256`.
+  Hub; null for a folder) and `sha256`; of an adapter `base`, the same of the model it is for.
 - `code`: SHA-256 of the package's Python files, and of plug-ins of one's own.
 - `commit`: the last commit that changed the package, which later commits of results leave as it is; null outside git.
 - `modified`: whether the package differs from that commit; null outside git.
