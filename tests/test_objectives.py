@@ -9,6 +9,7 @@ import tiny
 import torch
 from recorded_run import objective_of
 from torch.nn.functional import pad
+from torch.nn.modules.module import register_module_forward_pre_hook
 
 from lethe import losses
 from lethe.data.rows import NO_TAG
@@ -93,6 +94,33 @@ def test_gradients_are_finite_and_a_rerun_is_bitwise_equal(name, task):
     assert all(torch.isfinite(g).all() for g in runs[0])
     assert any(g.abs().max() > 0 for g in runs[0])
     assert all(torch.equal(a, b) for a, b in zip(*runs, strict=True))
+
+
+def read_alike(module, inputs):
+    """Tokens 12 to 22 are read as 1 to 11."""
+    if isinstance(module, torch.nn.Embedding) and module.num_embeddings == tiny.VOCABULARY:
+        return (torch.where(inputs[0] > 11, inputs[0] - 11, inputs[0]),)
+    return None
+
+
+@pytest.mark.parametrize("name", [name for name, task in CASES if task == "generation"])
+def test_a_label_inside_a_prompt_changes_no_gradient(name):
+    """Prompts of other tokens, which the model reads as the same: all that differs is what would be predicted there."""
+    _, objective, model, batch = setting(name, "generation")
+    gradients = []
+    with register_module_forward_pre_hook(read_alike):
+        for more in (0, 11):
+            prompted = {}
+            for role, rows in batch.items():
+                starts, place = torch.full((len(rows),), 3), torch.arange(rows.input_ids.shape[1])
+                ids = torch.where(rows.input_ids > 11, rows.input_ids - 11, rows.input_ids)
+                ids = torch.where(place < 3, ids + more, ids)
+                prompted[role] = replace(rows, input_ids=ids, starts=starts)
+            model.zero_grad()
+            sum(v.mean() for v in terms_of(objective, model, prompted).values()).backward()
+            gradients.append([p.grad.clone() for p in model.parameters() if p.grad is not None])
+    assert any(g.abs().max() > 0 for g in gradients[0])
+    assert all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))
 
 
 @contract

@@ -139,6 +139,19 @@ def lengthened(sets):
     }
 
 
+def test_answers_are_continued_where_their_prompts_end(model, sets):
+    """Not at half of their tokens, nor within a window."""
+    rows = replace(sets["forget"].rows, starts=torch.tensor([3, 7, 13, 4]))
+    asked = sets | {"forget": Encoded(sets["forget"].ids, rows)}
+    review = refinement()
+    found, _ = EpochCheck(None, review, asked).check(model, rows, review)
+    for row, (ids, length, start) in enumerate(
+        zip(rows.input_ids.tolist(), rows.lengths.tolist(), rows.starts.tolist(), strict=True)
+    ):
+        ours, _ = slow_extraction.continuation(model, ids[:start], length)
+        assert found[row] == pytest.approx(token_bleu([np.array(ours)], [np.array(ids[start:length])])[0])
+
+
 @pytest.mark.parametrize(("forgotten", "active"), [(1.0, 0), (0.0, 4)])
 def test_a_given_similarity_below_which_pairs_rest(sets, forgotten, active):
     learnt = causal_models.trained("gpt_neo", "memorised", sets["forget"].rows.input_ids)
