@@ -8,7 +8,6 @@ none of them. Everything that trains or scores in this process runs on it, until
 import torch
 import transformers
 from torch.utils._device import _device_constructors
-from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.backend_registration import _DummyBackendModule, _setup_privateuseone_for_python_backend
 
 import lethe.models.loading
@@ -56,7 +55,8 @@ class Far(torch.Tensor):
 def run(operation, *args, **kwargs):
     """What an operation gives on the CPU, as tensors of the device that asks for it."""
     name = operation._schema.name.removeprefix("aten::")
-    leaves = tree_leaves((args, kwargs))
+    leaves: list = []
+    mapped(leaves.append, (args, kwargs))
     tensors = [leaf for leaf in leaves if isinstance(leaf, torch.Tensor)]
     far = any(isinstance(tensor, Far) for tensor in tensors)
     judged = [args[0], *args[2:3]] if name in INDEXED else [] if name in MEET else tensors
@@ -68,7 +68,7 @@ def run(operation, *args, **kwargs):
         raise RuntimeError(f"{name}: a generator of the host")
     if device is not None:
         kwargs = kwargs | {"device": torch.device("cpu")}
-    args, kwargs = tree_map(near, (args, kwargs))
+    args, kwargs = mapped(near, (args, kwargs))
     given = {id(near(tensor)): tensor for tensor in tensors}  # an operation in place gives back what it got
 
     def moved(value):
@@ -76,7 +76,16 @@ def run(operation, *args, **kwargs):
             return value
         return given.get(id(value), Far(value) if to_far else value)
 
-    return tree_map(moved, operation(*args, **kwargs))
+    return mapped(moved, operation(*args, **kwargs))
+
+
+def mapped(function, value):
+    """A function of all that lists, tuples and dictionaries hold; torch's own is slow."""
+    if isinstance(value, list | tuple):
+        return type(value)([mapped(function, each) for each in value])
+    if isinstance(value, dict):
+        return {key: mapped(function, each) for key, each in value.items()}
+    return function(value)
 
 
 def near(value):
