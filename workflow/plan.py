@@ -131,7 +131,9 @@ def jobs(parameters: Params, digests: Digests, file: str = FILE) -> Plan:
     kept = {name: study for name, study in parameters.studies.items() if study.version is None}
     reported = parameters.model_copy(update={"studies": kept})  # a deletion request has a page of its own
     tasks = tuple(dict.fromkeys(study.task for study in kept.values()))
-    hidden = {"studies": {"__all__": {"tune", "requests"}}}
+    # whether a study serves requests decides a link of the page; which it has served, nothing
+    requests = {name: {"served"} if study.requests else True for name, study in kept.items()}
+    hidden = {"studies": {name: {"tune": True, "requests": of} for name, of in requests.items()}}
     add("report", reported.model_dump(mode="json", exclude=hidden), tasks)
     return plan
 

@@ -80,6 +80,17 @@ def parser() -> argparse.ArgumentParser:
         "--signers", type=Path, help="allowed signers, as ssh-keygen(1) has them, or a public key of minisign"
     )
     verify.add_argument("--request", type=Path, help="file of the request, whose digest is computed, too")
+    verify.add_argument(
+        "--trust-scores",
+        action="store_true",
+        help="take the scores as certified, by their digests, and score no model again",
+    )
+    verify.add_argument(
+        "--tolerance",
+        type=float,
+        default=1e-3,
+        help="how far numbers of a model that is scored again may be from those certified; default: 0.001",
+    )
     command("versions", "list the versions of the model that deletion requests have made")
     schema = command("schema", "print a JSON schema, for editors and readers")
     schema.add_argument(
@@ -398,9 +409,11 @@ def execute(args: argparse.Namespace) -> int:
                 print(f"{name}: {study.task}, seeds {study.seeds}, runs {', '.join(study.runs)}")
         case "verify":
             if args.certificate is not None:
-                from lethe.request import verify_certificate
+                from lethe.verify_certificate import Check, verify_certificate
 
-                return verify_certificate(args.certificate, args.signers, args.request)
+                return verify_certificate(
+                    Check(args.certificate, args.signers, args.request, args.trust_scores, args.tolerance)
+                )
             from lethe.verify import verify
 
             return verify()

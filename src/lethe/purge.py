@@ -7,22 +7,21 @@ the history of git, is named and left alone.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from lethe.data.parquet import read_table
-from lethe.data.texts import whole_texts
-from lethe.data.windows import text_ids
+from lethe.deletion.audit import audits, prepared_texts, write_found
 from lethe.deletion.certificate import read
-from lethe.deletion.certifying import FOLDER, PURGED, purged, version_folders
+from lethe.deletion.certifying import FOLDER, folder_of_request, version_folders
+from lethe.deletion.checking import PURGED, purged
 from lethe.deletion.places import Place, Search, clean_weights, decoders, places, stores
 from lethe.deletion.request_file import read_request
 from lethe.deletion.resolving import Answer
 from lethe.deletion.resolving import said as said_of
 from lethe.deletion.searching import wanted_of
-from lethe.params.addresses import ROOTS, folder_of, model_folder
+from lethe.params.addresses import ROOTS, model_folder
 from lethe.params.file import load_params, request_name
 from lethe.request import PARAMS, answers_to, one_at_a_time, serving
 from lethe.system.errors import InputError
@@ -57,6 +56,9 @@ def purge(file: Path, study: str | None, yes: bool) -> int:
             delete(ours)
             print(f"\ndeleted {len(ours)} files; what remains:")
             found = shown(search, asked.versions)
+        if asked.is_served:
+            write_found(asked.folder, found)
+            audits(load_params(PARAMS))
         for name, url in stores():
             if not os.path.isdir(url):
                 print(f"not searched: the store {name}, {url}; `dvc gc --workspace --cloud` clears it")
@@ -82,7 +84,8 @@ class Asked:
     """What a request asks for, now or when it was served.
 
     answers: to its lines. ids: of its records. wanted: their texts, and others: those of all others. versions: folder
-    of a model -> number of the version. steps: names of the studies of the requests that were served.
+    of a model -> number of the version. steps: names of the studies of the requests that were served. folder: of its
+    certificate.
     """
 
     answers: list[Answer]
@@ -93,6 +96,7 @@ class Asked:
     versions: dict[str, int]
     steps: list[str]
     is_served: bool
+    folder: Path
 
     @classmethod
     def of(cls, file: Path, named: str | None) -> Self:
@@ -107,11 +111,14 @@ class Asked:
         steps = [request_name(name, number) for number in numbers]
         mine = texts.table["id"].isin(ids)
         wanted = {*texts.table["text"][mine], *(line.value for line in request.lines if line.asked == "text")}
-        wanted |= {text for step in (name, *steps) for text in prepared_texts(step, ids)}
+        wanted |= {text for step in (name, *steps) for text in prepared_texts(step, ids).values()}
         versions = {str(version_folders(params, name, k)[1] / "model"): k for k in numbers}
         versions[f"{model_folder(params, name, 'original', study.serving_seed)}/model"] = 0
         others = texts.table["text"][~mine].tolist()
-        return cls(answers, frozenset(ids), sorted(wanted), others, texts.ngram, versions, steps, bool(own))
+        folder = folder_of_request(name, request.reference)
+        return cls(
+            answers, frozenset(ids), sorted(wanted), others, texts.ngram, versions, steps, bool(own), folder
+        )
 
     def search(self) -> Search:
         kept = [f for step in self.steps for stage in VERIFIED_BY for f in files_in(Path(ROOTS[stage], step))]
@@ -122,18 +129,6 @@ class Asked:
             frozenset(digest(f) for f in kept if f.is_file()),
             decoders(),
         )
-
-
-def prepared_texts(study: str, ids: Collection[str]) -> list[str]:
-    """Texts of records in the prepared table of a study, if it is there: the source may have them no more."""
-    file = Path(folder_of("prepare", study), "examples.parquet")
-    if not file.exists():
-        return []
-    rows = read_table(file)
-    rows = rows.assign(whole=whole_texts(rows), of=text_ids(rows))
-    return (
-        rows[rows["of"].isin(ids)].groupby("of")["whole"].agg("".join).tolist()
-    )  # of its windows, one after the other
 
 
 def delete(found: Sequence[Place]) -> None:

@@ -24,21 +24,20 @@ from lethe.data.parquet import read_table
 from lethe.data.splits import TRAINED
 from lethe.data.texts import whole_texts
 from lethe.data.windows import text_ids
+from lethe.deletion.audit import audits
 from lethe.deletion.certificate import Certificate, write
 from lethe.deletion.certificate import read as read_certificate
 from lethe.deletion.certifying import (
     certify,
-    differences,
     existing,
     folder_of_request,
     keyed_digest,
-    purged,
     version_folders,
 )
 from lethe.deletion.page import write_page
 from lethe.deletion.request_file import Request, read_request
 from lethe.deletion.resolving import TRAIN, Answer, Texts, records_of, resolve, said
-from lethe.deletion.signature import checks, signer
+from lethe.deletion.signature import signer
 from lethe.params.addresses import folder_of, model_folder
 from lethe.params.file import Params, load_params, request_name
 from lethe.params.names import BLIND
@@ -175,6 +174,7 @@ def serve(order: Order) -> int:
             print("served already: nothing is made again")
         if sign is not None:
             sign(file)
+        audits(params)
     certificate = read_certificate(file)
     print(f"version {number}: {certificate.after.path}\nverdict: {certificate.verdict}\n{file}")
     return int(certificate.verdict == "fails")
@@ -256,37 +256,6 @@ def add_served(file: Path, study: str, entry: Served) -> None:
 
 
 # ---------------------------------------------------------------- what was served
-
-
-def verify_certificate(file: Path, signers: Path | None, request_file: Path | None) -> int:
-    """Print what is not as a certificate says, then yes or no; 0 for yes, 1 for no.
-
-    Args:
-        signers: allowed signers of its signature; None: any.
-        request_file: file of the request; None: its digest is not computed.
-    """
-    certificate = read_certificate(file)
-    found = differences(file, load_params(PARAMS) if Path(PARAMS).exists() else None)
-    if request_file is not None and not KEY.exists():
-        found.append(f"{KEY}: is not here; the digest of a request needs it")
-    elif request_file is not None:
-        mark = keyed_digest(KEY.read_bytes(), read_request(request_file).content)
-        found += [] if mark == certificate.asked.digest else [f"{request_file}: is not the request"]
-    for fine, what in checks(file, signers):
-        if fine:
-            print(f"signature: {what}")
-        else:
-            found.append(what)
-    for line in found:
-        print(line)
-    for name in purged(file):
-        print(f"purged: {name}")
-    from lethe.training.run_record import code_digest  # which imports torch
-
-    if certificate.code.digest != code_digest():
-        print(f"code: made by another state of the package, commit {certificate.code.commit}")
-    print(f"{file}: {'no' if found else 'yes'}, {len(found)} things differ")
-    return int(bool(found))
 
 
 def versions() -> Iterator[str]:

@@ -17,10 +17,12 @@ from served_study import ask, bits, make_in_process, subject
 from lethe import request as requests
 from lethe.__main__ import main
 from lethe.deletion.certificate import canonical, read, sealed, together, verdict_of
-from lethe.deletion.certifying import differences
+from lethe.deletion.certifying import measured, score_files
+from lethe.deletion.checking import PURGED, differences
 from lethe.params.file import load_params
-from lethe.request import Order, serve
+from lethe.request import Order, serve, write_certificate
 from lethe.system.errors import InputError
+from lethe.system.files import digest, files_in
 
 ROOT = Path(__file__).parents[2]
 CERTIFICATE = Path("results/requests/people/DSR-1/certificate.json")
@@ -208,9 +210,13 @@ def test_versions(here, capsys):
 
 def test_a_certificate_verifies(here, capsys):
     assert main(["verify", str(CERTIFICATE), "--request", "data/requests/DSR-1.jsonl"]) == 0
-    assert capsys.readouterr().out.splitlines()[-1] == f"{CERTIFICATE}: yes, 0 things differ"
+    output = capsys.readouterr().out.splitlines()
+    assert "scored again: original, retrain, npo: the same to the bit" in output
+    assert output[-1] == f"{CERTIFICATE}: yes, 0 things differ"
+    Path(CERTIFICATE.with_suffix(".html")).write_text("<p>all is well")
+    assert main(["verify", str(CERTIFICATE), "--trust-scores"]) == 1
     ask(here, "DSR-1", subject(here, 1))
-    assert main(["verify", str(CERTIFICATE), "--request", "data/requests/DSR-1.jsonl"]) == 1
+    assert main(["verify", str(CERTIFICATE), "--trust-scores", "--request", "data/requests/DSR-1.jsonl"]) == 1
 
 
 def test_one_flipped_byte_in_each_of_a_hundred_places_is_found(here):
@@ -218,11 +224,8 @@ def test_one_flipped_byte_in_each_of_a_hundred_places_is_found(here):
     certificate = read(CERTIFICATE)
     draw = np.random.default_rng(0)
     models = [f for m in (certificate.before, certificate.after) for f in Path(m.path).iterdir()]
-    data = [
-        f
-        for name in certificate.files
-        for f in ([Path(name)] if Path(name).is_file() else Path(name).iterdir())
-    ]
+    data = [f for name in certificate.files for f in files_in(Path(name))]
+    assert "results/train/people-request-1/retrain/seed1/model" in certificate.files
     for files, count in (([CERTIFICATE], 40), (sorted(models), 30), (sorted(data), 30)):
         for k in range(count):
             file = files[k % len(files)]
@@ -244,6 +247,58 @@ def test_numbers_that_were_made_up_are_found_though_every_digest_fits(here):
     assert line.startswith(f"{first.metric}: value certified")
 
 
+def resealed(**changes) -> None:
+    """A forged certificate whose digest, and page, fit."""
+    certificate = sealed(read(CERTIFICATE).model_copy(update=changes))
+    write_certificate(CERTIFICATE, certificate)
+
+
+def forget_more(arrays: dict) -> None:
+    arrays["logprob"] = np.where(arrays["mask"], arrays["logprob"] - 1, 0).astype(arrays["logprob"].dtype)
+
+
+def test_scores_that_were_made_up_are_found_by_scoring_again(here, capsys):
+    """Every digest fits, and every number follows from the scores, which are not those of the model."""
+    params = load_params("params.yaml")
+    of, certificate = params.studies["people-request-1"], read(CERTIFICATE)
+    files = score_files("people-request-1", of)
+    with np.load(files["npo"]) as kept:
+        arrays = dict(kept)
+    forget_more(arrays)
+    np.savez(files["npo"], allow_pickle=False, **arrays)
+    numbers = measured("people-request-1", of, files)
+    resealed(numbers=numbers, files=certificate.files | {str(files["npo"]): digest(files["npo"])})
+    assert main(["verify", str(CERTIFICATE), "--trust-scores"]) == 0
+    assert "no model was scored again" in capsys.readouterr().out
+    assert main(["verify", str(CERTIFICATE)]) == 1
+    output = capsys.readouterr().out
+    assert "scored again: npo: not the same to the bit" in output
+    assert "loss_forget: value certified" in output or "perplexity" in output
+    assert main(["verify", str(CERTIFICATE), "--tolerance", "1e9"]) == 0
+
+
+def test_another_model_under_the_digest_of_its_files_is_found(here):
+    certificate = read(CERTIFICATE)
+    shutil.rmtree(certificate.after.path)
+    shutil.copytree(certificate.before.path, certificate.after.path)
+    after = certificate.after.model_copy(update={"digest": certificate.before.digest})
+    resealed(after=after)
+    assert main(["verify", str(CERTIFICATE), "--trust-scores"]) == 0
+    assert main(["verify", str(CERTIFICATE)]) == 1
+
+
+def test_without_the_data_scores_are_taken_as_they_are(here, capsys):
+    """As after a purge, which deletes what holds texts."""
+    gone = ["data/prepared/people-request-1"]
+    CERTIFICATE.with_name(PURGED).write_text(json.dumps({"purged": gone}))
+    shutil.rmtree(gone[0])
+    assert main(["verify", str(CERTIFICATE)]) == 0
+    assert (
+        "taken as they are, by their digests: data/prepared/people-request-1 is not"
+        in capsys.readouterr().out
+    )
+
+
 @pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="OpenSSH is not installed")
 def test_a_signature_is_checked(here, capsys):
     for name in ("own", "other"):
@@ -251,14 +306,14 @@ def test_a_signature_is_checked(here, capsys):
     assert main(["request", "data/requests/DSR-1.jsonl", "--key", "own"]) == 0
     for name in ("own", "other"):
         Path(f"{name}.signers").write_text(f"dpo@example.org {Path(f'{name}.pub').read_text()}")
-    assert main(["verify", str(CERTIFICATE), "--signers", "own.signers"]) == 0
+    assert main(["verify", str(CERTIFICATE), "--trust-scores", "--signers", "own.signers"]) == 0
     assert "dpo@example.org" in capsys.readouterr().out
-    assert main(["verify", str(CERTIFICATE)]) == 0
+    assert main(["verify", str(CERTIFICATE), "--trust-scores"]) == 0
     assert "--signers" in capsys.readouterr().out
-    assert main(["verify", str(CERTIFICATE), "--signers", "other.signers"]) == 1
+    assert main(["verify", str(CERTIFICATE), "--trust-scores", "--signers", "other.signers"]) == 1
     content = CERTIFICATE.read_bytes()
     CERTIFICATE.write_bytes(content.replace(b'"version": 1', b'"version": 2'))
-    assert main(["verify", str(CERTIFICATE), "--signers", "own.signers"]) == 1
+    assert main(["verify", str(CERTIFICATE), "--trust-scores", "--signers", "own.signers"]) == 1
     assert "certificate.json.sig: is no signature of it" in capsys.readouterr().out
 
 

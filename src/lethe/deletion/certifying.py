@@ -1,12 +1,11 @@
-"""Writes the certificate of a request that was served, and checks one."""
+"""Writes the certificate of a request that was served."""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
 import json
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +22,8 @@ from lethe.system.files import digest
 from lethe.system.seals import SEALS, SHAPE
 
 FOLDER = "results/requests"
-PURGED = "purged.json"  # beside a certificate: what `lethe purge` deleted of what it names
 STAGES = ("prepare", "forget", "train", "unlearn", "score", "measure")
 DIFFERS = ("cost.json",)  # outputs that differ between equal runs
-CLOSE = 1e-6  # relative; another machine may add in another order
 
 
 def folder_of_request(study: str, reference: str) -> Path:
@@ -58,6 +55,7 @@ def certify(params: Params, study: str, number: int, answers: Sequence[Answer]) 
     record = read_json(after / "run.json")
     files = [folder_of("prepare", step), folder_of("forget", step, seed=seed)]
     files += [str(after / "run.json"), *map(str, score_files(step, of).values())]
+    files += sorted({*scored_models(params, step)} - {str(before / "model"), str(after / "model")})
     return certificates.sealed(
         Certificate(
             study=study,
@@ -72,7 +70,7 @@ def certify(params: Params, study: str, number: int, answers: Sequence[Answer]) 
             code=code_of(record),
             files={name: digest(existing(Path(name))) for name in files},
             confidence=of.measure.confidence,
-            numbers=(found := measured(step, of)),
+            numbers=(found := measured(step, of, score_files(step, of))),
             verdict=certificates.together([one.verdict for one in found if one.verdict]),
             jobs=list(jobs_of(step)),
             again=commands(record, after, folder_of_request(study, served.reference)),
@@ -111,9 +109,19 @@ def score_files(step: str, of: Study) -> dict[str, Path]:
     return {run: Path(folder_of("score", step, run, of.seeds[0])) / "scores.npz" for run in runs}
 
 
-def measured(step: str, of: Study) -> list[Number]:
+def scored_models(params: Params, step: str) -> list[str]:
+    """Models of these runs."""
+    return [model_of(params, step, run) for run in score_files(step, params.studies[step])]
+
+
+def model_of(params: Params, step: str, run: str) -> str:
+    """Folder of the model of a run of a request."""
+    return f"{model_folder(params, step, run, params.studies[step].seeds[0])}/model"
+
+
+def measured(step: str, of: Study, files: Mapping[str, Path]) -> list[Number]:
+    """Args: files: run -> its scores."""
     assert of.requests is not None and of.version is not None, "it is a request"
-    files = score_files(step, of)
     retrained = [files[run] for run in of.retrained]
     reference = files[of.measure.reference] if of.measure.reference else None
     thresholds, seed = of.requests.thresholds, of.seeds[0]
@@ -147,68 +155,3 @@ def existing(path: Path) -> Path:
     if not path.exists():
         raise InputError(f"{path}: no such file; `snakemake` makes it, `dvc pull` brings it")
     return path
-
-
-# ---------------------------------------------------------------- checking
-
-
-def differences(file: Path, params: Params | None) -> list[str]:
-    """One line for each thing that is not as a certificate says; numbers are computed anew if all files are.
-
-    Args:
-        params: parameters, by which numbers are computed; None: there are none.
-    Raises:
-        InputError: it is no certificate.
-    """
-    said = certificates.read(file)
-    found = []
-    if file.read_bytes() != certificates.canonical(said):
-        found.append(f"{file}: its bytes are not those that lethe writes")
-    if said.digest != certificates.digest_of(said):
-        found.append(f"{file}: digest is not that of the rest; it was changed")
-    named = {model.path: model.digest for model in (said.before, said.after)} | said.files
-    gone = {name for name in purged(file) if not Path(name).exists()}
-    found += [
-        line for name, expected in named.items() if name not in gone for line in differs(name, expected)
-    ]
-    if said.verdict != certificates.together([one.verdict for one in said.numbers if one.verdict]):
-        found.append("verdict: does not follow from those of the numbers")
-    step = request_name(said.study, said.version)
-    if params is None or step not in params.studies:
-        what = f"holds no request {said.version} of {said.study}"
-        return [*found, f"params.yaml: {what}; numbers cannot be computed anew"]
-    scores = map(str, score_files(step, params.studies[step]).values())
-    if found or gone.intersection(scores):
-        return found
-    return list(other_numbers(said.numbers, measured(step, params.studies[step])))
-
-
-def purged(file: Path) -> list[str]:
-    """What `lethe purge` deleted of the files and folders that a certificate names."""
-    beside = file.with_name(PURGED)
-    return json.loads(beside.read_text(encoding="utf-8"))["purged"] if beside.exists() else []
-
-
-def differs(name: str, expected: str) -> Iterator[str]:
-    path = Path(name)
-    if not path.exists():
-        yield f"{name}: is not here"
-    elif (found := digest(path)) != expected:
-        yield f"{name}: certified {expected[:16]}, now {found[:16]}"
-
-
-def other_numbers(said: Sequence[Number], found: Sequence[Number]) -> Iterator[str]:
-    here = {one.metric: one.model_dump() for one in found}
-    for one in said:
-        for key, value in one.model_dump().items():
-            now = here.get(one.metric, {}).get(key)
-            if not same(value, now):
-                yield f"{one.metric}: {key} certified {value}, computed {now}"
-    for name in sorted({*here} - {one.metric for one in said}):
-        yield f"{name}: is measured and not certified"
-
-
-def same(a: Any, b: Any) -> bool:
-    if isinstance(a, float) and isinstance(b, float):
-        return math.isclose(a, b, rel_tol=CLOSE, abs_tol=CLOSE)
-    return a == b

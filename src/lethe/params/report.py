@@ -19,3 +19,5 @@ class Report(StrictModel):
     """Level of the intervals over seeds; a gap is real when its interval excludes 0."""
     returned: Probability = 0.5
     """Fraction of the original's excess over retrain at which forgetting counts as undone."""
+    show_text: bool = False
+    """Texts are shown, on pages that then hold what is private; else record ids alone."""
