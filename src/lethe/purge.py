@@ -14,14 +14,14 @@ from typing import Self
 
 from lethe.deletion.audit import audits, prepared_texts, write_found
 from lethe.deletion.certificate import read
-from lethe.deletion.certifying import FOLDER, folder_of_request, version_folders
+from lethe.deletion.certifying import FOLDER, first_version, folder_of_request, version_folder
 from lethe.deletion.checking import PURGED, purged
 from lethe.deletion.places import Place, Search, clean_weights, decoders, places, stores
 from lethe.deletion.request_file import read_request
 from lethe.deletion.resolving import Answer
 from lethe.deletion.resolving import said as said_of
 from lethe.deletion.searching import wanted_of
-from lethe.params.addresses import ROOTS, model_folder
+from lethe.params.addresses import ROOTS
 from lethe.params.file import load_params, request_name
 from lethe.request import PARAMS, answers_to, one_at_a_time, serving
 from lethe.system.errors import InputError
@@ -112,8 +112,8 @@ class Asked:
         mine = texts.table["id"].isin(ids)
         wanted = {*texts.table["text"][mine], *(line.value for line in request.lines if line.asked == "text")}
         wanted |= {text for step in (name, *steps) for text in prepared_texts(step, ids).values()}
-        versions = {str(version_folders(params, name, k)[1] / "model"): k for k in numbers}
-        versions[f"{model_folder(params, name, 'original', study.serving_seed)}/model"] = 0
+        versions = {f"{version_folder(params, name, k)}/model": k for k in numbers}
+        versions[first_version(params, name)] = 0
         others = texts.table["text"][~mine].tolist()
         folder = folder_of_request(name, request.reference)
         return cls(

@@ -30,15 +30,16 @@ from lethe.deletion.certificate import read as read_certificate
 from lethe.deletion.certifying import (
     certify,
     existing,
+    first_version,
     folder_of_request,
     keyed_digest,
-    version_folders,
+    version_folder,
 )
 from lethe.deletion.page import write_page
 from lethe.deletion.request_file import Request, read_request
 from lethe.deletion.resolving import TRAIN, Answer, Texts, records_of, resolve, said
 from lethe.deletion.signature import signer
-from lethe.params.addresses import folder_of, model_folder
+from lethe.params.addresses import folder_of
 from lethe.params.file import Params, load_params, request_name
 from lethe.params.names import BLIND
 from lethe.params.requests import Requests, Served
@@ -93,6 +94,9 @@ def texts_of(name: str, study: Study) -> Texts:
     tagged = plugins.part("tasks", study.task, "LABELS") == "words"
     sources, _ = gathered(dataset, study.first_seed, tagged)
     table = pd.DataFrame({"id": sources["id"], "text": whole_texts(sources), "subject": sources["subject"]})
+    if "prompt" in sources:
+        table["asked"] = whole_texts(sources.assign(text=""))
+        table["answer"] = sources["text"].to_numpy()
     file = Path(folder_of("prepare", name)) / "examples.parquet"
     splits, clusters = splits_in(read_table(file)) if file.exists() else ({}, {})
     table["split"] = [splits.get(name, "") for name in table["id"]]
@@ -264,10 +268,10 @@ def versions() -> Iterator[str]:
     for name, study in params.studies.items():
         if study.requests is None or study.version is not None:
             continue
-        first = Path(model_folder(params, name, "original", study.serving_seed))
-        yield f"{name} 0: {first}/model, {state_of(first)}"
+        first = first_version(params, name)
+        yield f"{name} 0: {first}, {'given' if study.references else state_of(Path(first).parent)}"
         for number, one in enumerate(study.requests.served, 1):
-            _, after = version_folders(params, name, number)
+            after = version_folder(params, name, number)
             yield f"{name} {number}: {after}/model, {state_of(after)}, {of_request(name, one)}"
 
 

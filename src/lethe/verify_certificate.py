@@ -16,7 +16,7 @@ import numpy as np
 
 from lethe.deletion.certificate import Certificate, read
 from lethe.deletion.certifying import keyed_digest, measured, model_of, score_files
-from lethe.deletion.checking import differences, other_numbers, purged
+from lethe.deletion.checking import differences, here, other_numbers, purged
 from lethe.deletion.page import page
 from lethe.deletion.request_file import read_request
 from lethe.deletion.signature import checks
@@ -97,7 +97,7 @@ def scored_again(certificate: Certificate, params: Params, tolerance: float) -> 
         return
     kept = score_files(step, of)
     models = {run: model_of(params, step, run) for run in kept}
-    able = [run for run in kept if Path(models[run]).exists()]
+    able = [run for run in kept if here(models[run])]
     for run in kept.keys() - able:
         print(f"scores of {run}: taken as they are, by their digest: {models[run]} is not here")
     Path(".snakemake").mkdir(exist_ok=True)  # where `lethe purge` looks, if this is killed

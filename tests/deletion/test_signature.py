@@ -65,12 +65,14 @@ def test_what_is_signed_is_what_minisign_signs(here):
 
 
 def test_a_key_with_a_password(here, monkeypatch):
-    key = minisign.SecretKey.from_file(here / "open")
+    pair = minisign.KeyPair.generate()
+    key = pair.secret_key
     key.encrypt("word", opslimit=2**15, memlimit=2**14)  # those of minisign take seconds and 1 GiB
     (here / "locked").write_bytes(bytes(key) + b"\n")
+    (here / "its").write_bytes(bytes(pair.public_key) + b"\n")
     monkeypatch.setattr(sys, "stdin", io.StringIO("word\n"))
     signer(here / "locked")(here / "c.json")
-    assert [fine for fine, _ in checks(here / "c.json", here / "public")] == [True]
+    assert [fine for fine, _ in checks(here / "c.json", here / "its")] == [True]
     monkeypatch.setattr(sys, "stdin", io.StringIO("another\n"))
     with pytest.raises(InputError, match=r"--key: .*locked: wrong password"):
         signer(here / "locked")

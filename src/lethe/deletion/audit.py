@@ -16,11 +16,11 @@ from lethe.data.parquet import read_table
 from lethe.data.texts import whole_texts
 from lethe.data.windows import text_ids
 from lethe.deletion.certificate import Certificate, read
-from lethe.deletion.certifying import FOLDER, folder_of_request, version_folders
+from lethe.deletion.certifying import FOLDER, first_version, folder_of_request, version_folder
 from lethe.deletion.page import shown
 from lethe.deletion.places import Place
 from lethe.deletion.resolving import Answer, said
-from lethe.params.addresses import folder_of, model_folder
+from lethe.params.addresses import folder_of
 from lethe.params.file import Params, request_name
 from lethe.system.files import remove, replacing, write_json
 from lethe.system.templates import template
@@ -92,10 +92,9 @@ def versions(params: Params, study: str) -> Iterable[Version]:
     """All versions of the model of a study."""
     requests = params.studies[study].requests
     assert requests is not None, "it serves requests"
-    first = model_folder(params, study, "original", params.studies[study].serving_seed)
-    later = (version_folders(params, study, k)[1] for k in range(1, len(requests.served) + 1))
-    for number, folder in enumerate([Path(first), *later]):
-        yield Version(number, f"{folder}/model", (folder / "model").is_dir())
+    later = (version_folder(params, study, k) for k in range(1, len(requests.served) + 1))
+    for number, model in enumerate([first_version(params, study), *(f"{folder}/model" for folder in later)]):
+        yield Version(number, model, Path(model).is_dir())
 
 
 def write_found(folder: Path, found: Iterable[Place]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,10 @@ from lethe.deletion import certificate as certificates
 from lethe.deletion.certificate import Asked, Certificate, Code, JobRecord, ModelFiles, Number
 from lethe.deletion.measured import numbers
 from lethe.deletion.resolving import Answer
-from lethe.params.addresses import folder_of, model_folder, start_folder
+from lethe.params.addresses import folder_of, given_start, model_folder, start_folder
 from lethe.params.file import Params, request_name
 from lethe.params.requests import Served
+from lethe.params.sources import HUB_ID
 from lethe.params.study import Study
 from lethe.system.errors import InputError
 from lethe.system.files import digest
@@ -35,13 +37,19 @@ def keyed_digest(key: bytes, content: bytes) -> str:
     return hmac.new(key, content, hashlib.sha256).hexdigest()
 
 
-def version_folders(params: Params, study: str, number: int) -> tuple[Path, Path]:
-    """Folders beside the models before and after a request."""
+def version_folder(params: Params, study: str, number: int) -> Path:
+    """Folder beside the model after a request."""
     step = request_name(study, number)
     of = params.studies[step]
     assert of.version is not None, "it is a request"
-    before = start_folder(params, step, of.version, of.seeds[0])
-    return Path(before), Path(model_folder(params, step, of.version, of.seeds[0]))
+    return Path(model_folder(params, step, of.version, of.seeds[0]))
+
+
+def first_version(params: Params, study: str) -> str:
+    """The model before any request: that of the seed that serves them, or the one that is given."""
+    of = params.studies[study]
+    given = of.given("original")
+    return given.address if given else f"{model_folder(params, study, 'original', of.serving_seed)}/model"
 
 
 def certify(params: Params, study: str, number: int, answers: Sequence[Answer]) -> Certificate:
@@ -51,11 +59,11 @@ def certify(params: Params, study: str, number: int, answers: Sequence[Answer]) 
     served, step = requests.served[number - 1], request_name(study, number)
     of = params.studies[step]
     seed = of.seeds[0]
-    before, after = version_folders(params, study, number)
+    before, after = model_before(params, step), version_folder(params, study, number)
     record = read_json(after / "run.json")
     files = [folder_of("prepare", step), folder_of("forget", step, seed=seed)]
     files += [str(after / "run.json"), *map(str, score_files(step, of).values())]
-    files += sorted({*scored_models(params, step)} - {str(before / "model"), str(after / "model")})
+    files += sorted({*scored_models(params, step)} - {before, f"{after}/model"})
     return certificates.sealed(
         Certificate(
             study=study,
@@ -64,11 +72,11 @@ def certify(params: Params, study: str, number: int, answers: Sequence[Answer]) 
             seed=seed,
             asked=asked(served, answers),
             before=model_files(before),
-            after=model_files(after),
+            after=model_files(f"{after}/model"),
             method=str(of.version),
             settings=record["settings"],
             code=code_of(record),
-            files={name: digest(existing(Path(name))) for name in files},
+            files={name: digest(existing(name)) for name in files},
             confidence=of.measure.confidence,
             numbers=(found := measured(step, of, score_files(step, of))),
             verdict=certificates.together([one.verdict for one in found if one.verdict]),
@@ -89,8 +97,8 @@ def asked(served: Served, answers: Sequence[Answer]) -> Asked:
     )
 
 
-def model_files(folder: Path) -> ModelFiles:
-    return ModelFiles(path=str(folder / "model"), digest=digest(existing(folder / "model")))
+def model_files(model: str) -> ModelFiles:
+    return ModelFiles(path=model, digest=digest(existing(model)))
 
 
 def code_of(record: dict[str, Any]) -> Code:
@@ -115,8 +123,18 @@ def scored_models(params: Params, step: str) -> list[str]:
 
 
 def model_of(params: Params, step: str, run: str) -> str:
-    """Folder of the model of a run of a request."""
-    return f"{model_folder(params, step, run, params.studies[step].seeds[0])}/model"
+    """Folder, or address on the Hub, of the model of a run of a study."""
+    of = params.studies[step]
+    given = of.given(run)
+    return given.address if given else f"{model_folder(params, step, run, of.seeds[0])}/model"
+
+
+def model_before(params: Params, step: str) -> str:
+    """The same of the model that a request starts from."""
+    of = params.studies[step]
+    assert of.version is not None, "it is a request"
+    given = given_start(of)
+    return given.address if given else f"{start_folder(params, step, of.version, of.seeds[0])}/model"
 
 
 def measured(step: str, of: Study, files: Mapping[str, Path]) -> list[Number]:
@@ -151,7 +169,16 @@ def read_json(path: Path) -> dict[str, Any]:
     return json.loads(existing(path).read_text(encoding="utf-8"))
 
 
-def existing(path: Path) -> Path:
-    if not path.exists():
-        raise InputError(f"{path}: no such file; `snakemake` makes it, `dvc pull` brings it")
-    return path
+def existing(name: str | Path) -> Path:
+    """The file or folder of a name, or where the Hub's client keeps it.
+
+    Raises:
+        InputError: it is not here.
+    """
+    if not os.path.exists(name) and HUB_ID.fullmatch(str(name).partition("@")[0]):
+        from lethe.models.existing import folder_of as folder_of_model  # which imports torch
+
+        return folder_of_model(name)
+    if not os.path.exists(name):
+        raise InputError(f"{name}: no such file; `snakemake` makes it, `dvc pull` brings it")
+    return Path(name)

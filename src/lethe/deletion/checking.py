@@ -10,8 +10,9 @@ from typing import Any
 
 from lethe.deletion import certificate as certificates
 from lethe.deletion.certificate import Number
-from lethe.deletion.certifying import measured, score_files
+from lethe.deletion.certifying import existing, measured, score_files
 from lethe.params.file import Params, request_name
+from lethe.system.errors import InputError
 from lethe.system.files import digest
 
 PURGED = "purged.json"  # beside a certificate: what `lethe purge` deleted of what it names
@@ -57,22 +58,30 @@ def purged(file: Path) -> list[str]:
 
 
 def differs(name: str, expected: str) -> Iterator[str]:
-    path = Path(name)
-    if not path.exists():
+    path = here(name)
+    if path is None:
         yield f"{name}: is not here"
     elif (found := digest(path)) != expected:
         yield f"{name}: certified {expected[:16]}, now {found[:16]}"
 
 
+def here(name: str) -> Path | None:
+    """Where a certified file, folder or model of the Hub is on this machine; None if it is not here."""
+    try:
+        return existing(name)
+    except InputError:
+        return None
+
+
 def other_numbers(said: Sequence[Number], found: Sequence[Number], close: float) -> Iterator[str]:
     """A line for each certified number that is farther than `close` from the one found, absolute and relative."""
-    here = {one.metric: one.model_dump() for one in found}
+    anew = {one.metric: one.model_dump() for one in found}
     for one in said:
         for key, value in one.model_dump().items():
-            now = here.get(one.metric, {}).get(key)
+            now = anew.get(one.metric, {}).get(key)
             if not same(value, now, close):
                 yield f"{one.metric}: {key} certified {value}, computed {now}"
-    for name in sorted({*here} - {one.metric for one in said}):
+    for name in sorted({*anew} - {one.metric for one in said}):
         yield f"{name}: is measured and not certified"
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,8 @@ from lethe.system.quoting import quoted
 
 SHOWN = 5  # ids that a line of the answer names
 TRAIN = "train"
+PARTS = ("asked", "answer")  # columns of conversations
+KINDS: tuple[Kind, ...] = get_args(Kind)  # the closest first
 
 
 @dataclass
@@ -57,7 +60,8 @@ class Texts:
     """All texts of a study and how they are compared.
 
     table: id, text, subject (None: nobody's), split (`train`, `validation`, `holdout`, `test`, `general`,
-    `general_test`, or "" for what was left out as a near-duplicate or as too many), cluster (of near-duplicates).
+    `general_test`, or "" for what was left out as a near-duplicate or as too many), cluster (of near-duplicates); of
+    conversations also asked and answer, the two parts of text.
     """
 
     table: pd.DataFrame
@@ -76,7 +80,7 @@ def resolve(lines: Sequence[Line], texts: Texts, earlier: Mapping[str, str], clo
     known = table["text"].tolist()
     found = [rows_asked_for(line, table) for line in lines]
     wanted = {place: line.value for place, line in enumerate(lines) if line.asked == "text"}
-    for row, place, how in holders([*wanted.values()], known, texts.ngram, texts.similarity):
+    for (row, place), how in sorted(matches([*wanted.values()], texts).items()):
         found[[*wanted][place]].setdefault(how, []).append(row)
     asked = sorted(
         {row for by_kind in found for how, rows in by_kind.items() if how != "within" for row in rows}
@@ -88,6 +92,16 @@ def resolve(lines: Sequence[Line], texts: Texts, earlier: Mapping[str, str], clo
         answer(line, by_kind, same, table, earlier, closed)
         for line, by_kind in zip(lines, found, strict=True)
     ]
+
+
+def matches(wanted: Sequence[str], texts: Texts) -> dict[tuple[int, int], Kind]:
+    """(row, position in `wanted`) -> how closely the row matches it, as a whole or in one of its parts."""
+    table, best = texts.table, dict[tuple[int, int], Kind]()
+    for column in ("text", *(part for part in PARTS if part in table)):
+        for row, place, how in holders(wanted, table[column].tolist(), texts.ngram, texts.similarity):
+            known = best.get((row, place), how)
+            best[row, place] = min(known, how, key=KINDS.index)
+    return best
 
 
 def rows_asked_for(line: Line, table: pd.DataFrame) -> dict[str, list[int]]:

@@ -181,7 +181,8 @@ def served_in(name: str, study: Study) -> dict[str, dict[str, Any]]:
             "split_seed": study.first_seed,
             "forget": {"strategy": "ids", "of": name, "parts": parts, "request": k}
             | {"pairing": whole["forget"]["pairing"]},
-            "train": whole["train"] | {"retrains": max(1, requests.retrains)},
+            "train": whole["train"] and whole["train"] | {"retrains": max(1, requests.retrains)},
+            "references": whole["references"] and whole["references"] | {"retrain": []},
             "requests": whole["requests"] | {"method": one.method, "served": []},
             "methods": {keeps: whole["methods"][keeps]},
         }

@@ -61,7 +61,7 @@ class Requests(StrictModel):
     closed: bool = True
     """Also forget near-duplicates of what is asked for, but those of other subjects."""
     retrains: Annotated[int, Field(ge=0, le=100)] = 1
-    """Retrained models beside each version: 0 where none is affordable, from 2 on there is a noise band."""
+    """Retrained models beside a version: 0 where none is affordable, from 2 on a noise band. With references none."""
     thresholds: dict[str, Threshold] = {}
     """Metric -> what a version must hold; declared before a request."""
     served: list[Served] = []

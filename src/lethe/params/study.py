@@ -182,7 +182,7 @@ class Study(StrictModel):
         A deletion request may have none, nor need one be given.
         """
         if self.references:
-            return retrained(len(self.references.retrain))
+            return [] if self.version else retrained(len(self.references.retrain))
         if self.train is None or (self.requests and self.version and self.requests.retrains == 0):
             return []
         return retrained(self.train.retrains)

@@ -38,8 +38,6 @@ def check_references(study: Study) -> None:
         raise ValueError("train: missing, must be given, or references in its place; not both")
     if study.references is None:
         return
-    if study.requests:
-        raise ValueError("requests: versions stand beside what train makes; allowed with references: null")
     if study.tune:
         raise ValueError(
             "tune: trials are judged by retrained models of their own; allowed with references: null"
@@ -379,14 +377,19 @@ def check_requests(study: Study) -> None:
         raise ValueError(f"requests: forget.requests is {study.forget.requests}; allowed beside requests: 1")
     if requests.seed is not None and requests.seed not in study.seeds:
         raise ValueError(f"requests.seed: {requests.seed}; allowed are {', '.join(map(str, study.seeds))}")
-    allowed = (*study.methods, "retrain")
+    if study.dataset.splits and study.dataset.splits.others:
+        raise ValueError(
+            "requests: serve one model, and each set of a list is a study; allowed: one set in dataset.splits.forget"
+        )
+    allowed = (*study.methods, *(["retrain"] * (study.references is None)))
     names = {"method": requests.method}
     names |= {f"served.{k}.method": one.method for k, one in enumerate(requests.served)}
     for key, name in names.items():
         if name not in allowed:
             raise ValueError(f"requests.{key}: {name}; allowed are {', '.join(allowed)}")
-    if requests.retrains == 0 and study.measure.reference == "retrain":
-        raise ValueError("requests.retrains: 0; measure.reference: retrain needs one")
+    if study.measure.reference == "retrain" and (requests.retrains == 0 or study.references):
+        why = "references: no version has a retrained model" if study.references else "requests.retrains: 0"
+        raise ValueError(f"{why}; measure.reference: retrain needs one; allowed: null")
     for name in requests.thresholds:
         what = unmeasured(name, study.task) if not study.score.tasks else None
         if what is not None:
