@@ -11,9 +11,10 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor
-from torch.nn.functional import log_softmax, softmax
+from torch.nn.functional import log_softmax, pad, softmax
 
 from lethe.data.rows import Labelled, Rows, Tagged
+from lethe.models.head import many_logits, nll_in_parts
 
 
 def forward(model, rows: Rows) -> Tensor:
@@ -44,12 +45,27 @@ def lowered(logits: Tensor, rows: Rows, by: float) -> Tensor:
 
 def example_loss(model, rows: Rows) -> Tensor:
     """(B,) `nll` of the model on the rows."""
+    if many_logits_of_text(model, rows):
+        return token_nll(model, rows).sum(1) / rows.predictions
     return nll(forward(model, rows), rows)
 
 
 def sequence_log_probability(model, rows: Rows) -> Tensor:
     """(B,) S: summed token log-probability given the first token."""
-    return -rows.token_nll(forward(model, rows)).sum(1)
+    return -token_nll(model, rows).sum(1)
+
+
+def token_nll(model, rows: Rows) -> Tensor:
+    """(B, T-1) `Rows.token_nll` of the model on the rows; of many logits a part at a time, and none of prompts."""
+    if not many_logits_of_text(model, rows):
+        return rows.token_nll(forward(model, rows))
+    scored = rows.scored
+    values = nll_in_parts(model, rows.inputs(model), pad(scored, (0, 1)), rows.input_ids[:, 1:][scored])
+    return values.new_zeros(scored.shape).masked_scatter(scored, values)
+
+
+def many_logits_of_text(model, rows: Rows) -> bool:
+    return type(rows) is Rows and many_logits(model, rows.input_ids.numel())
 
 
 def kl(frozen_logits: Tensor, logits: Tensor, rows: Rows) -> Tensor:

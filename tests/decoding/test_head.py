@@ -6,10 +6,12 @@ import pytest
 import torch
 import transformers
 
-from lethe.decoding import head
+from lethe import losses
+from lethe.data.rows import Rows
 from lethe.decoding.decoding import teacher_forced
 from lethe.decoding.extraction import extraction
 from lethe.decoding.sampling import sampled_continuations
+from lethe.models import head
 from lethe.models.composed import Mixture
 
 SMALL = {
@@ -109,3 +111,32 @@ def test_decoding_is_within_the_bound_and_finds_the_same(name, monkeypatch):
     for n in (1, 2):
         np.testing.assert_array_equal(parts.extraction_likelihood[n], whole.extraction_likelihood[n])
     np.testing.assert_allclose(parts.margin, whole.margin, atol=2e-6)
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+@pytest.mark.parametrize("name", ["llama", "gpt_neo", "gemma2", "cohere", "opt"])
+def test_losses_and_gradients_of_parts_are_those_of_all_logits_at_once(name, frozen, monkeypatch):
+    model = model_of(name)
+    model.get_output_embeddings().requires_grad_(not frozen)
+    starts = torch.tensor([5, 2, 1, 1])
+    rows = Rows(torch.as_tensor(causal_models.texts(4)), torch.tensor(LENGTHS), starts)
+    weights = torch.tensor([0.3, -2.0, 1.0, 0.5])
+
+    def found():
+        model.zero_grad()
+        values = torch.stack([losses.example_loss(model, rows), losses.sequence_log_probability(model, rows)])
+        (values * weights).sum().backward()
+        return values.detach(), {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+
+    whole, gradients = found()
+    monkeypatch.setattr(head, "TRAINED", 7 * causal_models.VOCABULARY)
+    made = watched(model)
+    parts, others = found()
+    scored = int(rows.scored.sum())
+    again = 1 if frozen else 2  # a head that trains is passed anew for its gradients
+    if name != "opt":
+        assert max(made) == 7 and sum(made) == 2 * again * scored
+    torch.testing.assert_close(parts, whole, rtol=1e-5, atol=1e-5)
+    assert others.keys() == gradients.keys()
+    for key, value in gradients.items():
+        torch.testing.assert_close(others[key], value, rtol=1e-4, atol=1e-5, msg=key)

@@ -11,10 +11,11 @@ from test_sampling import drawn_slowly
 
 from lethe import losses
 from lethe.data.rows import Rows
-from lethe.decoding import head, key_values
+from lethe.decoding import key_values
 from lethe.decoding.extraction import extraction
 from lethe.decoding.recall import continuations
 from lethe.decoding.sampling import sampled_continuations
+from lethe.models import head
 from lethe.params.training import Training
 from lethe.training.training import FINE_TUNING, fine_tuning, train_model
 

@@ -10,6 +10,7 @@ import tiny
 import torch
 from recorded_run import objective_of
 
+from lethe.data.rows import Rows
 from lethe.objectives import finetune, gradient_difference, icu, rmu
 from lethe.params.training import Training
 from lethe.training import objective as objective_file
@@ -187,6 +188,16 @@ def test_decks_hold_everything_once_and_do_not_depend_on_how_they_are_cut():
     assert all(sorted(whole[k : k + 7]) == list(range(7)) for k in (0, 7, 14))
     assert np.array_equal(np.concatenate([deck(5, "retain", 7, k, 3) for k in range(0, 21, 3)]), whole)
     assert sorted(epoch_order(5, 2, np.array([True, False, True]))) == [0, 2]
+
+
+def test_a_role_that_stands_alone_is_split_by_length():
+    lengths = [9, 2, 8, 3, 7, 2]
+    rows = Rows(torch.arange(6)[:, None].expand(6, 9), torch.tensor(lengths))
+    parts = [part["retain"] for part in micro_batches({"retain": rows}, 2)]
+    assert [part.input_ids[:, 0].tolist() for part in parts] == [[1, 5], [3, 4], [2, 0]]
+    assert [part.input_ids.shape[1] for part in parts] == [2, 7, 9]
+    together = micro_batches({"forget": rows, "retain": rows}, 2)
+    assert [part["forget"].input_ids[:, 0].tolist() for part in together] == [[0, 1], [2, 3], [4, 5]]
 
 
 def test_micro_batches_hold_every_row_once():

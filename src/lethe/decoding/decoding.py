@@ -50,7 +50,7 @@ def teacher_forced(
         model: causal language model of transformers; its state is left as it is.
         input_ids: (N, T) int, padded on the right with anything.
         lengths: (N,) int in [2, T]; None: all T.
-        batch_size: texts in one pass; many logits are computed in parts, see `lethe.decoding.head`.
+        batch_size: texts in one pass; many logits are computed in parts, see `lethe.models.head`.
         logprob: compute logprob, mu and sigma, too.
         float32_head: logits in float32 also where weights have less precision, and rounding would tie them.
     Raises:

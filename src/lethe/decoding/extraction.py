@@ -48,7 +48,7 @@ def extraction(
         start: shortest prefix, `t0`: 1 (Jang et al.), 150 (ICU); one number, or (N,) one per text.
         lengths: (N,) int in [2, T]; None: all T.
         eos: tokens that end a continuation; None: those of the model's generation settings; (): none.
-        batch_size: texts in one pass; many logits are computed in parts, see `lethe.decoding.head`.
+        batch_size: texts in one pass; many logits are computed in parts, see `lethe.models.head`.
         decode_batch_tokens: tokens whose keys and values are held at once; bounds the memory.
         logprob: also compute `tokens.logprob`, `tokens.mu` and `tokens.sigma`.
         keep: keep the continuations, (M, T) tokens for M stops of the truth.

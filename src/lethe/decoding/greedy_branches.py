@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from lethe.decoding.decoding import TeacherForced, greedy
-from lethe.decoding.head import rows_at_once
 from lethe.decoding.key_values import KeyValues, Prefixes
 from lethe.models.composed import cache_windows
+from lethe.models.head import rows_at_once
 
 # (B, V) float32 logits, which may be used up, of the B branches given, and the position of the token to be chosen
 # -> (B,) tokens, (B,) gaps

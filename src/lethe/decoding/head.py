@@ -1,54 +1,16 @@
-"""Logits of a pass, no more at once than the memory holds, however large the vocabulary is.
+"""Logits of a pass over true texts, no more at once than the memory holds (`lethe.models.head`).
 
-Of a whole batch they are batch * T * V numbers: of 64 texts of 512 tokens 4 GB with a vocabulary of 32,000, and 33 GB
-with one of 256,000. Where there are more than LOGITS the body of the model is passed once, and what follows on its
-hidden states is computed for some positions of a text at a time. The model itself does so, as it may scale, cap or mix
-its logits. A model that does not ask for its body as a whole gets fewer texts in a pass.
+A model that does not ask for its body as a whole gets fewer texts in a pass.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-import torch
 from torch import Tensor
 
 from lethe.decoding.key_values import KeyValues
-from lethe.models.fused import exchange, restore
-
-LOGITS = 2**24  # 64 MB in float32; what is computed of them takes some five times as much
-
-
-class BodyAskedError(Exception):
-    """The body of a model was asked for its hidden states."""
-
-
-def vocabulary(model) -> int:
-    return model.config.get_text_config(decoder=True).vocab_size
-
-
-def rows_at_once(model) -> int:
-    """Rows of logits that are computed at once, at least one."""
-    return max(1, LOGITS // vocabulary(model))
-
-
-def asks_for_its_body(model) -> bool:
-    """Do all logits follow from what the model's body, called as a whole, returns?"""
-    body = getattr(model, "base_model", model)
-    if body is model:
-        return False
-
-    def stop(module, *args, **kwargs):
-        raise BodyAskedError
-
-    undo = exchange([body], "forward", stop)
-    try:
-        model(input_ids=torch.zeros(1, 1, dtype=torch.long, device=model.device))
-    except BodyAskedError:
-        return True
-    finally:
-        restore(undo)
-    return False
+from lethe.models.head import asks_for_its_body, logits_of, rows_at_once
 
 
 def passes(model, batch_size: int, width: int) -> tuple[int, bool]:
@@ -79,15 +41,4 @@ def predictions(
     for row, length in enumerate(lengths):
         for begin in range(0, length - 1, step):
             part = slice(begin, min(begin + step, length - 1))
-            yield row, begin, following(model, body, found, tokens[row : row + 1, part], row, part)
-
-
-def following(model, body, found, tokens: Tensor, row: int, part: slice) -> Tensor:
-    """(P, V) logits of a part of one text, from what the body has found of all."""
-    hidden = found[0][row : row + 1, part]
-    answer = type(found)(**{**found, "last_hidden_state": hidden})
-    undo = exchange([body], "forward", lambda module, *args, **kwargs: answer)
-    try:
-        return model(input_ids=tokens, use_cache=False).logits[0]
-    finally:
-        restore(undo)
+            yield row, begin, logits_of(model, found, found[0][row, part])

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
 from lethe import models
 from lethe.data.encoding import Encoded
 from lethe.decoding.continuations import greedy_continuations
-from lethe.decoding.decoding import teacher_forced
+from lethe.decoding.wordings import answer_logprob
 from lethe.metrics.loss import token_loss
 from lethe.params.score import Answer, Score
 from lethe.system import plugins
@@ -76,9 +77,9 @@ def wording_losses(reader: Reader, frame: pd.DataFrame, wordings: list[list[str]
 def answer_loss(reader: Reader, encoded: Encoded) -> np.ndarray:
     """(N,) mean negative log-likelihood of the scored tokens, nats."""
     rows, size = encoded.rows, reader.settings.batch_size
-    found = teacher_forced(reader.model, rows.input_ids, rows.lengths, batch_size=size, logprob=True)
-    assert found.logprob is not None
-    return token_loss(found.logprob, rows.scored.numpy())
+    starts = rows.starts if rows.starts is not None else torch.ones_like(rows.lengths)
+    found = answer_logprob(reader.model, rows.input_ids, rows.lengths, starts, size)
+    return token_loss(found, rows.scored.numpy())
 
 
 def answers(

@@ -73,9 +73,9 @@ def loss(hyper: Hyper, model, frozen, batch) -> dict[str, Tensor]:
     forget, analogue = batch["forget"], batch["analogue"]
     with torch.no_grad():
         there = frozen.unseen.to(forget.input_ids.device)
-        token_losses = there.token_nll(losses.forward(model, there))
+        token_losses = losses.token_nll(model, there)
         unseen = token_losses.flatten()[frozen.places.to(token_losses.device)].sort().values
-    each = forget.token_nll(losses.forward(model, forget))
+    each = losses.token_nll(model, forget)
     raised = each * awake(each.detach(), forget.scored, unseen)
     logits = losses.forward(model, analogue)
     terms = {

@@ -34,7 +34,7 @@ class Hyper:
 
 def loss(hyper: Hyper, model, frozen, batch) -> dict[str, Tensor]:
     forget = batch["forget"]
-    each = forget.token_nll(losses.forward(model, forget))
+    each = losses.token_nll(model, forget)
     probability = (-each).exp().detach()
     weight = probability**hyper.beta1 * (1 - probability) ** hyper.beta2
     return {

@@ -28,7 +28,7 @@ class Hyper:
 
 def loss(hyper: Hyper, model, frozen, batch) -> dict[str, Tensor]:
     forget = batch["forget"]
-    each = forget.token_nll(losses.forward(model, forget))
+    each = losses.token_nll(model, forget)
     weight = (-hyper.beta * each).exp().detach()
     return {
         "forget": -(weight * each).sum(1) / forget.predictions,

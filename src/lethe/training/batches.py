@@ -110,10 +110,16 @@ class Batches:
 def micro_batches(rows: dict[str, Rows], most: int | None, processes: int = 1) -> list[dict[str, Rows]]:
     """The batch in as few parts as keep every role at or below `most` rows; roles are split evenly.
 
+    A role that stands alone is split by length, so that little is padded; rows of several may belong together.
     There are as many parts for each of the processes, which take them in turns. Where a role has fewer rows than
     there are parts, some parts hold none of it, and its terms there sum to 0.
     """
     each = 1 if most is None else max(-(-len(r) // (most * processes)) for r in rows.values())
     parts = each * processes
-    split = {role: np.array_split(np.arange(len(r)), parts) for role, r in rows.items()}
+    alone = len(rows) == 1 and parts > 1
+    order = {
+        role: np.argsort(r.lengths.numpy(), kind="stable") if alone else np.arange(len(r))
+        for role, r in rows.items()
+    }
+    split = {role: np.array_split(order[role], parts) for role in rows}
     return [{role: rows[role][split[role][k]] for role in rows} for k in range(parts)]
