@@ -9,7 +9,7 @@ import matplotlib
 import numpy as np
 import pytest
 
-from lethe.report.figures import curves, examples, latent, style, trajectory
+from lethe.report.figures import curves, drawn, examples, latent, style, trajectory
 from lethe.system.plugins import names_in
 
 
@@ -89,14 +89,30 @@ def test_the_same_figure_is_the_same_bytes_without_a_date():
     assert re.search(r"\b20\d\d-\d\d-\d\d", style.svg(first)) is None
 
 
-def test_figures_on_one_page_share_no_identifier():
-    text = style.svg(style.styled(simple_figure))
-    both = style.inline(text, "a", "one") + style.inline(text, "b", "two")
-    identifiers = re.findall(r'\bid="([^"]+)"', both)
-    assert len(identifiers) == len(set(identifiers)) > 0
-    referenced = set(re.findall(r'(?:url\(|href=")#([^)"]+)', both))
-    assert referenced == set(identifiers)
-    assert "<?xml" not in both
+def test_what_a_figure_shows_is_told_as_data():
+    """Lines under the names that hovering shows, bands, and what can be chosen by the name of a run."""
+    figure, axes = style.panels(2)
+    axes[0].plot([0, 1, 2], [1, 0.123456, np.nan], "o--", label="npo", color="#0072b2", markersize=4)
+    axes[0].plot([0, 1], [1, 0], label="_npo, another seed", color="#0072b2")
+    axes[0].axhspan(0.2, 0.4, color="#009e73")
+    axes[0].axvline(1, color="#009e73")
+    axes[0].plot([], [], label="of the legend alone")
+    axes[0].set(xlabel="epoch", ylabel="MA", xlim=(0, 2), ylim=(0, 1))
+    axes[1].scatter([1, 2, 3], [1, 2, 3], c=["red", "blue", "red"], label="_forget")
+    axes[1].plot(range(1000), range(1000), label="other, npo")
+    axes[1].set_title("npo")
+    first, second = drawn.drawn(figure, ["npo", "icu"])
+    assert first["x"] == {"label": "epoch", "limits": [0, 2]} and first["y"]["label"] == "MA"
+    line, other, rule = first["marks"]
+    assert (line["name"], line["run"], line["x"], line["y"]) == ("npo", "npo", [0, 1, 2], [1, 0.1235, None])
+    assert line["dashed"] and line["marker"] == "o" and line["size"] == 4
+    assert (other["name"], other["run"]) == ("npo, another seed", "npo") and "marker" not in other
+    assert first["bands"] == [{"y": [0.2, 0.4], "colour": "#009e73"}]
+    assert rule["at"] == {"x": 1}
+    red, blue, long = second["marks"]
+    assert (red["name"], red["x"], blue["x"]) == ("forget", [1, 3], [2])
+    assert second["run"] == "npo" and "run" not in long
+    assert len(long["x"]) == drawn.MOST and (long["x"][0], long["x"][-1]) == (0, 999)
 
 
 def test_panels_follow_the_columns_that_are_there():
@@ -118,7 +134,10 @@ def test_examples_are_matched_by_id_and_the_best_memorised_come_first():
     class Two:
         runs, seeds = ["original", "npo"], [0]
 
-        def examples(self, run, seed):
+        def columns_of(self, run, seed):
+            return ["id", "set", "memorization_accuracy"]
+
+        def examples(self, run, seed, *columns):
             found = {"original": (["a", "b", "c"], [0.2, 1.0, 0.5]), "npo": (["c", "b"], [0.3, 0.1])}
             return table(*found[run])
 

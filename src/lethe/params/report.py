@@ -20,4 +20,4 @@ class Report(StrictModel):
     returned: Probability = 0.5
     """Fraction of the original's excess over retrain at which forgetting counts as undone."""
     show_text: bool = False
-    """Texts are shown, on pages that then hold what is private; else record ids alone."""
+    """Texts of questions, answers and requests are shown, on pages that are then private; else record ids alone."""

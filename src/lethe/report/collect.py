@@ -56,13 +56,21 @@ class Results:
     def seeds(self) -> list[int]:
         return self.study.seeds
 
-    def examples(self, run: str, seed: int) -> dict[str, np.ndarray]:
-        """Columns of metrics.parquet: id, set, and one value per example."""
+    def examples(self, run: str, seed: int, *columns: str) -> dict[str, np.ndarray]:
+        """Columns of metrics.parquet: id, set, and one value per example; of those named what there is, or all."""
         from pyarrow import parquet
 
-        path = self.root / folder_of("measure", self.name, run, seed) / "metrics.parquet"
-        table = parquet.read_table(existing(path))
+        table = parquet.read_table(self.measured(run, seed), columns=list(columns) or None)
         return {column: table[column].to_numpy() for column in table.column_names}
+
+    def columns_of(self, run: str, seed: int) -> list[str]:
+        """Names of the columns of metrics.parquet."""
+        from pyarrow import parquet
+
+        return parquet.read_schema(self.measured(run, seed)).names
+
+    def measured(self, run: str, seed: int) -> Path:
+        return existing(self.root / folder_of("measure", self.name, run, seed) / "metrics.parquet")
 
     @property
     def summaries(self) -> dict[str, dict[str, dict[str, Any]]]:

@@ -7,12 +7,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from matplotlib.figure import Figure
+
 from lethe.params.file import Params, check_params
+from lethe.params.report import Report
 from lethe.report import tables
 from lethe.report.collect import Results, collect
+from lethe.report.comparability import within
+from lethe.report.conversation import conversation
 from lethe.report.costs import costs
 from lethe.report.figures import style
+from lethe.report.figures.drawn import drawn as data_of
 from lethe.report.figures.every import figures
+from lethe.report.heat import heat
+from lethe.report.methods import parts
 from lethe.report.page import Section, page
 from lethe.report.remarks import remarks
 from lethe.report.robustness import ratios_table, robustness_table, verdicts
@@ -51,14 +59,9 @@ def report(params: Params | dict[str, Any], out: Path, root: Path = Path()) -> N
         shown = tables_of(results, spent[name])
         files["tables"] |= table_files(name, shown, metrics[name], spent[name])
         drawn = figures(results)
-        vector = {key: style.svg(figure) for key, figure in drawn.items()}
-        files["figures"] |= {f"{name}_{key}.svg": text for key, text in vector.items()}
+        files["figures"] |= {f"{name}_{key}.svg": style.svg(figure) for key, figure in drawn.items()}
         files["figures"] |= {f"{name}_{key}.png": style.png(figure) for key, figure in drawn.items()}
-        elements = {
-            key: style.inline(text, f"{name}-{key}", f"{name}: {key}") for key, text in vector.items()
-        }
-        said = remarks(results, params.report)
-        sections.append(Section(results, shown, elements, said, verdicts(results)))
+        sections.append(section_of(results, shown, drawn, params.report))
     summary = summary_text(sections)
     write_json(out / "metrics.json", metrics)
     write_json(out / "cost.json", spent)
@@ -69,6 +72,24 @@ def report(params: Params | dict[str, Any], out: Path, root: Path = Path()) -> N
     for section in sections:
         print(f"\n{section.results.name}\n\n{tables.plain(section.tables['results'])}", end="")
     print(f"\n{out / 'report.html'}")
+
+
+def section_of(
+    results: Results, shown: dict[str, Table], drawn: dict[str, Figure], settings: Report
+) -> Section:
+    """The part of the page for a study."""
+    survives = verdicts(results)
+    return Section(
+        results=results,
+        tables=shown,
+        figures={key: data_of(figure, results.runs) for key, figure in drawn.items() if key != "examples"},
+        remarks=remarks(results, settings),
+        verdicts=survives,
+        methods=parts(results, shown, survives),
+        heat=heat(results),
+        conversation=conversation(results, settings.show_text),
+        incomparable=within(results),
+    )
 
 
 def tables_of(results: Results, spent: tables.Summaries) -> dict[str, Table]:
@@ -98,11 +119,15 @@ def tables_of(results: Results, spent: tables.Summaries) -> dict[str, Table]:
 
 
 def table_files(name: str, shown: dict[str, Table], found, spent) -> dict[str, str | bytes]:
-    """Every table as Markdown, and all numbers as CSV."""
-    as_markdown: dict[str, str | bytes] = {
-        f"{name}_{key}.md": tables.markdown(table) for key, table in shown.items() if key != "headline"
+    """Every table as Markdown, LaTeX and CSV; those of metrics and costs as CSV with all numbers."""
+    forms = {"md": tables.markdown, "tex": tables.latex, "csv": tables.comma_separated}
+    files: dict[str, str | bytes] = {
+        f"{name}_{key}.{ending}": form(table)
+        for key, table in shown.items()
+        for ending, form in forms.items()
+        if key != "headline"
     }
-    return as_markdown | {
+    return files | {
         f"{name}_metrics.csv": tables.summaries_csv(found),
         f"{name}_costs.csv": tables.costs_csv(spent),
     }

@@ -176,6 +176,38 @@ def markdown(table: Table) -> str:
     return "".join("| " + " | ".join(row) + " |\n" for row in [table.head, rules, *escaped])
 
 
+LATEX = {
+    **{letter: f"\\{letter}" for letter in "&%$#_{}"},
+    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": "$<$", ">": "$>$",
+    "|": "$|$", "↑": r"$\uparrow$", "↓": r"$\downarrow$", "≈": r"$\approx$", "±": r"$\pm$", "−": "$-$", "÷": r"$\div$",
+    "–": "--", "≤": r"$\leq$", "≥": r"$\geq$", "Δ": r"$\Delta$", "✓": r"$\surd$", "✗": r"$\times$",
+    "\N{NO-BREAK SPACE}": "~",
+    **{digit: f"$_{place}$" for place, digit in enumerate("₀₁₂₃₄₅₆₇₈₉")}, "ₙ": "$_n$", "²": "$^2$",
+}  # fmt: skip
+
+
+def latex(table: Table) -> str:
+    """A tabular with the rules of the package booktabs; numbers aligned right."""
+    rows = [
+        " & ".join("".join(LATEX.get(c, c) for c in cell) for cell in row)
+        for row in [table.head, *table.rows]
+    ]
+    lines = [
+        f"\\begin{{tabular}}{{l{'r' * (len(table.head) - 1)}}}",
+        r"\toprule",
+        rows[0] + r" \\",
+        r"\midrule",
+    ]
+    return "\n".join([*lines, *(row + r" \\" for row in rows[1:]), r"\bottomrule", r"\end{tabular}", ""])
+
+
+def comma_separated(table: Table) -> str:
+    """The cells as they are shown."""
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows([table.head, *table.rows])
+    return out.getvalue()
+
+
 def plain(table: Table) -> str:
     """Aligned columns for a terminal."""
     widths = [max(len(row[i]) for row in [table.head, *table.rows]) for i in range(len(table.head))]

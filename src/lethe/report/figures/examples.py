@@ -11,7 +11,7 @@ from lethe.report.collect import Results
 from lethe.report.figures.style import PAGE, panels
 
 CAPTION = (
-    "Every forget example (row) of the first seed in every run (column), the best memorised on top: dark "
+    "Every forget example (row) of a seed in every run (column), the best memorised on top: dark "
     "is forgotten, bright is still there. The column of retrain says how bright unseen text of this kind is; a bright "
     "row in a dark column is a person who was not forgotten, whatever the mean says. Rows are named by record ids."
 )
@@ -38,10 +38,12 @@ def examples(results: Results) -> Figure | None:
 
     Rows are sorted by the mean of the original over the panels, the best memorised on top.
     """
-    found = {run: forgotten(results.examples(run, results.seeds[0])) for run in results.runs}
-    shown = titles(set(found["original"]))
+    shown = titles(set(results.columns_of("original", results.seeds[0])))
     if not shown:
         return None
+    found = {
+        run: forgotten(results.examples(run, results.seeds[0], "id", "set", *shown)) for run in results.runs
+    }
     ids = found["original"]["id"]
     level = np.nanmean([found["original"][column] for column in shown], axis=0)
     order = np.lexsort((ids, -level))

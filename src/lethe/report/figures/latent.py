@@ -79,11 +79,22 @@ def draw(axis: Axes, points, centroids, labels, sets, classes) -> None:
     colour = class_colours(len(classes))
     retain, forget = sets == "retain", sets == "forget"
     x, y = points.T
-    axis.scatter(x[retain], y[retain], c=colour[labels[retain]], s=6, alpha=0.28, linewidths=0)
-    shade = colour[labels[forget]]
-    axis.scatter(x[forget], y[forget], c=shade, s=26, marker="D", edgecolors="black", linewidths=0.7)
     axis.scatter(
-        centroids[:, 0], centroids[:, 1], c=colour, s=70, marker="X", edgecolors="white", linewidths=1.2
+        x[retain], y[retain], c=colour[labels[retain]], s=6, alpha=0.28, linewidths=0, label="_retain"
+    )
+    shade = colour[labels[forget]]
+    axis.scatter(
+        x[forget], y[forget], c=shade, s=26, marker="D", edgecolors="black", linewidths=0.7, label="_forget"
+    )
+    axis.scatter(
+        centroids[:, 0],
+        centroids[:, 1],
+        c=colour,
+        s=70,
+        marker="X",
+        edgecolors="white",
+        linewidths=1.2,
+        label="_class centroid",
     )
     axis.grid(False)
     axis.spines[:].set(visible=True, color="#d5d9de")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 from typing import Any
 
 import matplotlib
@@ -124,13 +123,3 @@ def png(figure: Figure) -> bytes:
     with matplotlib.rc_context(RC):
         figure.savefig(out, format="png", dpi=160, metadata={"Software": None})
     return out.getvalue()
-
-
-def inline(text: str, prefix: str, title: str) -> str:
-    """The SVG as an element of a page: no prolog, no identifier twice in the page, a title for screen readers."""
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.DOTALL)
-    used = set(re.findall(r"(?:url\(|href=\")#([^)\"]+)", text))
-    text = re.sub(r' id="([^"]+)"', lambda m: f' id="{prefix}-{m[1]}"' if m[1] in used else "", text)
-    text = re.sub(r"(url\(|href=\")#", rf"\g<1>#{prefix}-", text)
-    return text.replace("<svg", f'<svg role="img" aria-label="{title}"', 1)

@@ -54,7 +54,7 @@ def draw(axis: Axes, results: Results, found: dict, x: Column, y: Column) -> Non
             continue
         style: dict[str, Any] = {"color": colour[run], "marker": marker[run], "linestyle": "none"}
         if len(points) > 1:
-            axis.plot(*points.T, markersize=4, alpha=0.45, **style)
+            axis.plot(*points.T, markersize=4, alpha=0.45, label=f"_{run}, one seed", **style)
         size = 13 if run == "retrain" else 8
         axis.plot(
             *points.mean(axis=0), markersize=size, markeredgecolor="white", label=run, zorder=3, **style

@@ -59,15 +59,28 @@ def draw(axis: Axes, results: Results, seen: dict, column: str) -> None:
         for index, series in enumerate(found):
             if column not in series:
                 continue
-            label = run if index == 0 else f"_{run}"
+            label = run if index == 0 else f"_{run}, another seed"
             style: dict[str, Any] = {
                 "color": colour[run],
                 "linewidth": 2.2 if iterative else 1.1,
                 "zorder": 3 if iterative else 2,
             }
             axis.plot(series["epoch"], series[column], label=label, alpha=0.85, **style)
-            axis.plot(series["epoch"][-1], series[column][-1], "o", markersize=4, color=colour[run], zorder=4)
+            axis.plot(
+                series["epoch"][-1],
+                series[column][-1],
+                "o",
+                markersize=4,
+                color=colour[run],
+                zorder=4,
+                label=f"_{run}, end",
+            )
             if (limit := f"threshold_{column}") in series:
                 axis.plot(
-                    series["epoch"], series[limit], "--", linewidth=0.7, label="_threshold", color=colour[run]
+                    series["epoch"],
+                    series[limit],
+                    "--",
+                    linewidth=0.7,
+                    label=f"_{run}, threshold",
+                    color=colour[run],
                 )
