@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pandas as pd
 import study
+import whole_study
 import workflow_in_process
+import yaml
 
 from lethe.params.file import request_name
 
@@ -36,6 +38,23 @@ def make_in_process(params, name, number, arguments):
     step = request_name(name, number)
     of = params.studies[step]
     workflow_in_process.run_study(params, step, [*of.runs, *of.retrained[1:]], of.seeds[0])
+
+
+def make_once(params, name, number, arguments):
+    """The same, job after job; one that has ended is not run again, as Snakemake does it."""
+    make_jobs(request_name(name, number))
+
+
+def make_jobs(study: str, stages: tuple[str, ...] = ()) -> None:
+    """Run the jobs of a study in params.yaml, of these stages, or of all but comparison and report."""
+    params, jobs = whole_study.planned(yaml.safe_load(Path("params.yaml").read_text()))
+    for stage in stages or [stage for stage in jobs if stage not in ("compare", "report")]:
+        for job in jobs[stage].values():
+            ended = Path(".snakemake/ended", stage, job.address)
+            if job.where["study"] == study and not ended.exists():
+                whole_study.step(params, stage, json.loads(job.cfg), job.where)
+                ended.parent.mkdir(parents=True, exist_ok=True)
+                ended.touch()
 
 
 def subject(folder: Path, place: int) -> dict:

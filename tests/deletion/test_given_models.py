@@ -1,39 +1,25 @@
 """Requests where the model and its sets are given, and its texts are answers to questions: nothing is trained but
 what serves them."""
 
-import json
 from pathlib import Path
 
 import pandas as pd
 import pytest
-import whole_study
 import yaml
 from hub_folder import CONFIGS, chat_model, hub_folder
-from served_study import ask
+from served_study import ask, make_jobs, make_once
 from test_given_study import DATASET, content
 
 from lethe import request as requests
 from lethe.__main__ import main
 from lethe.deletion.certificate import read
 from lethe.params.addresses import folder_of
-from lethe.params.file import check_params, load_params, request_name
+from lethe.params.file import check_params, load_params
 from lethe.request import Order, serve
 from lethe.system.errors import InputError
 
 SERVES = {"method": "npo", "thresholds": {"memorization_accuracy_retain": {"least": 0.0}}}
 BEFORE = ("prepare", "forget")  # without which no request can be resolved
-
-
-def make(params, name, number, _):
-    only(request_name(name, number))
-
-
-def only(study, stages=None):
-    params, jobs = whole_study.planned(yaml.safe_load(Path("params.yaml").read_text()))
-    for stage, of in jobs.items():
-        for job in of.values():
-            if job.where.get("study") == study and stage != "compare" and stage in (stages or jobs):
-                whole_study.step(params, stage, json.loads(job.cfg), job.where)
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +33,8 @@ def made(tmp_path_factory):
     (folder / "params.yaml").write_text(yaml.safe_dump(cfg))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setattr(requests, "make", make)
-        only("tofu", BEFORE)
+        patch.setattr(requests, "make", make_once)
+        make_jobs("tofu", BEFORE)
         answer, question = CONFIGS["retain90"][0]["answer"], CONFIGS["retain90"][7]["question"]
         assert serve(Order(ask(folder, "DSR-1", {"text": answer}, {"text": question.upper()}))) == 0
         assert serve(Order(ask(folder, "DSR-2", {"id": "forget10/3"}))) == 0

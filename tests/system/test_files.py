@@ -1,14 +1,17 @@
 """Outputs are absent or whole; digests depend on content and names alone."""
 
 import hashlib
+import resource
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from lethe.system import files
 from lethe.system.files import HOST
+from lethe.training import checkpoints
 
 
 def fail(target, begin):
@@ -22,6 +25,31 @@ def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path):
     target.write_text("old")
     with pytest.raises(RuntimeError):
         fail(target, lambda temporary: temporary.write_text("half"))
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def write_text(target):
+    with files.replacing(target) as temporary:
+        temporary.write_text("a" * 10_000)
+
+
+def write_checkpoint(target):
+    checkpoints.save(target, torch.nn.Linear(100, 100), None, {})
+
+
+@pytest.mark.parametrize("write", [write_text, write_checkpoint])
+def test_a_file_that_cannot_be_written_whole_is_named_and_the_old_one_stays(tmp_path, write):
+    """As on a full disk: the system takes a part of it, and refuses the rest."""
+    target = tmp_path / "state.safetensors"
+    target.write_text("old")
+    allowed, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, most))
+    try:
+        with pytest.raises(OSError, match=r"state\.safetensors"):
+            write(target)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (allowed, most))
     assert target.read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]
 

@@ -41,6 +41,10 @@ def replacing(path: str | Path) -> Iterator[Path]:
             if file.is_file():
                 flush(file)
         move(temporary, path)
+    except OSError as error:
+        if error.errno is not None and error.filename is None:  # as of a full disk
+            error.filename = str(path)
+        raise
     finally:
         remove(temporary)
 

@@ -7,7 +7,7 @@ import logging
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -22,6 +22,9 @@ def save(path: Path, model, optimizer, state: dict, write: bool = True) -> None:
     Without an optimiser it is done and only read again, maybe by a run that begins with another model: all is written.
 
     Tensors that are split among processes are put together, in which all of them take part; one writes.
+
+    Raises:
+        OSError: the disk is full or refuses; the message names the file.
     """
     tensors = {
         f"model.{name}": whole(p, write)
@@ -37,7 +40,10 @@ def save(path: Path, model, optimizer, state: dict, write: bool = True) -> None:
     text = bytearray(json.dumps(state).encode())  # a tensor, as a header of safetensors may not grow large
     tensors["state"] = torch.frombuffer(text, dtype=torch.uint8)
     with replacing(path) as temporary:
-        save_file(tensors, temporary)
+        try:
+            save_file(tensors, temporary)
+        except SafetensorError as error:
+            raise OSError(f"{path}: {error}") from None
 
 
 def load(path: Path, model, optimizer, fingerprint: str) -> dict | None:
