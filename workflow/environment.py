@@ -14,6 +14,8 @@ from pathlib import Path
 from dependencies import SOURCES
 from internals import before_every_command
 
+from lethe.system import tracker_name
+from lethe.system.errors import InputError
 from lethe.system.warm_start import VARIABLE
 
 # glibc gives freed tensors back to the system, which clears their pages again: 5 to 17 % of the time of small models.
@@ -21,7 +23,11 @@ ALLOCATION = {"MMAP_THRESHOLD": 32, "TRIM_THRESHOLD": 256, "TOP_PAD": 64}  # MiB
 
 
 def set_environment() -> None:
-    """What every job inherits."""
+    """What every job inherits. Ends the process with one line if it names a tracker that is not there."""
+    try:
+        tracker_name.chosen()
+    except InputError as error:
+        sys.exit(str(error))
     os.environ.pop(VARIABLE, None)  # of a run on another machine, or one that has started this one
     # The code beside this workflow, also in a copy of the repository such as DVC makes for an experiment.
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(SOURCES), os.environ.get("PYTHONPATH")]))

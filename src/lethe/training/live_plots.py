@@ -1,4 +1,4 @@
-"""Live plots of a run, by DVCLive."""
+"""Live plots of a run, by DVCLive, and by another tracker where one is asked for."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from lethe.training.trackers import Tracker, tracker
+
 log = logging.getLogger(__name__)
 
 EVERY = 5.0  # seconds between two updates: each takes milliseconds, as long as a small step
@@ -16,36 +18,54 @@ POSITION = ("step", "epoch", "learning_rate")  # columns of the trace that are n
 
 
 class LivePlots:
-    """The trace of a run, shown while it grows. They begin anew with every process, so a resumed run repeats it."""
+    """The trace of a run, shown while it grows. They begin anew with every process, so a resumed run repeats it.
 
-    def __init__(self, live: Any):
-        self.live, self.shown = live, time.monotonic()
+    Args:
+        live: DVCLive's, or None.
+        tracker: another place that shows it, or None.
+    """
+
+    def __init__(self, live: Any, tracker: Tracker | None = None):
+        self.live, self.tracker, self.count, self.shown = live, tracker, 0, time.monotonic()
 
     def show(self, trace: list[dict], every: float = EVERY) -> None:
         """Bring the plots up to the trace, if the last time was `every` seconds ago."""
         if time.monotonic() - self.shown < every:
             return
-        rows = trace[self.live.step :]
+        rows = trace[self.count :]
         for number, row in enumerate(rows, 1):
-            for name, value in row.items():
-                if name not in POSITION:
-                    self.live.log_metric(name, value)
-            if number < len(rows):
-                self.live.step += 1
-            else:
-                self.live.next_step()
-        self.shown = time.monotonic()
+            numbers = {name: value for name, value in row.items() if name not in POSITION}
+            if self.live:
+                self.log(numbers, last=number == len(rows))
+            if self.tracker:
+                self.tracker.add(row["step"], numbers)
+        self.count, self.shown = len(trace), time.monotonic()
+
+    def log(self, numbers: dict[str, float], last: bool) -> None:
+        for name, value in numbers.items():
+            self.live.log_metric(name, value)
+        if last:
+            self.live.next_step()
+        else:
+            self.live.step += 1
 
 
 @contextlib.contextmanager
 def live_plots(folder: Path | None) -> Iterator[LivePlots | None]:
-    """Plots in a folder, or none where none is named, or git holds no commit yet, which DVCLive asks for."""
-    live = started(folder) if folder else None
+    """Plots in a folder, and where else the environment asks for them; none where no folder is named.
+
+    DVCLive asks for a git that holds a commit; without it there are none of its own.
+    """
+    if folder is None:
+        yield None
+        return
+    other, live = tracker(folder), started(folder)
     try:
-        yield LivePlots(live) if live else None
+        yield LivePlots(live, other) if live or other else None
     finally:
-        if live:
-            live.end()
+        for shown in (live and live.end, other and other.close):
+            if shown:
+                shown()
 
 
 def started(folder: Path) -> Any:
