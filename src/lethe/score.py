@@ -118,6 +118,8 @@ def scored(
     }
     if labels:
         arrays["classes"] = np.array(labels)
+    if "said" in arrays:
+        arrays["holds_text"] = np.array([*arrays["holds_text"], "said"])
     if "holds_text" in arrays:
         log.warning("the scores hold text: %s (score.keep_text)", ", ".join(arrays["holds_text"]))
     return arrays | {"task": np.array(task), "settings": np.array(compared_settings(task, settings))}

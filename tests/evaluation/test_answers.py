@@ -83,8 +83,10 @@ def test_sets_with_and_without_answers_go_into_one_table_of_numbers(reader):
     sets = ("forget", "retain", "holdout", "test")
     frames = {name: frame(name) for name in sets}
     frames["test"] = frames["test"].assign(prompt=None)
-    settings = reader.settings.model_copy(update={"extract": []})
+    settings = reader.settings.model_copy(update={"extract": [], "keep_text": True})
     arrays = scored("generation", reader.model, reader.tokenizer, frames, [], reader.encoding, settings)
+    assert arrays["holds_text"].tolist() == ["suffix", "completion", "tries", "said"]
+    assert [bool(text) for text in arrays["said"]] == [name == "retain" for name in arrays["sets"]]
     measured = Measure(bootstrap=100, utility_sets=["retain"])
     columns, numbers = metrics(arrays, measured, 0)
     assert columns["probability"].mask.tolist() == [False] * 9 + [True] * 3

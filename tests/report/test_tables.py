@@ -1,13 +1,15 @@
 """Cells and forms of tables."""
 
 import csv
+import hashlib
 import io
+from pathlib import Path
 
 import pytest
 
 from lethe.evaluation.headline import columns
 from lethe.report import tables
-from lethe.report.page import cell
+from lethe.report.page import cell, libraries
 from lethe.tasks import Column
 from lethe.tasks.generation import longest_extraction
 
@@ -109,3 +111,22 @@ def test_the_strongest_attack_stands_beside_the_retrained_models():
     table = tables.attacks_table(found, ["npo", "icu", "base"])
     assert table.rows[1] == ["icu", "transfer attack (of 7)", "0.956", "0.536", "0.420 [0.350, 0.490]"]
     assert table.rows[0] == ["npo", "own (of 7)", "0.956", "0.536", "0.420"]
+
+
+def test_latex_and_csv_forms():
+    """Every sign of LaTeX's own is escaped, and those of ours are mathematics."""
+    table = tables.Table(
+        ["run", "AUC\N{NO-BREAK SPACE}≈"], [["a_b", "−0.5 ± 0.1 far*"], ["50% & more", "1,000"]]
+    )
+    assert tables.latex(table) == (
+        "\\begin{tabular}{lr}\n\\toprule\nrun & AUC~$\\approx$ \\\\\n\\midrule\n"
+        "a\\_b & $-$0.5 $\\pm$ 0.1 far* \\\\\n50\\% \\& more & 1,000 \\\\\n\\bottomrule\n\\end{tabular}\n"
+    )
+    assert list(csv.reader(io.StringIO(tables.comma_separated(table)))) == [table.head, *table.rows]
+
+
+def test_a_library_is_the_published_file():
+    for name, digest in libraries.SHA256.items():
+        file = Path(libraries.__file__).parent / name
+        assert hashlib.sha256(file.read_bytes()).hexdigest() == digest
+    assert "Permission to use, copy, modify" in libraries.scripts()

@@ -1,6 +1,6 @@
 rule write_report:
     input:
-        reported("prepare", ".json"),
+        reported("prepare", ".json", *[".parquet"] * PARAMS.report.show_text),
         reported("forget", ".json"),
         reported("train", ".csv", ".json"),
         reported("unlearn", ".csv", ".json"),

@@ -38,7 +38,8 @@ def answer_arrays(reader: Reader, name: str, frame: pd.DataFrame, encoded: Encod
 
     answered (N,): the text answers a prompt. ends (N,): its last token is the end token. paraphrase_loss (N,) and
     alternative_loss (N, K): mean negative log-likelihood of the tokens of the same answer in other words, and of wrong
-    ones, NaN where there is none. And what metrics say of the model's own answers, where `score.answers` asks for them.
+    ones, NaN where there is none. And what metrics say of the model's own answers, where `score.answers` asks for them;
+    with `keep_text` said (N,) of str, these answers, empty where nothing is answered.
     """
     rows = encoded.rows
     last = rows.input_ids.gather(1, rows.lengths[:, None] - 1)[:, 0]
@@ -53,6 +54,8 @@ def answer_arrays(reader: Reader, name: str, frame: pd.DataFrame, encoded: Encod
         for metric in plugins.names_in("metrics"):
             if "of_answers" in plugins.functions_in("metrics", metric):
                 found |= plugins.imported("metrics", metric).of_answers(**said)
+        if reader.settings.keep_text:
+            found["said"] = np.array([text or "" for text in said["said"]])
     return found
 
 

@@ -44,7 +44,8 @@ class Score(StrictModel):
     temperature: Positive = 1.0
     """Of the sampled completions."""
     keep_text: bool = False
-    """Keep the true ends of texts and their completions, as tokens, in scores.npz: for metrics to come; private."""
+    """Keep the true ends of texts and their completions, as tokens, and answers in scores.npz: for metrics to come and
+    `report.show_text`; private."""
     answers: dict[Name, Answer] = {}
     """Generation: sets whose prompts are answered greedily, and the answers compared word by word."""
     gradient_norm: bool = False

@@ -99,8 +99,10 @@ def differences(one: Study, other: Study) -> list[str]:
     if texts[0] != texts[1]:
         sources = " and ".join(dict.fromkeys(str(block["source"]) for block in texts))
         found.append(f"texts differ ({sources})")
-    if models[0]["source"] != models[1]["source"] or (texts[0] != texts[1] and built_in(one)):
+    if models[0]["source"] != models[1]["source"]:
         found.append(f"tokenizers differ ({models[0]['source']}, {models[1]['source']})")
+    elif texts[0] != texts[1] and built_in(one):
+        found.append(f"tokenizers differ (each {models[0]['source']} has one of its own texts)")
     if models[0].get("max_length") != models[1].get("max_length"):
         lengths = f"{models[0].get('max_length')}, {models[1].get('max_length')}"
         found.append(f"lengths differ (model.max_length: {lengths})")

@@ -21,6 +21,7 @@ OPTIONAL = (
     "downstream_names",
     "downstream_values",
     "holds_text",
+    "said",
     "suffix",
     "completion",
     "tries",
