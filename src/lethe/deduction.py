@@ -129,6 +129,31 @@ class Deduction:
         """Does the target follow without the lost facts?"""
         return target in self.closure(lost, self.relevant(target))
 
+    def proof(self, target: int, lost: Iterable[int]) -> set[int]:
+        """Numbers of given facts that are not lost, from which the target follows; itself, if it is not lost.
+
+        Empty if it does not follow. One of several ways: round by round all that follows, by the first step to it.
+        """
+        gone = set(lost)
+        reason: dict[int, tuple[int, ...]] = {
+            number: () for number in self.relevant(target) if number < self.count and number not in gone
+        }
+        while target not in reason:
+            found: dict[int, tuple[int, ...]] = {}
+            for conclusion, premises in self.steps:
+                if conclusion not in reason and reason.keys() >= {*premises}:
+                    found.setdefault(conclusion, premises)
+            if not found:
+                return set()
+            reason |= found
+        used, waiting = set(), [target]
+        while waiting:
+            number = waiting.pop()
+            if not reason[number]:
+                used.add(number)
+            waiting += reason[number]
+        return used
+
     def minimal_set(self, target: int, draw: np.random.Generator) -> frozenset[int]:
         """A minimal set of a fact that is given, drawn at random: of every reason of what must go a premise goes, too.
 

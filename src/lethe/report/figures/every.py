@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from matplotlib.figure import Figure
 
 from lethe.report.collect import Results
-from lethe.report.figures import curves, examples, latent, robustness, roc, style, tradeoff, trajectory
+from lethe.report.figures import (
+    curves, examples, families, latent, robustness, roc, style, tradeoff, trajectory,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ FIGURES = {
     "latent": Kind("Latent space", latent.CAPTION, latent.latent),
     "roc": Kind("Attack", roc.CAPTION, roc.roc_figure),
     "examples": Kind("Example by example", examples.CAPTION, examples.examples),
+    "families": Kind("What still follows", families.CAPTION, families.families),
     "robustness": Kind("Robustness", robustness.CAPTION, robustness.robustness),
     "curves": Kind("Training curves", curves.CAPTION, curves.curves),
 }
