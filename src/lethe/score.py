@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 import pandas as pd
@@ -102,8 +103,8 @@ def scored(
         encoded = encoding(frame)
         models.check_tokens(model, encoded)
         part = scores(model, tokenizer, encoded, settings, name in settings.extract) | facts_of(frame, name)
-        if isinstance(model, Gated | Corrupted):
-            part |= gates_of(model, encoded, settings)
+        if isinstance(model, Corrupted) or (isinstance(model, Gated) and model.gates):
+            part |= gates_of(model, encoded, settings) | kinds_of(frame)
         if prompted:
             part |= answer_arrays(Reader(model, tokenizer, encoding, settings), name, frame, encoded)
         if settings.gradient_norm:
@@ -136,6 +137,12 @@ def gates_of(model: Gated | Corrupted, encoded: Encoded, settings: Score) -> dic
         found.append(torch.stack([of_gates.amax(1).cpu() for of_gates in model.seen(part)]))
     weight, nearest = torch.cat(found, 1).numpy()
     return {"gate": weight, "gate_nearest": nearest}
+
+
+def kinds_of(frame: pd.DataFrame) -> dict[str, np.ndarray]:
+    """gate_kind (N,) a number for each label, the same in all sets, 0 where a text has none."""
+    labels = frame["label"] if "label" in frame else [None] * len(frame)
+    return {"gate_kind": np.array([0 if one is None else crc32(one.encode()) for one in labels], np.int64)}
 
 
 def facts_of(frame: pd.DataFrame, name: str) -> dict[str, np.ndarray]:

@@ -11,11 +11,14 @@ import torch
 from test_score import scored, study
 
 from lethe import models
+from lethe.data.rows import Rows
 from lethe.evaluation.downstream import TASKS, downstream, numbers_of
 from lethe.evaluation.numbers import modules
 from lethe.evaluation.scores import load
 from lethe.metrics import downstream_accuracy
 from lethe.models.composed import Composed, Offset
+from lethe.models.gated import Gated, fresh_adapter
+from lethe.objectives.o3 import Hyper, fitted_gate
 from lethe.params.model import Model
 from lethe.system.errors import InputError
 
@@ -124,6 +127,9 @@ def test_a_model_composed_of_several_is_evaluated_and_writes_nothing(folder):
     tasks = ["documentation_cloze", str(folder / "whole_text.yaml")]
     found, plain = (downstream(m, tokenizer, tasks, 5)["downstream_values"] for m in (model, large))
     assert found.tolist() == plain.tolist()
+    texts = Rows(torch.randint(1, 20, (6, 12)), torch.full((6,), 12))
+    gated = Gated(large, [fresh_adapter(large, 2, 4.0, 1)], [fitted_gate(Hyper(), large, texts, 1)])
+    assert downstream(gated, tokenizer, tasks, 5)["downstream_values"].tolist() == plain.tolist()
     with pytest.raises(InputError, match=r"score.tasks: answer: has text written"):
         downstream(model, tokenizer, [str(folder / "answer.yaml")], 5)
 

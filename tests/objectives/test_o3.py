@@ -111,6 +111,26 @@ def test_the_penalty_keeps_a_request_away_from_the_one_before(requests, both):
     assert {"orthogonal", "wrong"} <= set(trace) and trace["orthogonal"].iloc[0] == 0  # B begins at 0
 
 
+def test_a_detector_is_trained_on_the_request_alone(requests, both):
+    """It is kept beside the adapters, and a later request leaves it as it is."""
+    first = requests.run("seen-1", "a", entropy=2)
+    second = requests.run("seen-2", "b", "seen-1/model", entropy=2)
+    trace = pd.read_csv(requests.folder / "seen-1/trace.csv")
+    entropy = trace["entropy"].dropna()
+    assert len(entropy) == 2 * 2 and (entropy >= -0.01).all() and entropy.max() < 8 * np.log(2)
+    before, after = tensors(first), tensors(second)
+    own = [key for key in before if key.startswith("detector-0.up.") and "pooler" not in key]
+    assert own and all(bool((before[key] != 0).any()) for key in own)
+    assert all(torch.equal(value, after[key]) for key, value in before.items())
+    plain = tensors(both[0])
+    assert all(
+        torch.equal(value, before[key]) for key, value in plain.items()
+    )  # what is unlearnt is the same
+    assert not torch.equal(tensors(first, "gates")["0.0.means"], tensors(both[0], "gates")["0.0.means"])
+    model, _ = models.load(second, requests.task)
+    assert model.readers == ["0", "1"]
+
+
 def test_published_choices(requests):
     first = requests.run("c-1", "a", adapters="continued", side="input", fitted="texts")
     second = requests.run("c-2", "b", "c-1/model", adapters="continued", side="input", fitted="texts")
@@ -154,6 +174,9 @@ def test_scores_say_what_gates_say(requests, both, tmp_path):
     score(cfg, requests.folder / "study", requests.folder / "b", both[1], tmp_path / "scores.npz")
     arrays = dict(np.load(tmp_path / "scores.npz"))
     assert (arrays["gate"] > 0.1).all() and (arrays["gate"] < 1).all()
+    labels = pd.read_parquet(requests.folder / "study/examples.parquet").set_index("id")["label"]
+    same = labels[arrays["ids"]].to_numpy()
+    assert ((same[:, None] == same) == (arrays["gate_kind"][:, None] == arrays["gate_kind"])).all()
     if requests.task == "classification":  # what was fitted on is stored; of generators, prefixes of it
         forget = arrays["gate_nearest"][arrays["sets"] == "forget"]
         assert np.isclose(forget, 1).sum() >= 3
@@ -186,6 +209,18 @@ def test_whom_a_gate_sees_by_hand():
     assert found["gate_nearest_auc"] == 1 and found["gate_weight_auc"] == 0
 
 
+def test_the_attack_by_a_gate_is_judged_within_the_kind_that_was_forgotten():
+    """Of the unseen texts one is of the kind that was forgotten, and gets more weight than both that were."""
+    scores = {
+        "gate": np.array([0.9, 0.5, 0.95, 0.1, 0.1, 0.1]), "gate_nearest": np.array([1.0, 1.0, 0.9, 0.2, 0.2, 0.2]),
+        "sets": np.array(["forget", "forget", "test", "test", "test", "holdout"]),
+        "gate_kind": np.array([7, 7, 7, 8, 8, 7]),
+    }  # fmt: skip
+    found = gate_metric.aggregate(scores, gate_metric.values(scores, None), Measure(bootstrap=100), 1)
+    assert (found["gate_weight_auc"], found["gate_nearest_auc"]) == (0, 1)
+    assert found["gate_sees_test"] == pytest.approx(4 / 6)
+
+
 def test_the_report_says_that_a_gate_is_an_attack():
     class Results:
         methods = ("o3", "npo")
@@ -196,6 +231,10 @@ def test_the_report_says_that_a_gate_is_an_attack():
 
     (text,) = gates(Results)
     assert "o3 (weight 0.61, nearest 1.00)" in text and "npo" not in text
+    sees = {"gate_sees_retain": {"mean": 0.98}, "gate_sees_general_test": {"mean": 0.5}}
+    Results.summaries["o3"] |= sees
+    first, second = gates(Results)
+    assert "o3 (retained 0.98, general 0.50)" in first and second == text
     Results.methods = ("npo",)
     assert gates(Results) == []
 

@@ -2,7 +2,8 @@
 
 A gate is a detector of what was asked to go. It is meant to tell that from retained text, and from prose; a gate that
 tells forgotten texts from unseen ones of the same kind is a list of who was forgotten, shipped with the model. The
-nearest stored text, which whoever holds the files can look up, is such a list in any case.
+nearest stored text, which whoever holds the files can look up, is such a list in any case. Where texts have labels,
+both attacks are judged against test texts of the labels that were forgotten: to tell a kind is what a gate is for.
 """
 
 from __future__ import annotations
@@ -30,6 +31,14 @@ def told_apart(weight: np.ndarray, sets: np.ndarray) -> dict[str, float]:
     }
 
 
+def of_the_same_kinds(scores: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The scores, of which attacks are judged on test texts of the labels that forget has, where texts have some."""
+    if "gate_kind" not in scores:
+        return scores
+    asked = np.unique(scores["gate_kind"][scores["sets"] == "forget"])
+    return scores | {"matched": scores.get("matched", True) & np.isin(scores["gate_kind"], asked)}
+
+
 def values(scores, settings):
     return {"gate_weight": scores["gate"], "gate_nearest": scores["gate_nearest"]}
 
@@ -38,6 +47,7 @@ def aggregate(scores, values, settings, seed):
     """Mean weight of each set, whom the gate sees, and both the weight and the nearest stored text as attacks."""
     found = set_means("gate_weight", values["gate_weight"], scores["sets"])
     found |= told_apart(values["gate_weight"], scores["sets"])
+    judged = of_the_same_kinds(scores)
     for name in ("gate_weight", "gate_nearest"):  # a member scores lower
-        found |= membership(name, -values[name], scores, settings)
+        found |= membership(name, -values[name], judged, settings)
     return found

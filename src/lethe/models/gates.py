@@ -9,6 +9,10 @@ A text is known by the mean hidden state z_l of its tokens in each layer l. Fitt
 
 mu and the precision P are those of the texts fitted on, m_1 is the mean of d over these, m_2 and sd are of texts of the
 request that were held back. The weight is largest halfway between m_1 and m_2, and small on both sides.
+
+A mean over few tokens lies further from others than one over many, so that fitted on prefixes of all lengths a gate
+would open for any long text. A request has a gate for each range of numbers of tokens, each twice as long as the one
+before.
 """
 
 from __future__ import annotations
@@ -59,6 +63,45 @@ class Gate:
         return Gate(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})
 
 
+@dataclass(frozen=True)
+class Stages:
+    """The gates of a request, by the number of tokens that were read: `begins` (S,), ascending, the first is 0."""
+
+    begins: Tensor
+    gates: list[Gate]
+
+    def weight(self, features: Tensor, read: Tensor) -> Tensor:
+        """(P,) weights of features (L, P, H), means over `read` (P,) tokens."""
+        found = features.new_empty(features.shape[1])
+        place = torch.bucketize(read.to(self.begins.device), self.begins, right=True) - 1
+        for number, gate in enumerate(self.gates):
+            own = place == number
+            found[own] = gate.weight(features[:, own])
+        return found
+
+    def nearest(self, features: Tensor) -> Tensor:
+        """(P, L) largest cosine of features (L, P, H) to any that is stored."""
+        return torch.stack([gate.nearest(features) for gate in self.gates]).amax(0)
+
+    def to(self, device: torch.device) -> Stages:
+        return Stages(self.begins.to(device), [gate.to(device) for gate in self.gates])
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """By name, as they are stored."""
+        own = {f"{n}.{name}": t for n, gate in enumerate(self.gates) for name, t in vars(gate).items()}
+        return {"begins": self.begins} | own
+
+    @classmethod
+    def of(cls, tensors: dict[str, Tensor]) -> Stages:
+        """The reverse of `tensors`."""
+        gates = [
+            Gate(**{field.name: tensors[f"{n}.{field.name}"] for field in fields(Gate)})
+            for n in range(len(tensors["begins"]))
+        ]
+        return cls(tensors["begins"], gates)
+
+
 def fit(features: Tensor, held: Tensor, gamma: float, nu: float, zeta: float) -> Gate:
     """The gate of a request.
 
@@ -83,6 +126,23 @@ def fit(features: Tensor, held: Tensor, gamma: float, nu: float, zeta: float) ->
     deviation = of_held.std(correction=0).clamp(min=torch.finfo(torch.float64).tiny)
     spread = torch.stack([d.mean(), of_held.mean(), deviation])
     return Gate(means, precisions, gate.units, coefficients, spread, gate.sharpness)
+
+
+def contrastive_entropy(changed: Tensor, plain: Tensor) -> Tensor:
+    """How undecided each text is which of all texts it is: sum over layers of the mean entropy over texts.
+
+        H(softmax_j(z_i^changed . z_j^plain)),  H(p) = -sum_j p_j log(p_j + 1e-5)
+
+    Least where each text is told from the others, whichever it is taken for, and L log N where all are equal.
+
+    Args:
+        changed, plain: (L, N, H) of the same texts: of what is trained, read with some tokens changed, and of the
+            model as it is, which reads them as they are.
+    Returns:
+        A scalar in [0, L log N] up to the 1e-5, in nats, as published.
+    """
+    likeness = (changed @ plain.mT).softmax(-1)
+    return -(likeness * (likeness + 1e-5).log()).sum(-1).mean(-1).sum()
 
 
 def unit(features: Tensor) -> Tensor:

@@ -11,28 +11,32 @@ detector is fitted on the request's texts, and each text gets as much of the ada
 The paper's equations are pictures, and its code does otherwise in places: it goes on with one adapter (`adapters:
 continued`, whose weight is then the largest of all gates), penalises the input side A (`side: input`), fits on whole
 texts (`fitted: texts`), and overrides the weights by thresholds read off the test data, which is not copied. Its
-detector is an encoder that is trained for it; here the model's own hidden states are read.
+detector is an encoder that is trained for it, to predict changed texts and, by contrastive entropy, to tell the
+request's texts from each other; here the model's own hidden states are read, and with `entropy`, a number of epochs,
+those that it has with an adapter trained so.
 """
 
 from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from lethe import losses
 from lethe.data.rows import Labelled, Rows
 from lethe.models.gated import Adapter, Gated, fresh_adapter, text_means
-from lethe.models.gates import Gate, fit
+from lethe.models.gates import Stages, contrastive_entropy, fit
 from lethe.objectives.random_label import other_labels
 from lethe.params.fields import Count, Fraction, NonNegative, Positive, Probability
 from lethe.system.errors import InputError
 from lethe.system.streams import stream, stream_seed
 
 NEEDS = ("layers",)
+CHANGED = 0.15  # of the tokens, as published of a detector's texts
 TERMS = {
     "orthogonal": "forget",
     "wrong": "alternative",
@@ -51,7 +55,7 @@ class Hyper:
     )
     prefix: Fraction = 0.5  # share of a text that is its prompt, from which it is continued wrongly
     fitted: Literal["prefixes", "texts"] = "prefixes"  # what the gate of a generator is fitted on
-    most: Count = 1024  # prefixes that it is fitted on, at most
+    most: Count = 1024  # prefixes of a range of lengths that it is fitted on, at most
     least: Count = 4  # tokens of the shortest of them
     held: Probability = (
         0.2  # share of the texts that is held back, for how far other texts of the request lie
@@ -59,6 +63,8 @@ class Hyper:
     gamma: NonNegative = 1000.0  # weight of the nearest text's cosine in a layer's score
     nu: Probability = 0.1  # share of what is fitted on that the detector may leave outside
     zeta: Positive = 10.0  # sharpness of the gate
+    gate: Literal["soft", "none"] = "soft"  # none: every text gets all of every adapter
+    entropy: Annotated[int, Field(ge=0)] = 0  # epochs that the detector is trained; 0: the model as it is
 
 
 @dataclass(frozen=True)
@@ -97,8 +103,11 @@ def loss(hyper: Hyper, model, frozen: Frozen, batch) -> dict[str, Tensor]:
 def unlearn(hyper: Hyper, run):
     """Learn the adapter of this request beside those of earlier ones, and fit its gate."""
     model, rows = run.original(), run.rows("forget")
-    base, adapters, gates = (
-        (model.base, [*model.adapters], model.gates) if isinstance(model, Gated) else (model, [], [])
+    detectors: dict[str, Any]
+    base, adapters, gates, detectors = (
+        (model.base, [*model.adapters], model.gates, dict(model.detectors.items()))
+        if isinstance(model, Gated)
+        else (model, [], [], {})
     )
     among = "last" if hyper.adapters == "continued" else "each"
     if among == "last" and adapters:
@@ -112,11 +121,56 @@ def unlearn(hyper: Hyper, run):
     if isinstance(rows, Labelled):
         more = {"terms": {"orthogonal": "forget", "wrong": "forget"}}
     run.minimise(loss, hyper, frozen=frozen, model=learning, only=[f"adapters.{len(adapters)}."], **more)
-    return Gated(base, [*adapters, own], [*gates, fitted_gate(hyper, base, rows, run.seed)], among).eval()
+    if hyper.gate == "none":
+        return Gated(base, [own] if among == "last" else [*adapters, own], [], "all").eval()
+    reader = base
+    if hyper.entropy:
+        reader = detector(hyper, run, base)
+        detectors[str(len(gates))] = reader.adapters[0]
+    gate = fitted_gate(hyper, reader, rows, run.seed)
+    return Gated(base, [*adapters, own], [*gates, gate], among, detectors).eval()
 
 
-def fitted_gate(hyper: Hyper, base, rows: Rows, seed: int) -> Gate:
-    """The gate of a request, of its texts alone.
+def detector(hyper: Hyper, run, base) -> Gated:
+    """The model with an adapter by which it tells the request's texts, trained on them alone."""
+    first = run.rows("forget").input_ids[0].tolist()
+    adapter = fresh_adapter(
+        base, 8, 32.0, stream_seed(run.seed, "detector", *first)
+    )  # rank, alpha as published
+    learning = Gated(base, [adapter], [])
+    recipe = run.training.model_copy(update={"epochs": hyper.entropy, "stop": None})
+    return run.minimise(
+        detector_loss, hyper, frozen=run.seed, model=learning, name="detector", only=["adapters.0."],
+        terms={"entropy": "forget", "predicted": "forget"}, whole_batch=True, training=recipe,
+    )  # fmt: skip
+
+
+def detector_loss(hyper: Hyper, model: Gated, frozen: int, batch) -> dict[str, Tensor]:
+    """Contrastive entropy of a batch, in which some tokens are others of it; and ell of text read so."""
+    rows = batch["forget"]
+    changed = with_other_tokens(rows, frozen)
+    with torch.no_grad():
+        plain = model.base(**rows.inputs(model.base), output_hidden_states=True).hidden_states
+    read = model(**changed.inputs(model.base), output_hidden_states=True)
+    means = (text_means(hidden[1:], rows.mask).float() for hidden in (read.hidden_states, plain))
+    found = {"entropy": contrastive_entropy(*means)}
+    return found if isinstance(rows, Labelled) else found | {"predicted": losses.nll(read.logits, rows)}
+
+
+def with_other_tokens(rows: Rows, seed: int) -> Rows:
+    """The rows with CHANGED of their tokens exchanged for any of the batch; where and for which, the texts decide."""
+    ids, mask = rows.input_ids.cpu(), rows.mask.cpu()
+    draw = torch.Generator().manual_seed(stream_seed(seed, "changed", *ids[:, 0].tolist(), int(ids.sum())))
+    pool = ids[mask]
+    others = pool[torch.randint(len(pool), ids.shape, generator=draw)]
+    chosen = (torch.rand(ids.shape, generator=draw) < CHANGED) & mask
+    return replace(rows, input_ids=torch.where(chosen, others, ids).to(rows.input_ids.device))
+
+
+def fitted_gate(hyper: Hyper, base, rows: Rows, seed: int) -> Stages:
+    """The gates of a request, of its texts alone: of prefixes for each range of lengths, from `least` on doubling.
+
+    A range that less than two thirds of either part's texts reach belongs to the one before.
 
     Raises:
         InputError: there is a single text, or none is as long as the shortest prefix.
@@ -125,18 +179,38 @@ def fitted_gate(hyper: Hyper, base, rows: Rows, seed: int) -> Gate:
         raise InputError("forget.size: 1; the gate of a request needs 2 texts or more")
     order = stream(seed, "gate", "held").permutation(len(rows))
     held = max(1, round(hyper.held * len(rows)))
-    inside, outside = (features(hyper, base, rows[part], seed) for part in (order[held:], order[:held]))
-    if 0 in (inside.shape[1], outside.shape[1]):
+    inside, outside = (rows[part] for part in (order[held:], order[:held]))
+    begins = stage_begins(hyper, inside, outside)
+    gates = []
+    for begin, end in zip(begins, [*begins[1:], None], strict=True):
+        own, others = (features(hyper, base, part, seed, begin, end) for part in (inside, outside))
+        gates.append(fit(own, others, hyper.gamma, hyper.nu, hyper.zeta))
+    return Stages(torch.tensor([0, *begins[1:]]), gates)
+
+
+def stage_begins(hyper: Hyper, *parts: Rows) -> list[int]:
+    """Numbers of tokens from which on a request has another gate; one for whole texts."""
+    if isinstance(parts[0], Labelled) or hyper.fitted == "texts":
+        return [0]
+    reached = min(int(part.lengths.float().quantile(1 / 3)) for part in parts)
+    longest = min(int(part.lengths.max()) for part in parts)
+    if longest < hyper.least:
         raise InputError(f"hyper.least: {hyper.least}: more than the texts have; allowed are fewer tokens")
-    return fit(inside, outside, hyper.gamma, hyper.nu, hyper.zeta)
+    begins = [hyper.least]
+    while 2 * begins[-1] <= reached:
+        begins.append(2 * begins[-1])
+    return begins
 
 
 @torch.no_grad()
-def features(hyper: Hyper, base, rows: Rows, seed: int) -> Tensor:
-    """(L, P, H) mean hidden states, in float64 on the host: of whole texts, or of prefixes of generators' texts."""
+def features(hyper: Hyper, base, rows: Rows, seed: int, begin: int, end: int | None) -> Tensor:
+    """(L, P, H) mean hidden states, in float64 on the host: of whole texts, or of generators' prefixes.
+
+    Args: begin, end: numbers of tokens of the shortest prefix, and of the first that is too long, if there is one.
+    """
     found = []
-    for begin in range(0, len(rows), 32):
-        part = rows[slice(begin, begin + 32)].to(next(base.parameters()).device)
+    for first in range(0, len(rows), 32):
+        part = rows[slice(first, first + 32)].to(next(base.parameters()).device)
         mask = part.mask
         hidden = base(**part.inputs(base), output_hidden_states=True).hidden_states[1:]
         if isinstance(part, Labelled) or hyper.fitted == "texts":
@@ -144,7 +218,8 @@ def features(hyper: Hyper, base, rows: Rows, seed: int) -> Tensor:
             continue
         count = torch.arange(1, mask.shape[1] + 1, device=mask.device)
         means = torch.stack(hidden).double().cumsum(2) / count[:, None]
-        found.append(means[:, mask & (count >= hyper.least)].cpu())
+        inside = (count >= begin) & (count < (end or mask.shape[1] + 1))
+        found.append(means[:, mask & inside].cpu())
     whole = torch.cat(found, 1)
     some = stream(seed, "gate", "prefixes").permutation(whole.shape[1])[: hyper.most]
     return whole[:, some]

@@ -16,6 +16,12 @@ WITHOUT = {  # a set that is not given -> what is therefore missing
     "validation": "validation set is given: settings were not searched for, and no method stopped by unseen text.",
 }
 
+SEEN = (
+    ("gate_sees_retain", "retained"),
+    ("gate_sees_test", "unseen"),
+    ("gate_sees_general_test", "general"),
+)
+
 
 def remarks(results: Results, settings: Report) -> list[str]:
     """Sentences for the page, from the weakest point of the evidence on."""
@@ -201,17 +207,28 @@ def derivable(results: Results) -> list[str]:
 
 
 def gates(results: Results) -> list[str]:
-    """What the gates of a run give away by themselves."""
-    told = []
+    """Whom the gates of a run see, and what they give away by themselves."""
+    seen, told = [], []
     for run in results.methods:
         found = results.summaries[run]
-        if "gate_nearest_auc" in found:
-            weight, nearest = (found[f"gate_{name}_auc"]["mean"] for name in ("weight", "nearest"))
-            told.append(f"{run} (weight {weight:.2f}, nearest {nearest:.2f})")
-    if not told:
-        return []
-    return [
-        "Gates are an attack of their own: AUC of telling forgotten from test texts by the weight that a text gets, "
-        f"which answers show, and by the nearest text that the model's files store: {', '.join(told)}. Where one is "
-        "near 1, the model says who was forgotten, whatever it says about them."
-    ]
+        if "gate_nearest_auc" not in found:
+            continue
+        weight, nearest = (found[f"gate_{name}_auc"]["mean"] for name in ("weight", "nearest"))
+        told.append(f"{run} (weight {weight:.2f}, nearest {nearest:.2f})")
+        others = [f"{name} {found[key]['mean']:.2f}" for key, name in SEEN if key in found]
+        if others:
+            seen.append(f"{run} ({', '.join(others)})")
+    said = []
+    if seen:
+        said.append(
+            "Whom gates see: AUC of the weight that a text gets, what was forgotten against other text: "
+            f"{', '.join(seen)}. At 0.5 a gate opens as far for both, and what is kept of the other is left to chance."
+        )
+    if told:
+        said.append(
+            "Gates are an attack of their own: AUC of telling forgotten from test texts (of their labels, if there are "
+            "some) by the weight that a text gets, which answers show, and by the nearest text that the model's "
+            f"files store: {', '.join(told)}. Where one is near 1, the model says who was forgotten, whatever it says "
+            "about them."
+        )
+    return said

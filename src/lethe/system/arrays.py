@@ -31,6 +31,7 @@ OPTIONAL = (
     "fact",
     "gate",
     "gate_nearest",
+    "gate_kind",
     "target",
     "answered",  # of prompts, as `lethe.evaluation.answers.answer_arrays` says
     "ends",

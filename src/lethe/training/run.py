@@ -139,7 +139,7 @@ class Run:
         hyper_at: Callable[[Any, list[dict]], Any] | None = None, only: Iterable[str] | None = None,
         roles: Callable[[int], Iterable[str]] | None = None, check: Check | None = None,
         pairs: Pairs = "nearest", prefix: float | None = None, endings: Endings | None = None,
-        fixed_batches: bool = False,
+        fixed_batches: bool = False, training: Training | None = None,
     ) -> Any:  # fmt: skip
         """Train a model by a loss, by the method's `training`; returns it, in evaluation mode.
 
@@ -159,6 +159,7 @@ class Run:
             prefix: share of a text that is the prompt of its alternatives, for terms over the role `alternative`.
             endings: what follows the prompt in an alternative, as `endings` gives it; None: the ends of analogues.
             fixed_batches: batches are drawn over all texts; one of which texts are skipped stays smaller.
+            training: the recipe; None: the method's `training`.
         Raises:
             ValueError: two trainings have one name, or an argument is for a role that no term reads.
         """
@@ -181,11 +182,11 @@ class Run:
         if only is not None:
             models.train_only(model, list(only))
         objective = Objective(loss, hyper, terms or self.terms, frozen, whole_batch, batch_counts, hyper_at)
-        seed = stream_seed(self.seed, name) if name else self.seed
+        seed, recipe = stream_seed(self.seed, name) if name else self.seed, training or self.training
         wanted = dict.fromkeys(objective.terms.values())
-        rows = self.examples.of_roles(wanted, self.training, seed, pairs, prefix, endings)
-        batches = Batches(rows, self.training, objective.terms, seed, roles, fixed_batches)
-        check = check or (self.epoch_check() if self.training.stop else no_check)
+        rows = self.examples.of_roles(wanted, recipe, seed, pairs, prefix, endings)
+        batches = Batches(rows, recipe, objective.terms, seed, roles, fixed_batches)
+        check = check or (self.epoch_check() if recipe.stop else no_check)
         checkpoint = self.job.parts / f"minimise-{name}.safetensors" if name else self.job.checkpoint
         fingerprint = f"{self.job.fingerprint(*self.read)} {name}"
         with live_plots(None if name else self.job.live) as plots:

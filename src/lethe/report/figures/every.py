@@ -9,7 +9,15 @@ from matplotlib.figure import Figure
 
 from lethe.report.collect import Results
 from lethe.report.figures import (
-    curves, examples, families, latent, robustness, roc, style, tradeoff, trajectory,
+    curves,
+    examples,
+    families,
+    latent,
+    robustness,
+    roc,
+    style,
+    tradeoff,
+    trajectory,
 )  # fmt: skip
 
 
