@@ -17,6 +17,7 @@ from lethe.evaluation.bootstrap import intervals
 from lethe.evaluation.numbers import modules
 from lethe.judge import with_classes
 from lethe.metrics.common.attacks import auc_interval
+from lethe.models.composed import Composed, Offset
 from lethe.params.measure import Measure
 from lethe.params.model import Model
 from lethe.system.files import digest
@@ -155,6 +156,21 @@ def test_an_adapter_is_judged_as_what_it_makes_of_its_base(world, tmp_path):
     )
     known = json.loads(str(np.load(tmp_path / "of adapter/scores.npz")["model"]))
     assert known["revision"] is None and known["base"]["sha256"] == digest(world / "generation")
+
+
+def test_a_pair_beside_its_own_beginning_is_judged_as_what_it_has_become(world, tmp_path):
+    """z_L + (z_s' - z_s) is z_s' where s is L."""
+    start, tokenizer = models.load(world / "generation", "generation")
+    learnt, _ = models.load(world / "other", "generation")
+    models.save(
+        Composed({"large": start, "trained": learnt, "start": start}, Offset(1.0)), tokenizer, tmp_path / "of"
+    )
+    for name, model in (("pair", tmp_path / "of"), ("alone", world / "other")):
+        assert main(argv(world, "generation", tmp_path / name, model=model)) == 0
+    pair, alone = (
+        {n: e["value"] for n, e in table_of(tmp_path / name).items()} for name in ("pair", "alone")
+    )
+    assert pair == pytest.approx(alone, rel=1e-3, nan_ok=True)
 
 
 def test_a_paired_interval_of_a_mean_is_near_students():

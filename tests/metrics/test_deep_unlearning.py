@@ -159,6 +159,27 @@ def test_the_published_facts_are_read_by_their_path():
     assert len(set(asked)) == len(asked)
 
 
+def test_a_study_of_the_published_facts(tmp_path):
+    """As docs/howto/deep-unlearning.md has it: targets follow from the rest, and from what deep leaves they do not."""
+    if not GOLDEN.exists():
+        pytest.skip("golden values are kept outside of the repository")
+    options = {"families": 5, "file": str(GOLDEN), "biographies": False}
+    sizes = {"train": 424, "validation": 24, "holdout": 24, "test": 24}
+    dataset = {"source": "families", "options": options, "sizes": sizes, "deduplicate": False}
+    prepare({"task": "generation", "dataset": dataset, "seed": 2}, tmp_path / "prepared")
+    forget({"forget": {"strategy": "deep", "size": 8}}, 1, tmp_path / "prepared", tmp_path / "deep")
+    rows = pd.read_parquet(tmp_path / "prepared/examples.parquet").set_index("id")
+    pool = rows[rows["split"] == "train"]
+    assert (pool["subject"] == "family-file").sum() == 400
+    sets = pd.read_parquet(tmp_path / "deep/sets.parquet").set_index("id")
+    deduction, ids = Deduction([tuple(fact) for fact in pool["fact"]]), pool.index.tolist()
+    forgotten = {ids.index(one) for one in sets.index[sets["set"] == "forget"]}
+    targets = [ids.index(one) for one in sets.index[sets["target"]]]
+    assert len(targets) == 8 < len(forgotten)
+    for target in targets:
+        assert deduction.derivable(target, {target}) and not deduction.derivable(target, forgotten)
+
+
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
     """Families, forgotten in both ways, and the scores of a model that was trained on nothing."""

@@ -9,10 +9,10 @@ from lethe.deduction import Deduction
 from lethe.report.figures.families import Knowledge, families, knowledge
 from lethe.report.figures.style import styled, svg
 
-# 0 is the father of the son 1 and the daughter 2, who are siblings; 0 has a wife, 3, of whom nothing else is said.
+# 0 is the father of the son 1 and the daughter 2, who are siblings; a couple, 8 and 9, has nothing to do with them.
 FACTS = [
     ("1m", "father", "0m"), ("2f", "father", "0m"), ("1m", "sister", "2f"), ("2f", "brother", "1m"),
-    ("0m", "wife", "3f"),
+    ("8m", "wife", "9f"),
 ]  # fmt: skip
 LOST = {"retrain": {0}, "alone": {0, 2}, "deep": {0, 1}, "nothing": set()}
 
