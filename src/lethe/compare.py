@@ -67,6 +67,7 @@ from lethe.evaluation.verdicts import (
     Load,
     beyond,
     declared,
+    declared_columns,
     judged,
     loss_tests,
     primary,
@@ -118,7 +119,8 @@ def comparison(settings: Compare, measured: Path, scores: Path) -> dict[str, Any
     extra = with_transfer(read(*settings.extra_retrains), values, task, level)
     found = summaries(numbers | read(BLIND), level, extra, settings.fixed)
     known = "retrain" if "retrain" in settings.runs else "original"  # what is told of it, is told of all
-    headline = columns(settings.task, found[known], settings.probes)
+    headline = columns(task, found[known], settings.probes)
+    headline += declared_columns(claims, headline, found[known])
     if not several and not extra:
         found = over_examples(found, {column.key for column in headline}, settings, scores)
     variants = {v: read(*settings.compared, ending=VARIANT + v) for v in settings.variants}

@@ -7,6 +7,7 @@ from scipy import stats
 from lethe.evaluation.verdicts import (
     beyond,
     declared,
+    declared_columns,
     example_error,
     gaps,
     judged,
@@ -24,6 +25,7 @@ from lethe.metrics.min_k import min_k
 from lethe.metrics.min_k_plus import min_k_plus
 from lethe.params.claims import Claims
 from lethe.system import plugins
+from lethe.tasks import Column
 
 SEEDS = (1, 2, 3)
 SIZES = {"forget": 32, "test": 64, "holdout": 64, "retain": 96}
@@ -358,6 +360,15 @@ def test_a_run_without_what_the_transfer_attack_reads_keeps_no_other_from_it(wor
     assert {s: of["transfer_auc"] for s, of in some["honest"].items()} == {
         s: of["transfer_auc"] for s, of in numbers["honest"].items()
     }
+
+
+def test_what_was_declared_stands_in_the_table():
+    claims = Claims(primary=["transfer_auc", "known_retain", "nothing_such"])
+    shown = [Column("transfer_auc", "transfer AUC", "retrain")]
+    found = declared_columns(claims, shown, {"transfer_auc", "known_retain", "loss_test"})
+    assert found == [Column("known_retain", "known retain", "higher")]
+    assert declared_columns(Claims(primary=["targets_gone"]), shown, {"targets_gone"})[0].good == "retrain"
+    assert declared_columns(Claims(), shown, {"loss_test"}) == []
 
 
 def test_what_was_declared_is_the_task_s_own_where_nothing_was():

@@ -6,7 +6,7 @@ that were declared before the run.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from lethe.metrics.common.gaps import Gap, gap_to_fixed, gap_to_retrained, holm,
 from lethe.metrics.loss_tests import combined, loss_ks
 from lethe.params.claims import Claims
 from lethe.system import plugins
+from lethe.tasks import Column
 
 Values = dict[str, np.ndarray]  # columns of metrics.parquet, and `sets`
 Load = Callable[[str, int], Values]  # run, seed -> its values per example
@@ -256,6 +257,15 @@ def is_attack(metric: str) -> bool:
 def declared(claims: Claims, task: str) -> Mapping[str, Any]:
     """What was declared, with the task's own primary metrics where none were."""
     return claims.model_dump() | {"primary": primary(claims, task)}
+
+
+def declared_columns(claims: Claims, shown: Sequence[Column], available: Collection[str]) -> list[Column]:
+    """Columns of metrics that a study declared and its task does not show: what carries claims stands in the table."""
+    known = {column.key for column in shown}
+    wanted = [key for key in claims.primary or () if key in available and key not in known]
+    return [
+        Column(key, key.replace("_", " "), "higher" if key.endswith(KEPT) else "retrain") for key in wanted
+    ]
 
 
 def primary(claims: Claims, task: str) -> list[str]:

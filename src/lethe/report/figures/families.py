@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from lethe.deduction import Deduction
-from lethe.metrics.deep_unlearning import LEARNT, says_fact
 from lethe.report.collect import Results
 from lethe.report.figures.style import literal, panels
 
@@ -22,6 +21,7 @@ CAPTION = (
     "in as many runs as any. What was guessed counts as known."
 )
 MOST = 9  # panels
+LEARNT = ("forget", "forgotten", "retain")
 LOOKS: dict[str, dict[str, Any]] = {  # what became of a fact -> its arrow
     "asked to go, gone": {"color": "#d55e00", "linewidth": 2.2, "linestyle": (0, (4, 2))},
     "asked to go, still known": {"color": "#d55e00", "linewidth": 2.2, "linestyle": "-"},
@@ -99,7 +99,7 @@ def knowledge(results: Results) -> Knowledge | None:
     seed = results.seeds[0]
     fact, target, sets = results.scores("original", seed, "fact", "target", "sets")
     before = results.examples("original", seed)["known"] == 1
-    rows = np.flatnonzero(before & np.isin(sets, LEARNT) & says_fact({"fact": fact}))
+    rows = np.flatnonzero(before & np.isin(sets, LEARNT) & (fact[:, 0] != ""))
     targets = [place for place, row in enumerate(rows) if target[row]]
     if not targets:
         return None
