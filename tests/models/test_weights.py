@@ -132,6 +132,27 @@ def test_adapters_that_are_kept_are_peft_s_and_equal_to_those_that_are_merged(tm
     assert models.tokenizer(kept)(TEXTS)["input_ids"] == models.tokenizer(whole)(TEXTS)["input_ids"]
 
 
+def test_beside_adapters_the_frozen_model_has_no_weight_of_its_own(tmp_path):
+    """Not even the head, which no adapter stands beside."""
+    study(tmp_path, "generation")
+    tokenizer = models.tokenizer(tmp_path / "original")
+    config = transformers.LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=16,
+        intermediate_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+    )
+    models.save(transformers.LlamaForCausalLM(config), tokenizer, tmp_path / "original")
+    method = {"objective": "npo", "training": {"lora": {"rank": 2}}}
+    cfg = {"task": "generation", "model": CFG["generation"], "method": method}
+    job = Job(cfg, 1, "npo", tmp_path / "out", tmp_path / "state", None)
+    run = Run(job, tmp_path, tmp_path, tmp_path / "original", None, {})
+    frozen = run.original()
+    learner = {p.data_ptr() for p in run.start.parameters()}
+    assert {p.data_ptr() for p in frozen.parameters()} == learner and len(learner) > 5
+
+
 def test_a_result_of_several_trainings_is_saved_whole_and_the_log_says_so(tmp_path, caplog, monkeypatch):
     study(tmp_path, "generation")
     from lethe.objectives import gradient_ascent

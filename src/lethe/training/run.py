@@ -247,7 +247,8 @@ class Run:
     def kept_weights(self, model: Any) -> list[Any]:
         """Weights of the original that never train: those beside an offset, or those that adapters stand beside."""
         if not self.training.offset:
-            return [*model.base_model.parameters()]
+            writes = isinstance(model, models.Composed) or model.get_output_embeddings() is not None
+            return [*(model if writes else model.base_model).parameters()]  # a classifier's head trains, too
         trained = {id(p) for p in learner(model).parameters()} if is_offset(model) else set()
         return [p for p in model.parameters() if id(p) not in trained]
 
