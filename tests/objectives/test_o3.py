@@ -142,24 +142,28 @@ def test_published_choices(requests):
     assert tensors(first).keys() < tensors(second).keys()
 
 
-def test_a_killed_run_ends_with_the_same_bits(requests, both, monkeypatch):
-    steps, original = [], Engine.step
+@pytest.mark.parametrize(("entropy", "at"), [(0, 2), (2, 6)])  # after all of the detector's training
+def test_a_killed_run_ends_with_the_same_bits(requests, both, entropy, at, monkeypatch):
+    steps, original, to = [], Engine.step, f"killed-{at}"
+    whole = requests.run(f"whole-{at}", "a", entropy=entropy) if entropy else both[0]
 
     def step_and_signal(self, position, active):
         original(self, position, active)
         steps.append(1)
-        if len(steps) == 2:
+        if len(steps) == at:
             os.kill(os.getpid(), signal.SIGTERM)
 
     monkeypatch.setattr(Engine, "step", step_and_signal)
     with pytest.raises(SystemExit):
-        requests.run("killed", "a")
-    checkpoint = load_file(requests.folder / "checkpoints-killed/state.safetensors")
+        requests.run(to, "a", entropy=entropy)
+    checkpoint = load_file(requests.folder / f"checkpoints-{to}/state.safetensors")
     assert all(name.startswith("model.adapters.0.") for name in checkpoint if name.startswith("model."))
-    found = requests.run("killed", "a")
+    found = requests.run(to, "a", entropy=entropy)
+    assert len(steps) == 4 + 2 * entropy  # no step is taken twice
     for name in ("adapters", "gates"):
+        assert tensors(found, name).keys() == tensors(whole, name).keys()
         assert all(
-            torch.equal(value, tensors(found, name)[key]) for key, value in tensors(both[0], name).items()
+            torch.equal(value, tensors(found, name)[key]) for key, value in tensors(whole, name).items()
         )
 
 

@@ -115,6 +115,7 @@ def unlearn(hyper: Hyper, run):
     else:  # drawn by the request's own texts, so that the order of requests changes none
         seed = stream_seed(run.seed, "adapter", *rows.input_ids[0].tolist())
         own = fresh_adapter(base, hyper.rank, hyper.alpha, seed)
+    reader = detector(hyper, run, base) if hyper.entropy and hyper.gate == "soft" else base
     learning = Gated(base, [*adapters, own], gates, among)
     frozen = Frozen(own, adapters, base.config.num_hidden_layers, run.seed)
     more: dict[str, Any] = {"prefix": hyper.prefix}
@@ -123,9 +124,7 @@ def unlearn(hyper: Hyper, run):
     run.minimise(loss, hyper, frozen=frozen, model=learning, only=[f"adapters.{len(adapters)}."], **more)
     if hyper.gate == "none":
         return Gated(base, [own] if among == "last" else [*adapters, own], [], "all").eval()
-    reader = base
-    if hyper.entropy:
-        reader = detector(hyper, run, base)
+    if reader is not base:
         detectors[str(len(gates))] = reader.adapters[0]
     gate = fitted_gate(hyper, reader, rows, run.seed)
     return Gated(base, [*adapters, own], [*gates, gate], among, detectors).eval()

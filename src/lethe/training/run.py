@@ -147,7 +147,7 @@ class Run:
             loss: (hyper, model, frozen, batch) -> weighted terms, each (B,) or a scalar; their sum is minimised.
             hyper, frozen: handed to the loss.
             model: is trained; None: the original.
-            name: of this training, where a method has several.
+            name: of this training, where a method has several; what is finished by a name is kept until the run is.
             terms: term -> role it is a mean over; an epoch is a pass over the first. None: TERMS of the file.
             whole_batch: the loss compares examples within a batch, which is then never cut.
             batch_counts: a batch -> numbers of it, such as of what the loss leaves out, as columns of trace.csv.
@@ -198,6 +198,7 @@ class Run:
                 checkpoint,
                 check,
                 plots,
+                keep=bool(name),
                 merge=not keep or len(parts(model)) > 1,
             )
         return model.eval()
