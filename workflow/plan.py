@@ -199,8 +199,8 @@ def check_files(name: str, study: Study, parameter_file: str) -> None:
     for key, source in sources_of(study).items():
         named[f"{key}.source"] = source.source if kind(source.source) in ("table", "tokens") else None
         named[f"{key}.tokenizer"] = source.tokenizer
-    for place, task in enumerate(study.score.tasks):
-        named[f"score.tasks.{place}"] = task if task.endswith(".yaml") else None
+    for place, asked in enumerate(study.score.tasks):
+        named[f"score.tasks.{place}"] = asked.task if asked.task.endswith(".yaml") else None
     for key, path in named.items():
         if path and not os.path.exists(path):
             raise InputError(f"{where}.{key}: {path}: no such file")
@@ -237,8 +237,11 @@ def local_paths(cfg: Any) -> set[str]:
 
 
 def task_folders(cfg: dict[str, Any]) -> Iterator[tuple[str, Path]]:
-    """Name and folder of what the tasks of a job are made from: the task file, with all that lies beside it."""
-    for task in cfg.get("score", {}).get("tasks", []):
+    """Name and folder of what the tasks of a job are made from: data, and the task file with all that lies beside."""
+    for asked in cfg.get("score", {}).get("tasks", []):
+        task, data = asked["task"], asked["data"]
+        if data is not None and os.path.isdir(data):
+            yield data, Path(data)
         folder = os.path.dirname(task) or task
         if os.path.isfile(task):
             yield folder, Path(folder)

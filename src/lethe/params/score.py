@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from lethe.params.fields import BatchSize, Count, Order, Positive, Probability
+from lethe.params.harness import HarnessTask
 from lethe.params.names import Name
 from lethe.params.strict_model import StrictModel
 
@@ -50,8 +51,8 @@ class Score(StrictModel):
     """Generation: sets whose prompts are answered greedily, and the answers compared word by word."""
     gradient_norm: bool = False
     """The length of the gradient of each text's loss, for an attack: a pass back and forth of every text alone."""
-    tasks: list[str] = []
-    """Generation: tasks of the evaluation harness: its names, those of evaluation/harness_tasks, or YAML files."""
+    tasks: list[HarnessTask] = []
+    """Generation: tasks of the evaluation harness: names, YAML files, or mappings that say how they are asked."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Of products; auto: bf16 on a GPU, fp32 on a CPU."""
     batch_size: BatchSize = 64
@@ -59,7 +60,16 @@ class Score(StrictModel):
     decode_batch_tokens: Count = 65536
     """Bounds the memory of decoding."""
 
-    @field_validator("n", "extract", "tasks")
+    @field_validator("tasks")
+    @classmethod
+    def asked_once(cls, tasks: list[HarnessTask]) -> list[HarnessTask]:
+        names = [task.named(task.task) for task in tasks]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"{name}: is asked twice; each may appear once with as many shots")
+        return tasks
+
+    @field_validator("n", "extract")
     @classmethod
     def once(cls, values: list) -> list:
         if len(set(values)) < len(values):

@@ -209,7 +209,7 @@ def check_robustness(study: Study) -> None:
 def check_tasks(study: Study) -> None:
     if study.score.tasks and not plugins.gives(study.task, "text"):
         raise ValueError(f"score.tasks: are for generation; allowed in {study.task}: []")
-    for name in study.score.tasks:
+    for name in (asked.task for asked in study.score.tasks):
         if not is_task(name):
             raise ValueError(
                 f"score.tasks: {name} is no task of the evaluation harness; allowed are"

@@ -25,6 +25,8 @@ COLUMNS = {  # metric, without the name of the set that it is of -> heading
     "accuracy_forget": "accuracy, forget",
     "accuracy_test": "accuracy, test",
     "memorization_accuracy_excess": "MA, forget − test",
+    "downstream_accuracy_forget": "accuracy, tasks to forget",
+    "downstream_probability_forget": "right answer, tasks to forget",
     "downstream_accuracy": "accuracy, tasks",
 }
 MEMORY = (

@@ -215,6 +215,8 @@ def columns(available: Collection[str]) -> list[Column]:
         Column("memorization_accuracy_retain", "MA, retain", "higher"),
         Column(f"perplexity_{other}", f"perplexity, {name}", "lower", 1),
         Column(f"next_token_accuracy_{other}", f"next token, {name}", "higher"),
+        Column("downstream_accuracy_forget", "accuracy, tasks to forget", "lower"),
+        Column("downstream_probability_forget", "right answer, tasks to forget", "lower"),
         Column("downstream_accuracy", "accuracy, tasks", "higher"),
     ]
 
