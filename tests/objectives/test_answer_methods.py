@@ -8,9 +8,11 @@ import pandas as pd
 import pytest
 import tiny
 import torch
+from test_weighted_ascent import TWO, probabilities
 
 from lethe import losses
 from lethe.data.encoding import padded_rows
+from lethe.data.rows import Rows
 from lethe.objectives import alt_po, dpo, idk, idk_dpo
 from lethe.objectives._refusals import OWN, refusals
 from lethe.system.errors import InputError
@@ -48,6 +50,27 @@ def test_idk_is_the_loss_of_the_refusal_after_the_prompt():
     expected = -torch.stack([log_p[:, t - 1].gather(1, ids[:, t, None])[:, 0] for t in (2, 3, 4)]).mean(0)
     torch.testing.assert_close(terms["refuse"], expected)
     torch.testing.assert_close(terms["retain"], 2 * losses.example_loss(model, rows["retain"]))
+
+
+def test_the_gradient_of_idk_by_hand():
+    """Cross-entropy's, p − onehot, of the refusal's tokens 1 and 1, a mean over two; of the answer there is none."""
+    model = probabilities([0.5, 0.25, 0.25], [0.5, 0.25, 0.25])
+    refusal = Rows(torch.tensor([[2, 1, 1]]), torch.tensor([3]))
+    rows = {"forget": TWO, "alternative": refusal, "retain": TWO}
+    idk.loss(idk.Hyper(), model, None, rows)["refuse"].sum().backward()
+    each = torch.tensor([0.5, 0.25 - 1, 0.25]) / 2
+    torch.testing.assert_close(model.logits.grad[0], torch.stack([each, each, torch.zeros(3)]))
+
+
+@pytest.mark.parametrize("method", [idk_dpo, alt_po])
+def test_the_gradient_of_a_preference_by_hand(method):
+    """At theta0 the sigmoid is 1/2, and 2/β · β/2 is 1: onehot of the answer's tokens 0, 1 less that of 1, 1."""
+    model, frozen = (probabilities([0.5, 0.25, 0.25], [0.5, 0.25, 0.25]) for _ in range(2))
+    other = Rows(torch.tensor([[2, 1, 1]]), torch.tensor([3]), torch.tensor([1]))
+    rows = {"forget": TWO, "alternative": other, "retain": TWO}
+    method.loss(method.Hyper(beta=0.3), model, frozen, rows)["preference"].sum().backward()
+    expected = torch.tensor([[1.0, -1, 0], [0, 0, 0], [0, 0, 0]])
+    torch.testing.assert_close(model.logits.grad[0], expected)
 
 
 @pytest.mark.parametrize("method", [idk_dpo, alt_po])

@@ -9,6 +9,7 @@ import tiny
 import torch
 from safetensors.torch import load_file
 from test_unlearn import CFG, study
+from test_weighted_ascent import TWO, probabilities
 
 from lethe import losses, models
 from lethe.data.prompts import with_beginning
@@ -37,6 +38,17 @@ def test_an_assistant_learns_what_is_to_go_and_nothing_of_the_rest():
         log_p = model(input_ids=BATCH["retain"].input_ids[row : row + 1, :length]).logits[0].log_softmax(-1)
         expected = -2 * log_p[:-1].mean()
         assert terms["uniform"][row].item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_the_gradient_of_an_assistant_by_hand():
+    """p − onehot of what is to go, and p − 1/3 of what is kept, each a mean over two tokens."""
+    rows = {"forget": TWO, "retain": TWO}
+    even = torch.full((3,), 1 / 3)
+    for term, targets in (("learn", torch.eye(3)[:2]), ("uniform", torch.stack([even, even]))):
+        model = probabilities([0.5, 0.25, 0.25], [0.5, 0.25, 0.25])
+        uld.loss(uld.Hyper(), model, None, rows)[term].sum().backward()
+        expected = (torch.tensor([0.5, 0.25, 0.25]) - targets) / 2
+        torch.testing.assert_close(model.logits.grad[0, :2], expected)
 
 
 def run(folder, objective: str, hyper: dict, **training) -> models.Composed:
@@ -87,6 +99,8 @@ def test_an_instruction_is_kept_with_the_model_and_put_before_prompts(tmp_path):
     table.to_parquet(tmp_path / "examples.parquet")
     model = run(tmp_path, "in_context", {"instruction": "three "})
     assert model.config.instruction == "three "
+    before, after = (load_file(tmp_path / f / "model.safetensors") for f in ("original", "out/model"))
+    assert all(torch.equal(after[name], before[name]) for name in before)
     frame = with_beginning(table.head(2), model.config.instruction)
     assert [turns[0]["content"] for turns in frame["prompt"]] == ["three one two"] * 2
     tokenizer = models.tokenizer(tmp_path / "out/model")
