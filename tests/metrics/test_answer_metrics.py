@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 
 from lethe.metrics import (
+    answer_entropy,
+    answer_match,
     exact_memorization,
     forget_quality,
+    lume,
     model_utility,
     privacy_leak,
     probability,
@@ -107,6 +110,43 @@ def test_model_utility_is_the_harmonic_mean_of_all_or_absent():
     assert found["model_utility"] == pytest.approx(6 / (2 + 1 + 4 / 3 + 2 + 1 + 2))
     assert numbers_of(scores, Measure(), model_utility) == {}  # world_facts is not there
     assert model_utility.harmonic_mean([0.5, 0.0]) == 0
+
+
+def test_what_is_said_of_lume_by_hand():
+    """All twelve are 1/2 but one, 1/4: 12 / (11 · 2 + 4); AUC 1/4 of two losses beside two, and MMLU of 1/2."""
+    losses = {"forget": [1.0, 4.0], "test": [2.0, 0.5]}
+    names = [*lume.SETS, *(name for name, of in losses.items() for _ in of)]
+    count, last = len(names), len(lume.SETS)
+    half = np.array([0.5] * last + [np.nan] * (count - last))
+    half[names.index("retain_task3_answer")] = 0.25
+    lines = np.zeros((count, 2))
+    lines[last:, 1] = [-loss for of in losses.values() for loss in of]
+    scores = {
+        "sets": np.array(names), "logprob": lines, "mask": np.array([[False, True]] * count), "answer_match": half,
+        "answered": np.ones(count, bool), **dict.fromkeys(rouge.NAMES, half),
+    }  # fmt: skip
+    found = numbers_of(scores, Measure(), lume)
+    area = np.mean([[t > f for t in losses["test"]] for f in losses["forget"]])
+    assert found == {"lume_task": pytest.approx(12 / 26), "lume_mia": pytest.approx(1 - 2 * abs(area - 0.5))}
+    tasks = {"downstream_names": np.array(["mmlu_acc"]), "downstream_values": np.array([0.5])}
+    final = numbers_of(scores | tasks, Measure(), lume)["lume_final"]
+    assert final == pytest.approx((12 / 26 + 1 - 2 * abs(area - 0.5) + 0.5) / 3)
+    one = {name: column[1:] if len(column) == count else column for name, column in scores.items()}
+    assert numbers_of(one, Measure(), lume) == {}
+    half[0] = 1.0  # one of the forget sets is still known: 1 - 1 is 0
+    assert numbers_of(scores, Measure(), lume)["lume_task"] == 0
+
+
+def test_answers_that_are_the_true_ones_and_their_entropy_by_hand():
+    """Pairs ab, ba, ab: 1/3, 2/3; triples aba, bab: one bit."""
+    found = answer_match.of_answers([" Paris\n", "It is Paris.", None], ["paris", "Paris", "x"])[
+        "answer_match"
+    ]
+    assert found[:2].tolist() == [1, 0] and np.isnan(found[2])
+    pairs = -(np.log2(1 / 3) / 3 + 2 * np.log2(2 / 3) / 3)
+    assert answer_entropy.ngram_entropy("a b a b") == pytest.approx((2 / 3 * pairs + 4 / 3) / 2)
+    assert answer_entropy.ngram_entropy("a a a a") == 0 and np.isnan(answer_entropy.ngram_entropy("a b"))
+    assert np.isnan(answer_entropy.of_answers([None], ["x"])["answer_entropy"]).all()
 
 
 def test_sets_to_forget_are_known_by_their_names():

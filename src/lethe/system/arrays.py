@@ -40,6 +40,8 @@ OPTIONAL = (
     "rouge_1_recall",
     "rouge_l_recall",
     "rouge_l_f1",
+    "answer_match",
+    "answer_entropy",
 )
 NOT_PER_EXAMPLE = (
     "task", "classes", "n", "settings", "model", "holds_text", "downstream_names", "downstream_values", "ulira_methods",
