@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import tiny
 import torch
+import transformers
 
 from lethe import losses
 from lethe.data.rows import Rows
@@ -21,6 +22,7 @@ class Fixed(torch.nn.Module):
     def __init__(self, logits: torch.Tensor):
         super().__init__()
         self.logits = torch.nn.Parameter(logits)
+        self.config = transformers.PretrainedConfig(vocab_size=logits.shape[-1])
 
     def forward(self, input_ids):
         return type("Output", (), {"logits": self.logits})
