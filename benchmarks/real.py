@@ -1,16 +1,16 @@
 """A real model: training of adapters beside transformers.Trainer with PEFT, and extraction beside `generate`.
 
-    make real && OMP_NUM_THREADS=1 python benchmarks/real.py     # SmolLM2-135M, half an hour of one core, 4 GB
+    make real && MALLOC_MMAP_THRESHOLD_=1048576 OMP_NUM_THREADS=1 python benchmarks/real.py  # half an hour of a core
 
 Training: 48 questions about invented authors with their answers, LoRA of rank 16 beside all linear layers, AdamW, the
 same rows in the same batches of 8 in the same order, no dropout. The Trainer gets them padded to the longest of a
 batch, with prompts masked as -100. Its loss is a mean over tokens, ours over texts; the work is the same. The ways take
 turns in one process, each with a model of its own, which is loaded before it and freed after it. The first two steps
-warm up. Peak is resident memory beyond that of the process before the model is loaded, read every 2 ms; what was freed
-is given back to the system before.
+warm up. Peak is resident memory of the steps beyond that of the process before the model is loaded, read every 2 ms;
+what was freed is given back to the system before.
 
 Extraction: EL_3 of 40 answers of 40 tokens. *Per prefix*: one `generate` per prefix over all texts, as the published
-code does, measured on every eighth prefix and scaled by the tokens decoded.
+code does, measured on every tenth prefix and scaled by the tokens decoded.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ from lethe.training.engine import Engine
 from lethe.training.training import FINE_TUNING, fine_tuning
 
 BATCH, WARM = 8, 2
+PROMPT, LONG = 32, 72  # tokens before an answer, of which the last are taken, and with it
 LORA = Lora(rank=16, alpha=32)
 RATE = 1e-3
 
@@ -166,8 +167,10 @@ def measured(steps: Callable[[Any], Iterator[float]]) -> tuple[float, float]:
     gc.collect()
     ctypes.CDLL("libc.so.6").malloc_trim(0)
     peak = Peak()
-    peak.start()
     model, _ = loaded()
+    gc.collect()
+    ctypes.CDLL("libc.so.6").malloc_trim(0)
+    peak.start()
     done = list(steps(model))
     return (done[-1] - done[WARM - 1]) / (len(done) - WARM), peak.beyond() / 1e9
 
@@ -211,17 +214,17 @@ def extracting(every: int) -> None:
         whole = own.iloc[[0]].assign(text=" ".join(own["text"]), split="test")
         found = answers(whole, tokenizer, 512, Prompting()).rows
         start = int(found.starts[0])  # type: ignore[index]
-        texts.append(found.input_ids[0, start - 48 : start + 40])
+        texts.append(found.input_ids[0, start - PROMPT : start - PROMPT + LONG])
     tokens = torch.stack(texts)
     ours, slow, wrong = Time(), Time(), 0
-    result = ours.of(lambda: extraction(model, tokens, n=(3,), start=48, keep=True))
-    prefixes = range(48, 88, every)
+    result = ours.of(lambda: extraction(model, tokens, n=(3,), start=PROMPT, keep=True))
+    prefixes = range(PROMPT, LONG, every)
     with torch.no_grad():
         for prefix in prefixes:
-            out = slow.of(lambda t=prefix: per_prefix(model, tokens, t, 88))
-            out = torch.nn.functional.pad(out, (0, 88 - out.shape[1]))
+            out = slow.of(lambda t=prefix: per_prefix(model, tokens, t, LONG))
+            out = torch.nn.functional.pad(out, (0, LONG - out.shape[1]))
             wrong += differing(result.continuations, prefix, out)
-    slow = slow * (sum(88 - t for t in range(48, 88)) / sum(88 - t for t in prefixes))
+    slow = slow * (sum(LONG - t for t in range(PROMPT, LONG)) / sum(LONG - t for t in prefixes))
     accuracy = result.memorization_accuracy.mean()
     print(
         f"\nEL_3 of 40 answers of 40 tokens: {result.extraction_likelihood[3].mean():.3f}, MA {accuracy:.2f};"
@@ -251,7 +254,7 @@ def main() -> None:
     if args.only != "extraction":
         training(args.precision or ["fp32", "bf16"], args.turns)
     if args.only != "training":
-        extracting(8)
+        extracting(10)
 
 
 if __name__ == "__main__":
