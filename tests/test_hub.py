@@ -12,6 +12,7 @@ from hub_folder import chat_model, hub_folder
 from hub_server import hub
 from peft import LoraConfig, get_peft_model
 from test_given_study import DATASET, content
+from test_unlearn import study as small_study
 from transformers import AutoModelForCausalLM
 from whole_study import make
 
@@ -65,6 +66,33 @@ def test_a_study_of_models_of_the_hub_records_their_commits(offline, tmp_path):
     page = (tmp_path / "results/report/report.html").read_text()
     assert f"owner/chat@{'b' * 40}, SHA-256 {digest(target)[:16]}" in page
     assert not (tmp_path / "results/train").exists()
+
+
+def test_steps_on_the_command_line_record_what_they_had_from_the_hub(offline, tmp_path):
+    """Also where no study says that the model is given."""
+    small_study(tmp_path, "generation")
+    recipe = {"objective": "gradient_ascent", "training": {"epochs": 1, "batch": {"forget": 2}}}
+    cfg = {
+        "task": "generation",
+        "model": {"source": "owner/chat", "max_length": 24},
+        "method": recipe,
+        "score": {"extract": []},
+    }
+    data = [
+        "--prepared",
+        str(tmp_path),
+        "--forget",
+        str(tmp_path),
+        "--model",
+        "owner/chat@v1",
+        "--cfg",
+        json.dumps(cfg),
+    ]
+    assert main(["unlearn", *data, "--run", "ascent", "--seed", "0", "--out", str(tmp_path / "out")]) == 0
+    known = {"source": "owner/chat", "revision": "b" * 40, "sha256": digest(offline["chat", "v1"])}
+    assert json.loads((tmp_path / "out/run.json").read_text())["given"] == known
+    assert main(["score", *data, "--out", str(tmp_path / "scores.npz")]) == 0
+    assert json.loads(str(load(tmp_path / "scores.npz")["model"])) == known
 
 
 @pytest.mark.parametrize("name", ["owner/chat@v2", "owner/none"])

@@ -68,8 +68,8 @@ def score(cfg: dict, prepared: Path, forget: Path, model_folder: str | Path, out
     arrays = scored(cfg["task"], model, tokenizer, frames, labels, encoding, settings)
     if settings.test == "test":
         arrays |= downstream(model, tokenizer, settings.tasks, settings.batch_size)
-    if "given" in cfg:
-        arrays["model"] = np.array(json.dumps(models.identity(cfg["given"]["source"], model_folder)))
+    if known := models.known(cfg, model_folder):
+        arrays["model"] = np.array(json.dumps(known))
     write(out, arrays)
 
 

@@ -1,7 +1,7 @@
 """Language models: load and save, the tiny built-in ones, those composed of several, adapters, fused blocks."""
 
 from lethe.models.composed import Composed
-from lethe.models.existing import folder_of, identity
+from lethe.models.existing import folder_of, identity, known
 from lethe.models.loading import (
     base,
     base_tokenizer,
@@ -31,6 +31,7 @@ __all__ = [
     "folder_of",
     "freeze",
     "identity",
+    "known",
     "let_train",
     "load",
     "located",

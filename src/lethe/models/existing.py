@@ -73,3 +73,12 @@ def identity(source: str, folder: Path) -> dict[str, Any]:
     if base := base_of(folder):
         found["base"] = identity(base.partition("@")[0], kept(base, source))
     return found
+
+
+def known(cfg: dict[str, Any], folder: Path) -> dict[str, Any] | None:
+    """`identity` of the model of a step that its parameters call given, or that the Hub's client keeps; else None."""
+    if "given" in cfg:
+        return identity(cfg["given"]["source"], folder)
+    if folder.parent.name == "snapshots":
+        return identity(folder.parents[1].name.removeprefix("models--").replace("--", "/"), folder)
+    return None

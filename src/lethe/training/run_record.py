@@ -49,8 +49,8 @@ def write(out: Path, cfg: dict[str, Any], run: str, seed: int, inputs: dict[str,
     record = {"run": run, "seed": seed, "settings": settings(cfg, run)}
     record |= {"data": {name: files.digest(path) for name, path in inputs.items() if path and path.exists()}}
     original = inputs.get("original")
-    if "given" in cfg and original:
-        record["given"] = models.identity(cfg["given"]["source"], original)
+    if original and (given := models.known(cfg, original)):
+        record["given"] = given
     record |= {"code": code_digest(), "versions": versions(), **state_of_git()}
     files.write_json(out / "run.json", record | {"device": device(), "threads": torch.get_num_threads()})
 
