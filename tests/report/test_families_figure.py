@@ -46,6 +46,8 @@ def test_a_proof_is_enough_by_itself():
 def test_the_target_that_is_gone_and_follows_is_shown():
     known = Knowledge(Deduction(FACTS), [4, 0, 3], {"retrain": {0, 4}, "npo": {0, 1}})
     assert known.example == 0  # 4 follows from nothing, 3 is not gone
+    known = Knowledge(Deduction(FACTS), [2, 0], {"retrain": {0, 2}})
+    assert known.example == 0  # 2, a sister, follows from the brother alone
 
 
 @pytest.fixture

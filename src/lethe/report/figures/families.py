@@ -67,13 +67,17 @@ class Knowledge:
 
     @property
     def example(self) -> int:
-        """The target that is shown: one that is gone and follows, in as many runs as can be; then the simplest."""
+        """The target that is shown: one that is gone and follows, in as many runs as can be.
 
-        def rank(target: int) -> tuple[int, int, int]:
-            superficial = sum(
-                target in lost and self.deduction.derivable(target, lost) for lost in self.lost.values()
-            )
-            return -superficial, len(self.deduction.relevant(target)), target
+        Of these one that follows from two facts or more, and then the one that the fewest facts matter for.
+        """
+
+        def rank(target: int) -> tuple[int, int, int, int]:
+            proofs = [
+                len(self.deduction.proof(target, lost)) for lost in self.lost.values() if target in lost
+            ]
+            several = any(proof > 1 for proof in proofs)
+            return -sum(map(bool, proofs)), -several, len(self.deduction.relevant(target)), target
 
         return min(self.targets, key=rank)
 
@@ -121,9 +125,10 @@ def draw(axis: Axes, known: Knowledge, run: str, target: int) -> None:
     drawn: dict[tuple[str, str], int] = {}
     for number, fate in sorted(fates.items(), key=lambda item: -[*LOOKS].index(item[1])):
         a, relation, b = facts[number]
-        pair = (min(a, b), max(a, b))
-        drawn[pair] = drawn.get(pair, 0) + 1
-        bend = 0.12 * drawn[pair] * (1 if a < b else -1)
+        drawn[a, b] = drawn.get((a, b), 0) + 1
+        bend = (
+            0.14 * drawn[a, b]
+        )  # to the left of where it leads, so that the way back lies on the other side
         look = LOOKS[fate] | {"arrowstyle": "-|>", "shrinkA": 9, "shrinkB": 9, "mutation_scale": 9}
         look["connectionstyle"] = f"arc3,rad={bend}"
         axis.annotate("", place[b], place[a], arrowprops=look)
