@@ -16,7 +16,7 @@ from lethe.deletion.audit import audits, prepared_texts, write_found
 from lethe.deletion.certificate import read
 from lethe.deletion.certifying import FOLDER, first_version, folder_of_request, version_folder
 from lethe.deletion.checking import PURGED, purged
-from lethe.deletion.places import Place, Search, clean_weights, decoders, places, stores
+from lethe.deletion.places import Place, Search, clean_weights, decoders, model_of_file, places, stores
 from lethe.deletion.request_file import read_request
 from lethe.deletion.resolving import Answer
 from lethe.deletion.resolving import said as said_of
@@ -70,11 +70,13 @@ def purge(file: Path, study: str | None, yes: bool) -> int:
 
 def shown(search: Search, versions: Mapping[str, int]) -> list[Place]:
     """All places, each printed as one line. versions: folder of a model -> which version of the model in use it is."""
-    found = list(places(search))
+    newest = max(versions, key=versions.__getitem__)
+    found = list(places(search, newest))
     for place in found:
-        whose = "lethe" if place.ours else "kept" if place.kept else "not lethe"
-        older = versions.get(str(Path(place.path).parent))
-        which = "" if older is None else f"version {older} of the model, older than the request: "
+        whose = "lethe" if place.ours else "in use" if place.in_use else "kept" if place.kept else "not lethe"
+        of = next((versions[str(f)] for f in Path(place.path).parents if str(f) in versions), None)
+        age = "which serves it" if of == versions[newest] else "older than the request"
+        which = "" if of is None else f"version {of} of the model, {age}: "
         print(f"{whose}: {place.path}: {place.kind}: {which}{place.what}")
     return found
 
@@ -132,16 +134,24 @@ class Asked:
 
 
 def delete(found: Sequence[Place]) -> None:
-    """Delete files; a folder that a certificate names goes as a whole, and is written down beside the certificate."""
+    """Delete files; a folder that a certificate names goes as a whole, and is written down beside the certificate.
+
+    Prepared tables go last: what texts are known by may stand in them alone, and a purge that is killed goes on.
+    """
     gone = {Path(place.path) for place in found}
+    targets = [target(place) for place in found]
     for file in sorted(Path(FOLDER).glob("*/*/certificate.json")):
         certificate = read(file)
         named = {certificate.before.path, certificate.after.path, *certificate.files}
         lost = sorted(name for name in named if any(path.is_relative_to(name) for path in gone))
         if lost:
             write_json(file.with_name(PURGED), {"purged": sorted({*lost, *purged(file)})})
-        for name in lost:
-            remove(Path(name))
-    for place in found:
-        path = Path(place.path)
-        remove(path.parent if place.kind == "weights" and path.parent.name == "model" else path)
+        targets += map(Path, lost)
+    for path in sorted(targets, key=lambda path: path.is_relative_to(ROOTS["prepare"])):
+        remove(path)
+
+
+def target(place: Place) -> Path:
+    """What is deleted of a place: of weights the whole model."""
+    path = Path(place.path)
+    return (model_of_file(path) if place.kind == "weights" else None) or path

@@ -25,7 +25,7 @@ from lethe.data.splits import TRAINED
 from lethe.data.texts import whole_texts
 from lethe.data.windows import text_ids
 from lethe.deletion.audit import audits
-from lethe.deletion.certificate import Certificate, write
+from lethe.deletion.certificate import Certificate, Number, write
 from lethe.deletion.certificate import read as read_certificate
 from lethe.deletion.certifying import (
     certify,
@@ -35,6 +35,7 @@ from lethe.deletion.certifying import (
     keyed_digest,
     version_folder,
 )
+from lethe.deletion.expected import Pool, expected
 from lethe.deletion.page import write_page
 from lethe.deletion.request_file import Request, read_request
 from lethe.deletion.resolving import TRAIN, Answer, Texts, records_of, resolve, said
@@ -135,7 +136,18 @@ def look(file: Path, named: str | None) -> str:
     earlier = [record for one in served.served for record in one.records]
     records = records_of(answers, texts.table, earlier)
     lines = "".join(f"{said(answer)}\n" for answer in answers)
-    return f"{lines}{len(records)} to be forgotten\n\n{plain(choices(params, name, len(records)))}"
+    known = texts.table["id"][(texts.table["split"] == TRAIN) & ~texts.table["id"].isin(earlier)].tolist()
+    times = expected(params, name, Pool(known, records))
+    spent = {run: (of.measured, of.request, of.beforehand) for run, of in times.items()}
+    table = plain(choices(params, name, len(records), spent))
+    notes = (
+        []
+        if study.references
+        else [f"retrained models beside the version: {served.retrains} (requests.retrains)"]
+    )
+    if any(of.measured is None for of in times.values()):
+        notes.append("–: was not run in the study; `snakemake` runs all methods")
+    return "\n".join([f"{lines}{len(records)} to be forgotten", "", table, *notes, ""])
 
 
 def serve(order: Order) -> int:
@@ -289,5 +301,11 @@ def of_request(study: str, one: Served) -> str:
     if not file.exists():
         return f"{about}: no certificate"
     certificate = read_certificate(file)
-    numbers = ", ".join(f"{number.metric} {number.value:.3g}" for number in certificate.numbers)
-    return f"{about}: {certificate.verdict}; {numbers}"
+    return f"{about}: {certificate.verdict}; {', '.join(map(beside_others, certificate.numbers))}"
+
+
+def beside_others(number: Number) -> str:
+    """A number of a version, and those of the original and of a retrained model on the same texts."""
+    others = {"original": number.original, "retrained": number.retrain}
+    known = ", ".join(f"{name} {value:.3g}" for name, value in others.items() if value is not None)
+    return f"{number.metric} {number.value:.3g}{f' ({known})' if known else ''}"

@@ -2,18 +2,23 @@
 
 import gzip
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from safetensors.numpy import save_file
-from served_study import ask, bits, subject
+from served_study import ask, bits, make_in_process, subject
 
+from lethe import purge as purging
+from lethe import request as requests
 from lethe.__main__ import main
 from lethe.deletion import places
 from lethe.params.file import load_params
+from lethe.system.files import digest, remove
 
 CERTIFICATE = "results/requests/people/DSR-1/certificate.json"
 REQUEST = ["purge", "--request", "data/requests/DSR-1.jsonl"]
@@ -82,7 +87,7 @@ def listed(output: str) -> dict[str, str]:
     lines = [
         line.split(": ")
         for line in output.splitlines()
-        if line.startswith(("lethe: ", "not lethe: ", "kept: "))
+        if line.startswith(("lethe: ", "not lethe: ", "kept: ", "in use: "))
     ]
     return {line[1]: line[0] for line in lines}
 
@@ -136,6 +141,25 @@ def test_purging_again_finds_nothing_of_lethes(left, capsys):
     assert [path for path, whose in listed(capsys.readouterr().out).items() if whose == "lethe"] == []
 
 
+@pytest.mark.parametrize("after", [1, 9])
+def test_a_purge_that_is_killed_goes_on_though_the_source_is_without_the_text(left, monkeypatch, after):
+    rows = Path("texts.jsonl").read_text().splitlines(keepends=True)
+    Path("texts.jsonl").write_text("".join(row for row in rows if json.loads(row)["text"] != left))
+    calls = iter(range(after))
+
+    def remove_some(path):
+        if next(calls, None) is None:
+            raise KeyboardInterrupt
+        remove(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(purging, "remove", remove_some)
+        with pytest.raises(KeyboardInterrupt):
+            main([*REQUEST, "--yes"])
+    main([*REQUEST, "--yes"])
+    assert [path for path in OURS if Path(path).exists()] == []
+
+
 def test_what_is_too_large_to_be_read_is_named_and_weights_of_any_size_are_found(left, capsys, monkeypatch):
     monkeypatch.setattr(places, "LARGEST", 100)
     assert main([*REQUEST, "--yes"]) == 1
@@ -156,3 +180,64 @@ def test_nothing_is_deleted_for_a_request_that_is_not_served(left, here, capsys)
     file.unlink()
     nobody.unlink()
     assert bits(here) == before
+
+
+# ---------------------------------------------------------------- models composed of several
+
+PAIR = {"source": "tiny-gpt-neo", "options": {"hidden_size": 8, "num_layers": 2, "num_heads": 2}}
+COMPOSED = {  # method that serves -> its settings, and what of the version it makes holds the texts
+    "o3": ({"hyper": {"rank": 2, "least": 2, "most": 64}}, ["base/model", "adapters", "gates"]),
+    "npo": ({"training": {"offset": {"model": PAIR}}}, ["large/model", "start/model", "trained/model"]),
+}
+
+
+@pytest.mark.parametrize("method", COMPOSED)
+def test_parts_of_the_model_in_use_are_named_and_stay(made, tmp_path, monkeypatch, capsys, method):
+    """The original, features of the texts and the pair of an offset are in it; without them there would be no model."""
+    shutil.copytree(made, tmp_path / "here")
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setattr(requests, "make", make_in_process)
+    content, (settings, parts) = yaml.safe_load(Path("params.yaml").read_text()), COMPOSED[method]
+    study = content["studies"]["people"]
+    training = study["methods"].pop("npo")["training"] | settings.get("training", {})
+    study["methods"][method] = settings | {"training": training}
+    study["requests"]["method"] = method
+    Path("params.yaml").write_text(yaml.safe_dump(content))
+    assert main(["request", str(ask(Path(), "DSR-1", subject(Path(), 0)))]) == 0
+    model = Path(f"results/unlearn/people-request-1/{method}/seed1/model")
+    before = digest(model)
+    capsys.readouterr()
+    assert main([*REQUEST, "--yes"]) == 1
+    first, last = (listed(part) for part in capsys.readouterr().out.split("what remains:"))
+    for found in (first, last):
+        assert {path for path, whose in found.items() if whose == "in use"} == {
+            f"{model}/{p}.safetensors" for p in parts
+        }
+    assert first["results/train/people/original/seed1/model/model.safetensors"] == "lethe"
+    assert "lethe" not in last.values() and digest(model) == before
+    assert not Path("results/train/people/original/seed1/model").exists()
+    assert main(["verify", CERTIFICATE]) == 0
+
+
+def test_shards_are_clean_where_no_text_was_in_them_and_copies_of_the_original_never(tmp_path, monkeypatch):
+    """SISA's are trained again without the texts; a method that changes no weights, as in_context, makes a copy."""
+    monkeypatch.chdir(tmp_path)
+    Path("data/forget/s/seed1").mkdir(parents=True)
+    sets = pd.DataFrame({"id": ["r1", "r2"], "set": ["forget", "retain"]})
+    sets.to_parquet("data/forget/s/seed1/sets.parquet")
+
+    def weights(file, value):
+        path = Path("results", file)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file({"a": np.full(3, value, np.float32)}, path)
+        return digest(path)
+
+    original = weights("train/s/original/seed1/model/model.safetensors", 1)
+    shards = [weights(f"unlearn/s/sisa/seed1/model/shard{k}/model.safetensors", 2 + k) for k in range(2)]
+    Path("results/unlearn/s/sisa/seed1/model/composed.json").write_text('{"rule": "mean"}')
+    weights("unlearn/s/in_context/seed1/model/model.safetensors", 1)
+    weights("unlearn/s/uld/seed1/model/assistant/model.safetensors", 5)
+    Path("results/unlearn/s/uld/seed1/model/composed.json").write_text('{"rule": "difference"}')
+    assert {*places.clean_weights(frozenset({"r1"}))} == {*shards}
+    assert original not in {*places.clean_weights(frozenset({"r1"}))}
+    assert {*places.clean_weights(frozenset({"r2"}))} == set()

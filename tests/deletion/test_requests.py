@@ -149,7 +149,11 @@ def test_a_plan_makes_nothing(here, capsys):
     assert main(["request", str(file), "--plan"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("line 1 (subject): subject 2 (")
-    assert [line.split()[0] for line in lines if line][-2:] == ["npo", "retrain"]
+    assert [line.split()[0] for line in lines if line][-4:-2] == ["npo", "retrain"]
+    assert lines[-2:] == [
+        "retrained models beside the version: 1 (requests.retrains)",
+        "–: was not run in the study; `snakemake` runs all methods",
+    ]
     file.unlink()
     assert bits(here) == before
 
@@ -203,6 +207,9 @@ def test_versions(here, capsys):
     assert first.startswith("people 0: results/train/people/original/seed1/model, ")
     assert "people 1: results/unlearn/people-request-1/npo/seed1/model" in second
     assert "DSR-1 of 2026-11-29, 2 records by npo: holds; " in second
+    for one in read(CERTIFICATE).numbers:
+        others = f"(original {one.original:.3g}, retrained {one.retrain:.3g})"
+        assert f"{one.metric} {one.value:.3g} {others}" in second
 
 
 # ---------------------------------------------------------------- verifying

@@ -32,6 +32,7 @@ FORMS = {
     "gzip": lambda folder, text: gzip.compress(text.encode()),
     "upper case in a page": lambda folder, text: f"<p>{text.upper()}</p>".encode(),
     "parquet": lambda folder, text: pd.DataFrame({"text": [text]}).to_parquet(),
+    "parquet with gaps": lambda folder, text: pd.DataFrame({"text": ["a"] * 200 + [None, text]}).to_parquet(),
     "parquet of lists": lambda folder, text: pd.DataFrame({"words": [text.split()]}).to_parquet(),
     "parquet of turns": lambda folder, text: pd.DataFrame({"said": [[{"content": text}]]}).to_parquet(),
     "array of texts": lambda folder, text: arrays(folder / "a.npz", texts=np.array([text])),

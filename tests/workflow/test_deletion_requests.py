@@ -34,3 +34,10 @@ def test_a_chain_of_versions_is_made_pushed_and_taken_over(here, tmp_path):
     fresh = here.clone(tmp_path / "fresh")
     assert fresh.plans_nothing()
     assert (fresh.path / versions[1]).is_dir()
+
+    params = yaml.safe_load((fresh.path / "params.yaml").read_text())
+    third = SERVED | {"reference": "R-3", "records": ["person-3.0"]}
+    params["studies"]["records"]["requests"]["served"].append(third)
+    (fresh.path / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    next_one = {"prepare": 1, "forget": 1, "train": 1, "unlearn": 1, "score": 3, "measure": 4}
+    assert jobs(fresh("snakemake --dry-run")) == next_one  # the chain goes on from there

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import configparser
 import hashlib
+import json
 import os
 import re
 import subprocess
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -45,6 +46,13 @@ AREAS = {  # beginning of a path -> what lies there, and whether lethe made it
     ".dvc/cache": ("version in DVC's cache", True),
     ".dvc/tmp": ("experiment of DVC", True),
 }
+PARTS = {  # files of a composed model that are made of texts, and how
+    "gates.safetensors": "that are features of the texts, by which a gate knows them",
+    "detector.safetensors": "by which a detector knows the texts",
+    "adapters.safetensors": "of adapters, each of which was trained on the texts of a request",
+}
+TOLD_BY = ("config.json", "composed.json")  # of which each folder of a model has one
+OF_SHARDS = ("mean", "vote")  # rules of composed models whose members never saw what was deleted
 WINDOW = re.compile(r"/\d+$")
 BATCH = 100  # objects of git that are read at once
 SKIPPED = {".git", ".venv", ".conda", "site"}
@@ -55,6 +63,7 @@ class Place:
     """One place.
 
     path: a file, or an object of git. ours: lethe made it and `--yes` deletes it. kept: it made it and keeps it.
+    in_use: it is a part of the model in use, which would be none without it.
     """
 
     path: str
@@ -62,6 +71,7 @@ class Place:
     what: str
     ours: bool
     kept: bool = False
+    in_use: bool = False
 
 
 @dataclass(frozen=True)
@@ -97,7 +107,8 @@ class Search:
         with open(file, "rb") as handle:
             head = handle.read(16)
         if is_weights(head) or file.suffix in PICKLED:
-            return self.weights(files.digest(file))
+            made = PARTS.get(file.name)
+            return ("weights", made) if made else self.weights(files.digest(file))
         if file.stat().st_size > LARGEST:
             return "text", f"not searched: more than {LARGEST >> 20} MiB"
         return self.of(file.read_bytes())
@@ -112,11 +123,17 @@ def records(names: Iterable[str], ids: frozenset[str]) -> set[str]:
     return {found for name in names for found in (name, WINDOW.sub("", name)) if found in ids}
 
 
-def places(search: Search) -> Iterator[Place]:
-    """All places in the working folder, in its stores on this machine, and in its git."""
+def places(search: Search, in_use: str) -> Iterator[Place]:
+    """All places in the working folder, in its stores on this machine, and in its git.
+
+    Args:
+        in_use: folder of the newest version of the model, of which nothing is deleted.
+    """
     for top in sorted(Path().iterdir()):
         if top.name not in SKIPPED:
-            yield from in_folder(top, search, area)
+            for place in in_folder(top, search, area):
+                of_it = Path(place.path).is_relative_to(in_use)
+                yield replace(place, ours=False, in_use=True) if of_it else place
     for name, url in stores():
         if os.path.isdir(url):
             what = f"in the store {name}: `dvc gc --workspace --cloud` clears what no state needs"
@@ -134,7 +151,7 @@ def in_folder(top: Path, search: Search, about: Callable[[Path], tuple[str, bool
         kept = kind == "values" and files.digest(file) in search.kept
         what = f"{what}, kept: the certificate is verified by it" if kept else what
         # a word in the vocabulary of a tokenizer may be there by chance, and a model is of no use without it
-        unsure = how.startswith("not searched") or (kind == "text" and file.parent.name == "model")
+        unsure = how.startswith("not searched") or (kind == "text" and model_of_file(file) is not None)
         yield Place(file.as_posix(), kind, f"{what}: {how}", ours and not kept and not unsure, kept)
 
 
@@ -203,16 +220,31 @@ def git(*command: str, content: bytes = b"") -> bytes:
 
 
 def clean_weights(ids: frozenset[str]) -> Iterator[str]:
-    """SHA-256 of the files of all models here of which the forget sets say that none of the records is in them.
+    """SHA-256 of the weights of all models here of which the forget sets say that none of the records is in them.
 
-    A retrained model is clean if it was trained on none of them, a method's if it was made to forget them all.
+    A retrained model is clean if it was trained on none of them, a method's if it was made to forget them all and its
+    weights are not those of a model that was not, as a composed one's are.
     """
+    found: dict[bool, set[str]] = {True: set(), False: set()}
     for stage in ("train", "unlearn"):
         for model in sorted(Path(ROOTS[stage]).glob("*/*/seed*/model")):
             study, run, seed = model.parts[-4:-1]
-            if is_clean(ids, study, run, seed):
-                for file in sorted(model.glob("*.safetensors")):
-                    yield files.digest(file)
+            clean = is_clean(ids, study, run, seed) and not is_beside_original(model)
+            found[clean] |= {files.digest(file) for file in model.rglob("*.safetensors")}
+    yield from sorted(found[True] - found[False])
+
+
+def is_beside_original(model: Path) -> bool:
+    """Whether a model is composed of the one that had to forget and what stands beside it."""
+    file = model / "composed.json"
+    return file.exists() and json.loads(file.read_text(encoding="utf-8"))["rule"] not in OF_SHARDS
+
+
+def model_of_file(file: Path) -> Path | None:
+    """Folder of the model that a file is part of, also of a member of a composed one."""
+    return next(
+        (f for f in file.parents if f.name == "model" and any((f / name).exists() for name in TOLD_BY)), None
+    )
 
 
 def is_clean(ids: frozenset[str], study: str, run: str, seed: str) -> bool:

@@ -109,9 +109,10 @@ def strings_in(value: Any) -> Iterator[str]:
             yield value
         case dict():
             yield from strings_in(list(value.values()))
-        case list() if value and all(isinstance(one, str) for one in value[:100]):
-            yield from value
-            yield " ".join(map(str, value))  # words of a tagged text
+        case list() if all(isinstance(one, str | None) for one in value):
+            words = [one for one in value if one is not None]
+            yield from words
+            yield " ".join(words)  # of a tagged text
         case list():
             for one in value:
                 yield from strings_in(one)

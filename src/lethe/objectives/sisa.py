@@ -62,6 +62,25 @@ def epochs(hyper: Hyper, total: int) -> list[int]:
     return [int(n) for n in np.diff(ends)]
 
 
+def work(hyper: Hyper, known: Sequence[str], asked: Sequence[str], seed: int, total: int) -> tuple[int, int]:
+    """Examples that pass, counted with their epochs, when `asked` of all `known` are deleted, and those beforehand.
+
+    Args:
+        total: epochs of the recipe without slices.
+    """
+    shard, part = shard_and_slice(hyper, known, seed)
+    kept, each = ~np.isin(known, asked), epochs(hyper, total)
+    after = before = 0
+    for number in np.unique(shard).tolist():
+        first = int(part[(shard == number) & ~kept].min(initial=hyper.slices))
+        for place in range(hyper.slices):
+            until = (shard == number) & (part <= place)
+            before += each[place] * int(until.sum())
+            if place >= first:
+                after += each[place] * int((until & kept).sum())
+    return after, before
+
+
 @dataclass(frozen=True)
 class Shards:
     """N examples: rows, their shard and slice (N,), and whether they are kept (N,) bool; epochs of each slice."""

@@ -5,24 +5,25 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from statistics import mean
 from typing import Any
 
-from lethe.params.addresses import folder_of, model_folder
+from lethe.params.addresses import folder_of
 from lethe.params.file import Params
 from lethe.params.requests import RETRAIN
-from lethe.params.study import Study
 from lethe.report.descriptions import digits
 from lethe.report.tables import BARE, Table, number
-from lethe.system import plugins
+
+Seconds = tuple[float | None, float | None, float | None]  # measured, expected, expected beforehand
 
 
-def choices(params: Params, name: str, records: int) -> Table:
+def choices(params: Params, name: str, records: int, times: Mapping[str, Seconds]) -> Table:
     """A row for each method and for retraining.
 
-    The time expected is that of the study: of a method whose epochs are passes over the forget set in proportion to
-    its size, of others as it is. What has not been run in the study has dashes. Gaps are to the retrained model, with
-    their verdicts; `survives` counts the tests of robustness.
+    What has not been run in the study has dashes. Gaps are to the retrained model, with their verdicts; `survives`
+    counts the tests of robustness.
+
+    Args:
+        times: run -> seconds in the study, of the request, and before it.
     """
     study = params.studies[name]
     compared = read(Path(folder_of("compare", name), "comparison.json"))
@@ -31,32 +32,16 @@ def choices(params: Params, name: str, records: int) -> Table:
     metrics = [column["key"] for column in compared.get("columns", [])]
     rows = []
     for run in [*study.methods, RETRAIN]:
-        seconds = seconds_of(params, name, run)
-        share = records / forgotten if forgotten and passes_over_forget(study, run) else 1
-        expected = None if seconds is None else seconds * share
+        spent = [time_of(seconds) for seconds in times[run]]
         cells = [shown(compared, run, metric) for metric in metrics]
-        rows.append([run, time_of(seconds), time_of(expected), *cells, surviving(compared, run)])
+        rows.append([run, *spent, *cells, surviving(compared, run)])
     then = BARE if forgotten is None else str(forgotten)
-    head = ["method", f"s for {then} texts", f"s for {records} texts", *metrics, "survives"]
+    head = ["method", f"s for {then} texts", f"s for {records} texts", "s beforehand", *metrics, "survives"]
     return Table(head, rows)
 
 
 def read(file: Path) -> dict[str, Any]:
     return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-
-
-def seconds_of(params: Params, name: str, run: str) -> float | None:
-    """Mean time of the run over the seeds, what shards cost beforehand not counted; None if it has not been made."""
-    files = [Path(model_folder(params, name, run, seed), "cost.json") for seed in params.studies[name].seeds]
-    found = [read(file)["wall_seconds"] for file in files if file.exists()]
-    return mean(found) if found else None
-
-
-def passes_over_forget(study: Study, run: str) -> bool:
-    if run == RETRAIN:
-        return False
-    terms = plugins.constants_in("objectives", study.methods[run].objective).get("TERMS", {})
-    return next(iter(terms.values()), None) == "forget"
 
 
 def time_of(seconds: float | None) -> str:
