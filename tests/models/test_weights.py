@@ -215,6 +215,9 @@ def test_adapters_of_other_kinds_are_merged(tmp_path, kind, task):
     model, tokenizer = models.load(tmp_path / "adapter", task, "main")
     torch.testing.assert_close(logits(model), expected, rtol=1e-4, atol=1e-5)
     assert tokenizer(TEXTS)["input_ids"] == models.tokenizer(tmp_path / "base")(TEXTS)["input_ids"]
+    if task == "generation":  # what fine-tuning starts from
+        taken, _ = models.base(Model(source=str(tmp_path / "adapter"), max_length=16), task, [], [], 0)
+        torch.testing.assert_close(logits(taken), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_a_learnt_prompt_is_refused(tmp_path):
