@@ -39,6 +39,7 @@ benchmark: $(BIN)/.ready  ## speed, as ratios in one process (minutes)
 	python benchmarks/extraction.py
 	python benchmarks/evaluation.py
 	python benchmarks/workflow.py
+	python benchmarks/report.py
 
 mutate: $(BIN)/.ready-dev $(BIN)/mutmut  ## small changes to the code, each of which a test must find (an hour or more)
 	mutmut run --max-children 2

@@ -68,7 +68,17 @@ def test_the_report_of_snakemake_where_some_records_were_given_back(fresh):
     fresh.edit("params.yaml", "beta: 0.1", "beta: 0.2")
     fresh("snakemake")
     fresh("snakemake --report page.html")
-    assert (fresh.path / "page.html").exists()
+    page = (fresh.path / "page.html").read_text()
+    for told in (
+        '"Report"',
+        '"Tables"',
+        '"Figures"',
+        "records_all",
+        "each method costs",
+        "says how to read it",
+        "hold all numbers",
+    ):
+        assert told in page, told
 
 
 def test_a_clone_with_other_line_ends(made, tmp_path):

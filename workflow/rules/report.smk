@@ -12,12 +12,25 @@ rule write_report:
             f"{REPORT}/report.html",
             category="Report",
             caption="../report/report.rst",
+            labels={"page": "all studies"},
         ),
         f"{REPORT}/metrics.json",
         f"{REPORT}/summary.md",
         f"{REPORT}/cost.json",
-        directory(f"{REPORT}/tables"),
-        directory(f"{REPORT}/figures"),
+        report(
+            directory(f"{REPORT}/tables"),
+            patterns=["{table}.csv"],
+            category="Tables",
+            caption="../report/tables.rst",
+            labels={"table": "{table}"},
+        ),
+        report(
+            directory(f"{REPORT}/figures"),
+            patterns=["{figure}.svg"],
+            category="Figures",
+            caption="../report/figures.rst",
+            labels={"figure": "{figure}"},
+        ),
     log:
         beside("logs", "report", ".log"),
     localrule: True
