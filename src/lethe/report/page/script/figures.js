@@ -1,7 +1,7 @@
 // Figures from their data, drawn when they come into view; values show on hover, and all of them as a table.
 const SYMBOLS = { o: "circle", s: "square", D: "diamond", "*": "star", "^": "triangle", v: "wye", P: "cross", X: "times",
-  "<": "asterisk", ">": "plus", h: "hexagon" };
-const STROKED = new Set(["times", "asterisk", "plus"]);
+  "<": "asterisk", ">": "plus", h: "square2" };
+const STROKED = new Set(["times", "asterisk", "plus", "square2"]);
 const waiting = new IntersectionObserver((entries) => {
   for (const entry of entries) if (entry.isIntersecting) { waiting.unobserve(entry.target); drawFigure(entry.target); }
 }, { rootMargin: "400px" });
