@@ -39,5 +39,8 @@ def test_a_chain_of_versions_is_made_pushed_and_taken_over(here, tmp_path):
     third = SERVED | {"reference": "R-3", "records": ["person-3.0"]}
     params["studies"]["records"]["requests"]["served"].append(third)
     (fresh.path / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
-    next_one = {"prepare": 1, "forget": 1, "train": 1, "unlearn": 1, "score": 3, "measure": 4}
-    assert jobs(fresh("snakemake --dry-run")) == next_one  # the chain goes on from there
+    own, runs = "records-request-3", ("original", "retrain", "npo")
+    next_one = {f"prepare/{own}", f"forget/{own}/0", f"train/{own}/retrain/0", f"unlearn/{own}/npo/0"}
+    next_one |= {f"score/{own}/{run}/0" for run in runs}
+    next_one |= {f"measure/{own}/{run}/0" for run in (*runs, "blind")}
+    assert fresh.changed_jobs() == next_one  # the chain goes on from there
