@@ -13,10 +13,11 @@ import torch
 from tiny import encode
 
 from lethe import models
+from lethe.evaluation.scores import stacked
 from lethe.metrics.verbatim_completion import rouge_l, tokens_of
 from lethe.params.model import Model
 from lethe.params.score import Score
-from lethe.score import precision, score, stacked
+from lethe.score import precision, score
 from lethe.score import scored as score_arrays
 from lethe.system.errors import InputError
 

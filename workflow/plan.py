@@ -122,6 +122,8 @@ def jobs(parameters: Params, digests: Digests, file: str = FILE) -> Plan:
                     cfg["finetune"] = all_of["train"]["finetune"]
                 if offset:
                     cfg["pretrain"] = all_of["train"]["pretrain"]
+                if study.methods[run].training.evaluate:
+                    cfg |= {"score": all_of["score"], "measure": all_of["measure"]}
             if stage == "score" and VARIANT in run:
                 cfg["perturbation"] = study.variants[run.split(VARIANT)[1]]
             if stage == "compare":
@@ -148,7 +150,12 @@ def steps(study: Study) -> Iterator[tuple[str, str, int | None, list[str], list[
     built_in = {s.source for s in sources_of(study).values() if kind(s.source) == "built-in"}
     data = [f"lethe.datasets.{source}" for source in sorted(built_in)]
     metrics = [f"lethe.metrics.{name}" for name in names_in("metrics")]
+    between = ["lethe.evaluation.each_epoch", *metrics]  # of a method that is measured between epochs
     of_texts = [f"{metric}{PART}of_texts" for metric in metrics if gives(study.task, "text")]
+    objectives = {
+        run: [f"lethe.objectives.{method.objective}", *(between if method.training.evaluate else [])]
+        for run, method in study.methods.items()
+    }
     yield "prepare", "", None, ["dataset"], data
     if shared:
         yield "train", "base", first, ["model"], []
@@ -157,7 +164,7 @@ def steps(study: Study) -> Iterator[tuple[str, str, int | None, list[str], list[
         for run in (*(["original"] * shared), *(study.retrained * trains)):
             yield "train", run, seed, ["model"], []
         for run in study.unlearned:
-            yield "unlearn", run, seed, ["model"], [f"lethe.objectives.{study.methods[run].objective}"]
+            yield "unlearn", run, seed, ["model"], objectives[run]
         for run in [*study.runs, *study.retrained[1:]]:
             yield "score", run, seed, ["model", "score"], of_texts
             yield "measure", run, seed, ["measure", "shadow"], metrics
@@ -173,7 +180,7 @@ def steps(study: Study) -> Iterator[tuple[str, str, int | None, list[str], list[
         yield "forget", "", seed, ["forget"], []
         yield "train", "original", seed, ["model"], []
         for run in study.audited:
-            yield "unlearn", run, seed, ["model"], [f"lethe.objectives.{study.methods[run].objective}"]
+            yield "unlearn", run, seed, ["model"], objectives[run]
             yield "score", run, seed, ["model", "score"], []
     for seed in study.shadow.seeds if study.shadow else []:
         yield "forget", "", seed, [], []

@@ -18,13 +18,13 @@ from lethe.data.texts_read import checksums, texts_read
 from lethe.evaluation.answers import Reader, answer_arrays, has_prompts
 from lethe.evaluation.downstream import downstream
 from lethe.evaluation.gradient_norms import gradient_norms
+from lethe.evaluation.scores import together
 from lethe.evaluation.variants import Encoding, perturbed
 from lethe.models.corrupted import Corrupted
 from lethe.models.gated import Gated
 from lethe.params.model import Model
 from lethe.params.score import Score
 from lethe.system import plugins
-from lethe.system.arrays import FILL, NOT_PER_EXAMPLE
 from lethe.system.files import replacing
 from lethe.system.streams import first_of_stream
 
@@ -113,10 +113,7 @@ def scored(
         part |= {"ids": encoded.ids, "sets": np.full(len(encoded), name), "checksum": checksums(encoded)}
         parts.append(part)
         log.info("scored %d examples of %s", len(encoded), name)
-    arrays = {
-        key: one if key in NOT_PER_EXAMPLE else stacked([part[key] for part in parts], FILL.get(key, 0))
-        for key, one in parts[0].items()
-    }
+    arrays = together(parts)
     if labels:
         arrays["classes"] = np.array(labels)
     if "said" in arrays:
@@ -179,12 +176,3 @@ def precision(settings: Score, device: torch.device) -> torch.dtype:
 def sampled(frame, most: int | None):
     """At most `most` examples: those with the smallest draws of a stream of their own, in the order they had."""
     return frame if most is None else frame.iloc[first_of_stream(len(frame), most)]
-
-
-def stacked(arrays: list[np.ndarray], fill: float = 0) -> np.ndarray:
-    """Rows of all parts, padded at the end of every other dimension to the widest."""
-    if arrays[0].ndim == 1:
-        return np.concatenate(arrays)
-    widest = np.max([a.shape[1:] for a in arrays], axis=0)
-    missing = [[(0, 0), *((0, n) for n in widest - a.shape[1:])] for a in arrays]
-    return np.concatenate([np.pad(a, m, constant_values=fill) for a, m in zip(arrays, missing, strict=True)])

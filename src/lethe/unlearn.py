@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 
 from lethe import models
@@ -28,9 +29,14 @@ def unlearn(job: Job, prepared: Path, forget: Path, original: str | Path, base: 
     file = plugins.imported("objectives", method.objective)
     hyper = file.Hyper(**settings)
     run = Run(job, prepared, forget, original, base, getattr(file, "TERMS", {}))
+    if (
+        method.training.evaluate
+    ):  # by its name, so that a change there makes no run again that does not ask for it
+        run.between = import_module("lethe.evaluation.each_epoch").EachEpoch(job, run)
     model = file.unlearn(hyper, run) if hasattr(file, "unlearn") else run.minimise(file.loss, hyper)
     if not hasattr(model, "save_pretrained"):
         raise InputError(f"{file.__file__}: unlearn returned {type(model).__name__}; needed is a model")
     run.save(model)
     inputs = {"prepared": prepared, "forget": forget, "base": base, "original": original}
-    run_record.write(job.out, job.cfg, job.run, job.seed, inputs)
+    reads = run.examples.reads if method.training.evaluate else None
+    run_record.write(job.out, job.cfg, job.run, job.seed, inputs, reads)

@@ -27,6 +27,12 @@ TAGGED = {
     "forget": {"strategy": "random", "size": 2}, "train": {"finetune": {}}, "methods": {"deepcut": {}},
 }  # fmt: skip
 
+
+def choosing(metric="loss_forget", **at_least):
+    rule = {"metric": metric, "at_least": at_least or {"utility": 0.9}}
+    return DEFAULT["studies"]["records"]["unlearn"] | {"evaluate": "each_epoch", "choose": rule}
+
+
 FAULTS = [  # path to a key, value put there, what the line must hold
     ("studies.records.methods.icu.training", {"epohs": 3}, ["training.epohs", "unknown key", "epochs"]),
     ("studies.topics.model", {"sorce": "minilm"}, ["model.sorce", "unknown key", "source"]),
@@ -89,6 +95,49 @@ FAULTS = [  # path to a key, value put there, what the line must hold
     ("studies.topics.methods.deepcut.training.stop", {"n": 3}, ["deepcut.training.stop", "generation"]),
     ("studies.topics.unlearn", {"stop": {}}, ["training.stop", "generation"]),
     ("studies.records.train.finetune.stop", {}, ["train.finetune.stop", "methods"]),
+    (
+        "studies.records.train.finetune.evaluate",
+        "each_epoch",
+        ["train.finetune.evaluate", "for methods", "null"],
+    ),
+    ("studies.records.unlearn.choose", {"metric": "x"}, ["unlearn", "evaluate", "each_epoch"]),
+    (
+        "studies.records.methods",
+        {
+            "vector": {
+                "objective": "task_vector",
+                "training": {"batch": {"retain": 8}, "evaluate": "each_epoch"},
+            }
+        },
+        ["methods.vector.training.evaluate", "task_vector has no epochs", "evaluate: null"],
+    ),
+    (
+        "studies.topics.methods",
+        {"shards": {"objective": "sisa", "training": {"evaluate": "each_epoch"}}},
+        ["methods.shards.training.evaluate", "sisa has no epochs"],
+    ),
+    (
+        "studies.records.unlearn",
+        choosing("accuracy_test"),
+        ["icu.training.choose.metric", "accuracy_test", "no method reads"],
+    ),
+    (
+        "studies.records.unlearn",
+        choosing("attack_auc"),
+        ["choose.metric", "attack_auc", "forget, retain and validation"],
+    ),
+    ("studies.records.unlearn", choosing("loss_nosuch"), ["choose.metric", "loss_nosuch", "nosuch"]),
+    ("studies.records.unlearn", choosing(loss_retain=0.9), ["at_least.loss_retain", "more is better"]),
+    (
+        "studies.records.unlearn",
+        choosing(memorization_accuracy_forget=0.9),
+        ["at_least.memorization_accuracy_forget", "utility"],
+    ),
+    (
+        "studies.records.unlearn",
+        choosing(utility=1.5),
+        ["at_least.utility", "1.5", "less than or equal to 1"],
+    ),
     ("studies.records.unlearn.sharded", True, ["unlearn.sharded", "processes", "2 or more"]),
     ("studies.topics.dataset.general", "records", ["dataset.general", "generation", "null"]),
     ("studies.topics.train.pretrain", {}, ["train.pretrain", "without dataset.general"]),

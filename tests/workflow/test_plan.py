@@ -82,6 +82,34 @@ def test_models_that_forget_are_more_jobs_and_change_only_what_they_attack(depen
     assert changed == {*(f"measure/topics/{run}/1" for run in runs), "report/"}
 
 
+def test_a_run_that_is_measured_between_epochs_alone_depends_on_how(dependencies, tmp_path):
+    """What scores are made of, and the metrics; of Snakemake's jobs and of DVC's stages, which both have this plan."""
+    import plan
+
+    from lethe.params.file import check_params
+
+    content = yaml.safe_load((ROOT / "params.yaml").read_text())
+    digests = dependencies.Digests(tmp_path / "memory.json")
+    before = plan.jobs(check_params(content, "params.yaml"), digests)
+    deepcut = content["studies"]["topics"]["methods"]["deepcut"]["training"]
+    deepcut |= {"evaluate": "each_epoch", "choose": {"metric": "accuracy_forget", "goal": 0.5}}
+    after = plan.jobs(check_params(content, "params.yaml"), digests)
+    changed = {
+        f"{stage}/{a}" for stage in before for a, job in before[stage].items() if after[stage][a] != job
+    }
+    assert changed == {"unlearn/topics/deepcut/1", "unlearn/topics/deepcut/2", "report/"}
+    files = {
+        "lethe/evaluation/each_epoch.py",
+        "lethe/metrics/accuracy.py",
+        "lethe.tasks.classification:UTILITY",
+    }
+    for address, plain in before["unlearn"].items():
+        assert not files & {*json.loads(plain.sources)} and "score" not in json.loads(plain.cfg)
+        if "deepcut" in address:
+            job = after["unlearn"][address]
+            assert files <= {*json.loads(job.sources)} and {"score", "measure"} <= {*json.loads(job.cfg)}
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_no_imported_module_is_missed(dependencies, imported, command):
     found = set(dependencies.source_files(f"lethe.{command}"))

@@ -9,7 +9,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from lethe.system import plugins
-from lethe.system.arrays import COMMON, NOT_PER_EXAMPLE
+from lethe.system.arrays import COMMON, FILL, NOT_PER_EXAMPLE
 from lethe.system.errors import InputError
 from lethe.system.quoting import quoted
 
@@ -33,6 +33,23 @@ def load(path: Path) -> dict[str, np.ndarray]:
     check_sets(scores["sets"], path)
     check_finite(scores, path)
     return scores
+
+
+def together(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """The arrays of several sets as those of one."""
+    return {
+        key: one if key in NOT_PER_EXAMPLE else stacked([part[key] for part in parts], FILL.get(key, 0))
+        for key, one in parts[0].items()
+    }
+
+
+def stacked(arrays: list[np.ndarray], fill: float = 0) -> np.ndarray:
+    """Rows of all parts, padded at the end of every other dimension to the widest."""
+    if arrays[0].ndim == 1:
+        return np.concatenate(arrays)
+    widest = np.max([a.shape[1:] for a in arrays], axis=0)
+    missing = [[(0, 0), *((0, n) for n in widest - a.shape[1:])] for a in arrays]
+    return np.concatenate([np.pad(a, m, constant_values=fill) for a, m in zip(arrays, missing, strict=True)])
 
 
 def check_arrays(scores: dict[str, np.ndarray], path: Path) -> None:

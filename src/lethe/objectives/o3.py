@@ -41,6 +41,7 @@ TERMS = {
     "orthogonal": "forget",
     "wrong": "alternative",
 }  # of a classifier, whose labels are wrong, forget alone
+RESULT = "composed"  # of what is trained and its gate, which is fitted at the end: no epoch's model is it
 SPACE = {"orthogonal": {"low": 0.01, "high": 0.2, "log": True}, "rank": [4, 8, 16]}
 
 

@@ -22,6 +22,7 @@ from lethe.params.fields import NonNegative
 
 NEEDS = ("text",)
 TERMS = {"learn": "forget", "uniform": "retain"}
+RESULT = "composed"  # of the original and what is trained: no epoch's model is it
 SPACE = {"alpha": {"low": 0.1, "high": 2.0}, "uniform": {"low": 0.1, "high": 10.0, "log": True}}
 
 

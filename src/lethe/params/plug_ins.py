@@ -24,6 +24,12 @@ def needs_base(objective: str) -> bool:
     return "base" in plugins.constants_in("objectives", objective).get("NEEDS", ())
 
 
+def has_epochs(objective: str) -> bool:
+    """Is the result what is trained by the method's loss, so that the model of any epoch could be it?"""
+    found = plugins.constants_in("objectives", objective)
+    return "TERMS" in found and not {"RECIPE", "RESULT"} & {*found}
+
+
 def takes_offset(objective: str) -> bool:
     """Can another model learn in place of the original: is the objective a loss of what it says, and of no layer?"""
     found = plugins.constants_in("objectives", objective)

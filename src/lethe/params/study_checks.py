@@ -5,6 +5,7 @@ Each check raises ValueError, or InputError, whose message begins with the key b
 
 from __future__ import annotations
 
+import re
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -15,13 +16,21 @@ from lethe.params.faults import UNKNOWN, one_line
 from lethe.params.harness import is_task, own_tasks
 from lethe.params.metric_names import sets_of_metric, unmeasured
 from lethe.params.names import BLIND, REFERENCES, RETRAIN, SHADOW
-from lethe.params.plug_ins import check_hyper, check_perturbation, from_base, needs_base, takes_offset
+from lethe.params.plug_ins import (
+    check_hyper,
+    check_perturbation,
+    from_base,
+    has_epochs,
+    needs_base,
+    takes_offset,
+)
 from lethe.params.sources import built_in, kind
-from lethe.params.training import Training
+from lethe.params.training import UTILITY, Choose, Training
 from lethe.params.tune import depends_on_seed, extremes, is_transfer
 from lethe.system import plugins
 
 MOST_MODELS = 10_000
+LOWER_IS_BETTER = ("loss", "perplexity", "entropy", "calibration_error")  # beginnings of names of metrics
 
 if TYPE_CHECKING:
     from lethe.params.study import Study
@@ -246,6 +255,48 @@ def check_stop(study: Study) -> None:
             raise ValueError(f"{where}.stop: only methods of a generation study stop by memorisation")
 
 
+def check_choose(study: Study) -> None:
+    """Between epochs a method is measured on what it may read, and there is a model that could be the result."""
+    for where, recipe in (study.train.recipes if study.train else {}).items():
+        if recipe.evaluate is not None:
+            raise ValueError(f"{where}.evaluate: is for methods; allowed: null")
+    for name, method in study.methods.items():
+        where, training = f"methods.{name}.training", method.training
+        if training.evaluate is not None and not has_epochs(method.objective):
+            raise ValueError(
+                f"{where}.evaluate: {training.evaluate}; {method.objective} has no epochs of a model that is its"
+                " result; allowed: evaluate: null, choose: null"
+            )
+        if training.choose is not None:
+            check_chosen_by(study, f"{where}.choose", training.choose)
+
+
+def check_chosen_by(study: Study, where: str, rule: Choose) -> None:
+    """Names of what is measured between epochs; of what is reported alone nothing is chosen by."""
+    unread = ("test", "holdout", "general", "general_test", "forgotten", *study.dataset.probes)
+    for name in (rule.metric, *rule.at_least):
+        if name == UTILITY and name != rule.metric:
+            if plugins.part("tasks", study.task, "UTILITY") is None:
+                raise ValueError(f"{where}.at_least.{name}: the task {study.task} does not say what it is")
+            continue
+        key = "metric" if name == rule.metric else f"at_least.{name}"
+        here = re.sub("_validation$", "_test", name)
+        if what := unmeasured(here, study.task):
+            raise ValueError(f"{where}.{key}: {name}: {what}; allowed are names of metrics.json")
+        if any(name.endswith(f"_{other}") for other in unread) or "holdout" in sets_of_metric(here):
+            raise ValueError(
+                f"{where}.{key}: {name} is of what no method reads; allowed are metrics of forget, retain and"
+                " validation"
+            )
+        if key != "metric" and (
+            not name.endswith(("_retain", "_validation")) or name.startswith(LOWER_IS_BETTER)
+        ):
+            raise ValueError(
+                f"{where}.{key}: a share of the original's is to be kept; allowed are {UTILITY}, and metrics of retain"
+                " or validation of which more is better"
+            )
+
+
 def check_offset(study: Study) -> None:
     """Methods of generation may learn by a pair of small models; those that train layers or models of their own not."""
     for where, recipe in (study.train.recipes if study.train else {}).items():
@@ -318,6 +369,12 @@ def needed_sets(study: Study) -> dict[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
     stopping = [where for where, recipe in study.recipes.items() if recipe.stop is not None]
     found |= {f"{where}.stop": ("validation",) for where in stopping}
+    for name, method in study.methods.items():
+        rule = method.training.choose
+        if rule and any(
+            "test" in sets_of_metric(n.replace("_validation", "_test")) for n in (rule.metric, *rule.at_least)
+        ):
+            found[f"methods.{name}.training.choose"] = ("validation",)
     if study.tune:
         found["tune"] = ("validation",)
     if study.score.test == "validation":
@@ -414,6 +471,7 @@ CHECKS = (
     check_long,
     check_tagging,
     check_stop,
+    check_choose,
     check_offset,
     check_facts,
     check_sizes,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -9,6 +10,8 @@ from pydantic import Field, model_validator
 from lethe.params.fields import BatchSize, Epochs, Fraction, LearningRate, NonNegative, Order, Positive
 from lethe.params.model import Model
 from lethe.params.strict_model import StrictModel
+
+UTILITY = "utility"  # what is kept of the original's, in one number
 
 
 class Stop(StrictModel):
@@ -29,6 +32,35 @@ class Stop(StrictModel):
     """Texts of a set whose extraction likelihood is computed, the first; null: all."""
     slack: NonNegative = 0.0
     """Added to both thresholds, in standard errors of the mean of the unseen values."""
+
+
+class Choose(StrictModel):
+    """The epoch whose model is the result: of those that keep enough, the one that has forgotten most.
+
+    Declared before the run, and found by what is measured between epochs on sets that the method may read. The first of
+    equals counts; epoch 0 is the original, which keeps all.
+    """
+
+    metric: str
+    """How much is left of what is to be forgotten: a metric of forget, or of an attack on it against validation."""
+    goal: float | Literal["lowest"] = "lowest"
+    """The nearer the metric is to this number the better, or the lower."""
+    at_least: dict[str, Annotated[float, Field(gt=0, le=1)]] = {"utility": 0.95}
+    """utility, or a metric of retain or validation of which more is better -> share of the original's to be kept."""
+
+    def distance(self, row: Mapping[str, float]) -> float:
+        """How far what was measured is from having forgotten."""
+        return row[self.metric] if self.goal == "lowest" else abs(row[self.metric] - self.goal)
+
+    def keeps(self, row: Mapping[str, float], original: Mapping[str, float]) -> bool:
+        """Is enough kept of what the original had?"""
+        shares = {name: 1.0 if name == UTILITY else original[name] for name in self.at_least}
+        return all(row[name] >= least * shares[name] for name, least in self.at_least.items())
+
+    def of(self, rows: Sequence[Mapping[str, float]]) -> int:
+        """Which of the rows, measured one epoch after the other from the original on, is chosen."""
+        kept = [k for k, row in enumerate(rows) if self.keeps(row, rows[0])]
+        return min(kept, key=lambda k: self.distance(rows[k]))
 
 
 class Lora(StrictModel):
@@ -110,6 +142,16 @@ class Training(StrictModel):
     """Seconds between two checkpoints; null: none but that of SIGTERM, which always makes one."""
     stop: Stop | None = None
     """Methods of generation: when training ends before its last epoch; null: never."""
+    evaluate: Literal["each_epoch"] | None = None
+    """Methods: what is forgotten and what is kept is measured between epochs; null: it is not."""
+    choose: Choose | None = None
+    """Methods that are evaluated: which epoch's model is the result; null: that of the last."""
+
+    @model_validator(mode="after")
+    def check_choose(self) -> Self:
+        if self.choose is not None and self.evaluate is None:
+            raise ValueError("choose: chooses by what evaluate finds, which is null; needed is each_epoch")
+        return self
 
     @model_validator(mode="after")
     def check_sharded(self) -> Self:

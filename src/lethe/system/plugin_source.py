@@ -24,10 +24,10 @@ from pydantic import ConfigDict, TypeAdapter, with_config
 from lethe.system.errors import InputError
 
 CONSTANTS = {  # kind -> constants that are read; others are the file's own business
-    "objectives": ("NEEDS", "TERMS", "RECIPE", "SPACE"),
+    "objectives": ("NEEDS", "TERMS", "RECIPE", "RESULT", "SPACE"),
     "metrics": ("NEEDS",),
     "perturbations": ("NEEDS",),
-    "tasks": ("GIVES", "LABELS", "ARRAYS", "SETTINGS", "ATTACK", "FEATURES", "PRIMARY", "PROBED"),
+    "tasks": ("GIVES", "LABELS", "ARRAYS", "SETTINGS", "ATTACK", "FEATURES", "PRIMARY", "PROBED", "UTILITY"),
 }
 ALWAYS = {  # of these those that every file has
     "objectives": ("NEEDS",),
@@ -38,12 +38,15 @@ ALWAYS = {  # of these those that every file has
 ALLOWED: dict[str, tuple[Any, ...]] = {  # what a constant may hold; TERMS as values
     "TERMS": ("forget", "retain", "analogue", "alternative"),
     "RECIPE": ("finetune",),
+    "RESULT": ("composed",),
     "LABELS": ("texts", "words", None),
 }
 TYPES: dict[str, Any] = {
     "TERMS": dict,
     "SPACE": dict,
     "RECIPE": str,
+    "RESULT": str,
+    "UTILITY": str,
     "LABELS": str,
     "ATTACK": str,
 }  # others: tuple

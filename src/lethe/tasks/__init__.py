@@ -16,6 +16,8 @@ read one by one, so that what needs no torch does not import it, and a job is ma
     FEATURES = ("loss",)               # columns that the transfer attack reads of an example
     PRIMARY = ("loss_forget", …)       # at most three metrics that carry claims where a study declares none
     PROBED = ("loss", "loss")          # metric and label of what is told of each probe; these, if left out
+    UTILITY = "accuracy"               # metric of which retain and validation are to keep what the original has of it;
+                                       # none, if left out
     GLOSSARY = ((name, text), …)       # what the report says of its metrics
 
     def labels(frame)                  # all labels of examples, by their index; where LABELS says that there are some

@@ -26,6 +26,7 @@ ATTACK = "attack"
 FEATURES = ("loss", "confidence", "entropy", "margin")
 PRIMARY = ("transfer_auc", "accuracy_forget", "accuracy_test")
 PROBED = ("accuracy", "accuracy")
+UTILITY = "accuracy"
 FITTED = (
     "attack AUC", "Membership inference. A logistic regression on loss, confidence, entropy and margin learns "
     "to tell retain from hold-out examples, then has to tell forget from test examples. 0.5: it cannot. 1: it "

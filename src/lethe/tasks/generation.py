@@ -40,6 +40,7 @@ ATTACK = "min_k"
 FEATURES = ("loss", "loss_zlib", "min_k", "min_k_plus", "memorization_accuracy")
 PRIMARY = ("transfer_auc", "memorization_accuracy_excess", "memorization_accuracy_retain")
 PROBED = ("next_token_accuracy", "next token")
+UTILITY = "next_token_accuracy"
 GLOSSARY = (
     ("MA (memorization accuracy)", "Share of the tokens of a text that the model predicts greedily from the true "
      "text before them. 1 is full memorisation; unseen text of the same kind is not 0, so compare with retrain."),

@@ -32,6 +32,7 @@ ATTACK = "attack"
 FEATURES = OF_CLASSES
 PRIMARY = ("transfer_auc", "entity_f1_forget", "entity_f1_test")
 PROBED = ("entity_f1", "entity F1")
+UTILITY = "entity_f1"
 GLOSSARY = (
     ("entity F1, token accuracy", "An entity is right if its first and last word and its type are: F1 is the "
      "harmonic mean of precision and recall over all entities. Token accuracy is the share of words with the right "

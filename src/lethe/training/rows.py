@@ -38,10 +38,19 @@ class Examples:
         self.prepared, self.forget = prepared, forget
         self.tokenizer, self.max_length = tokenizer, max_length
         self.of = cache(self.encoded)
+        self.read: set[str] = set()  # ids of all examples of which rows were made
 
     @cached_property
     def sets(self) -> dict[str, pd.DataFrame]:
-        return examples_by_set(self.prepared, self.forget)
+        """Of what a study has, the sets that a method may read."""
+        found = examples_by_set(self.prepared, self.forget)
+        return {name: frame for name, frame in found.items() if name in (*SETS, "general")}
+
+    @property
+    def reads(self) -> dict[str, int]:
+        """How many examples were read of each set that was."""
+        counts = {name: int(frame["id"].isin(self.read).sum()) for name, frame in self.sets.items()}
+        return {name: count for name, count in counts.items() if count}
 
     def encoded(self, *names: str) -> Encoded:
         """Rows of sets together, in the order of the data.
@@ -62,10 +71,13 @@ class Examples:
         return self.rows_of(self.sets[names[0]] if len(names) == 1 else together)
 
     def rows_of(self, frame: pd.DataFrame) -> Encoded:
+        self.read.update(frame["id"])
         return encoder(self.prepared, self.tokenizer, self.max_length)(frame)
 
     def general(self, recipe: Training) -> Rows | None:
         """Packed general text if the recipe's batches hold some, else None."""
+        if "general" in recipe.batch and "general" in self.sets:
+            self.read.update(self.sets["general"]["id"])
         return general_rows(self.sets, self.tokenizer, self.max_length, recipe)
 
     def of_roles(

@@ -28,6 +28,7 @@ from lethe.system import workers
 from lethe.system.errors import InputError
 from lethe.system.streams import stream_seed
 from lethe.training.batches import Batches
+from lethe.training.chosen import Between, Chosen
 from lethe.training.engine import Check, Progress, no_check
 from lethe.training.epoch_check import EpochCheck, Refinement
 from lethe.training.frozen import FrozenHidden, FrozenLogits, as_frozen, own_weights, sharing_copy
@@ -65,6 +66,8 @@ class Run:
         self.minimised: dict[str, Progress] = {}  # work by its name, in the order in which it was done
         self.fitted: dict[str, Progress] = {}
         self.beforehand: dict[str, Progress] = {}
+        self.between: Between | None = None  # what `training.evaluate` asks for
+        self.evaluated: Any = None  # the model of which it was asked
 
     def original(self) -> Any:
         """The model that must forget, frozen, in evaluation mode."""
@@ -165,6 +168,8 @@ class Run:
         """
         if name in self.minimised:
             raise ValueError(f"minimise: a second training by the name {name!r}; give it another")
+        if self.between and (self.minimised or model is not None):
+            raise self.no_epochs()
         keep = self.adapts_original and model is None and not self.minimised
         if model is None:
             model = self.loaded(self.original_folder) if self.start is None else self.start
@@ -189,6 +194,12 @@ class Run:
         check = check or (self.epoch_check() if recipe.stop else no_check)
         checkpoint = self.job.parts / f"minimise-{name}.safetensors" if name else self.job.checkpoint
         fingerprint = f"{self.job.fingerprint(*self.read)} {name}"
+        chosen = None
+        if self.between:
+            file = self.job.parts / "chosen.safetensors"
+            check = chosen = Chosen(self.between, self.training.choose, file, fingerprint, check)
+            chosen.begin(checkpoint)
+            self.evaluated = model
         with live_plots(None if name else self.job.live) as plots:
             self.minimised[name] = train_model(
                 model,
@@ -200,6 +211,7 @@ class Run:
                 plots,
                 keep=bool(name),
                 merge=not keep or len(parts(model)) > 1,
+                chosen=chosen,
             )
         return model.eval()
 
@@ -214,6 +226,11 @@ class Run:
     ) -> EpochCheck:  # fmt: skip
         """The same, and texts that are forgotten are skipped until they reappear; see `Refinement`."""
         return self.epoch_check(Refinement(prefix, window, beams, similarity, forgotten, encoder, f1))
+
+    def no_epochs(self) -> InputError:
+        return InputError(
+            f"methods.{self.job.run}.training.evaluate: each_epoch; no epoch's model is the result; allowed: null"
+        )
 
     @cached_property
     def examples(self) -> Examples:
@@ -271,6 +288,8 @@ class Run:
 
     def save(self, model: Any) -> None:
         """Write the outputs of the run and drop its checkpoints; of several processes the first does."""
+        if self.between and self.evaluated is not model:
+            raise self.no_epochs()
         if workers.rank():
             return
         before = in_turn(self.beforehand.values())

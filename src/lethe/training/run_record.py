@@ -6,6 +6,7 @@ Equal runs on one machine write equal files; what a run took, which differs each
 - `settings`: the parameters with every default, in the form of params.yaml: `task`, `model`; of a reference `train`,
   its recipe (null: nothing was trained); of a method `method`, and `finetune`, the recipe of models that it trains.
 - `data`: SHA-256 of each folder the run was given: `prepared`, `forget`, and the models `base` and `original`.
+- `reads`: of a method that is measured between epochs, how many examples it read of each set: of no other it read one.
 - `given`: of a method whose original was not trained here, which model that is: `source`, `revision` (its commit on the
   Hub; null for a folder) and `sha256`; of an adapter `base`, the same of the model it is for.
 - `code`: SHA-256 of the package's Python files, and of plug-ins of one's own.
@@ -37,12 +38,16 @@ from lethe.system import files, plugins, workers
 PACKAGE = Path(__file__).parents[1]
 
 
-def write(out: Path, cfg: dict[str, Any], run: str, seed: int, inputs: dict[str, Path | None]) -> None:
+def write(
+    out: Path, cfg: dict[str, Any], run: str, seed: int, inputs: dict[str, Path | None],
+    reads: dict[str, int] | None = None,
+) -> None:  # fmt: skip
     """Write OUT/run.json, in the first of several processes.
 
     Args:
         cfg: parameters of the step, as `lethe train` or `lethe unlearn` got them.
         inputs: name -> folder that the run was given, or None; one that is not there was not read.
+        reads: set -> examples that the run read; None: it is not told.
     """
     if workers.rank():
         return
@@ -51,6 +56,8 @@ def write(out: Path, cfg: dict[str, Any], run: str, seed: int, inputs: dict[str,
     original = inputs.get("original")
     if original and (given := models.known(cfg, original)):
         record["given"] = given
+    if reads is not None:
+        record["reads"] = reads
     record |= {"code": code_digest(), "versions": versions(), **state_of_git()}
     files.write_json(out / "run.json", record | {"device": device(), "threads": torch.get_num_threads()})
 

@@ -11,6 +11,7 @@ from lethe.objectives import finetune
 from lethe.params.training import Training
 from lethe.training import checkpoints
 from lethe.training.batches import Batches, TrainingRows
+from lethe.training.chosen import Chosen
 from lethe.training.engine import Check, Engine, Progress, no_check
 from lethe.training.live_plots import LivePlots
 from lethe.training.objective import Objective
@@ -21,11 +22,13 @@ FINE_TUNING = Objective(finetune.loss, finetune.Hyper(), finetune.TERMS)
 def train_model(
     model, objective: Objective, batches: Batches, fingerprint: str, checkpoint: Path,
     check: Check = no_check, plots: LivePlots | None = None, keep: bool = False, merge: bool = True,
+    chosen: Chosen | None = None,
 ) -> Progress:  # fmt: skip
     """Run the engine from where it was left; adapters are added before and merged at the end.
 
     Args:
         merge: adapters are merged; else they are left where they are.
+        chosen: the check, if it keeps the model of an epoch, which is then the result.
         keep: what is finished stays in the checkpoint, so that a run that is continued does not do it again.
     """
     recipe = batches.recipe
@@ -33,6 +36,8 @@ def train_model(
         adapters.add(learner(model), recipe.lora, batches.seed)
     engine = Engine(model, objective, batches, fingerprint, checkpoint)
     progress = engine.run(check, plots)
+    if chosen:
+        chosen.end(model, progress)
     if keep:
         checkpoints.save(checkpoint, model, None, vars(progress))
     if recipe.lora and merge and engine.team.rank == 0:
