@@ -16,6 +16,7 @@ from lethe.report.collect import Results, collect
 from lethe.report.comparability import within
 from lethe.report.conversation import conversation
 from lethe.report.costs import costs
+from lethe.report.equal_damage import equal_damage_table
 from lethe.report.figures import style
 from lethe.report.figures.drawn import drawn as data_of
 from lethe.report.figures.every import figures
@@ -114,6 +115,7 @@ def tables_of(results: Results, spent: tables.Summaries) -> dict[str, Table]:
         "better": leads and tables.better_table(leads, results.methods, compared_by),
         "robustness": robustness_table(results),
         "ratios": ratios_table(results),
+        "damage": equal_damage_table(results),
     }
     return every | {name: table for name, table in some.items() if table}
 

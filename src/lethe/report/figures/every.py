@@ -12,6 +12,7 @@ from lethe.report.figures import (
     curves,
     examples,
     families,
+    front,
     latent,
     robustness,
     roc,
@@ -32,6 +33,7 @@ class Kind:
 
 FIGURES = {
     "tradeoff": Kind("Trade-off", tradeoff.CAPTION, tradeoff.tradeoff),
+    "front": Kind("Equal damage", front.CAPTION, front.fronts),
     "trajectory": Kind("Between epochs", trajectory.CAPTION, trajectory.trajectory),
     "latent": Kind("Latent space", latent.CAPTION, latent.latent),
     "roc": Kind("Attack", roc.CAPTION, roc.roc_figure),
