@@ -29,7 +29,9 @@ def test_runs_of_several_reports_are_rows(tmp_path):
     theirs = folder(tmp_path / "b", {"topics": {"deepcut": {"accuracy_forget": {"mean": 0.8}}}}, {})
     lines = leaderboard([ours, theirs]).splitlines()
     start = lines.index("## tofu")
-    assert f"From `{ours}`." in lines
+    gap = "Means over seeds; in brackets the interval of the gap to retrain."
+    assert f"From `{ours}`. {gap} After relearn-5: `rouge_l_recall_forget`." in lines
+    assert f"From `{theirs}`. {gap}" in lines
     rows = [[c.strip() for c in line.strip("|").split("|")] for line in lines if line.startswith("|")]
     assert rows[0] == ["run", "model utility", "ROUGE-L, forget", "relearn-5", "seconds"]
     assert rows[2] == ["retrain", "0.600", "–", "–", "–"]

@@ -51,7 +51,8 @@ def leaderboard(folders: list[Path]) -> str:
     for folder in folders:
         metrics, costs = (read(Path(folder) / name) for name in ("metrics.json", "cost.json"))
         for study, runs in metrics.items():
-            parts += [f"## {study}\n\nFrom `{folder}`.\n", markdown(table(runs, costs.get(study, {})))]
+            said = f"## {study}\n\nFrom `{folder}`. {how(runs)}\n"
+            parts += [said, markdown(table(runs, costs.get(study, {})))]
     return "\n".join(parts)
 
 
@@ -67,12 +68,28 @@ def read(file: Path) -> dict[str, Any]:
     return found
 
 
+def how(runs: dict[str, Entries]) -> str:
+    """How to read a table."""
+    tests, said = tests_of(runs), "Means over seeds; in brackets the interval of the gap to retrain."
+    return said + (f" After {', '.join(tests)}: `{remembered(runs)}`." if tests else "")
+
+
+def tests_of(runs: dict[str, Entries]) -> list[str]:
+    """Tests of forgetting, in the order of their runs."""
+    return list(dict.fromkeys(run.partition(VARIANT)[2] for run in runs if VARIANT in run))
+
+
+def remembered(runs: dict[str, Entries]) -> str:
+    """The metric that is shown under tests of forgetting."""
+    plain = [entries for run, entries in runs.items() if VARIANT not in run and run != BLIND]
+    return next((key for key in MEMORY if any(named(key, entries) for entries in plain)), MEMORY[0])
+
+
 def table(runs: dict[str, Entries], costs: dict[str, Entries]) -> Table:
     """A row for each run, a column for each number that any run has, for each test of forgetting, and for the time."""
     plain = [run for run in runs if VARIANT not in run and run != BLIND]
-    tests = list(dict.fromkeys(run.partition(VARIANT)[2] for run in runs if VARIANT in run))
+    tests, memory = tests_of(runs), remembered(runs)
     shown = {key: head for key, head in COLUMNS.items() if any(named(key, runs[run]) for run in plain)}
-    memory = next((key for key in MEMORY if any(named(key, runs[run]) for run in plain)), MEMORY[0])
     rows = []
     for run in plain:
         cells = [cell(named(key, runs[run]), key) for key in shown]
