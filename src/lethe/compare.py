@@ -59,7 +59,8 @@ from lethe.evaluation.comparing import (
     summaries,
 )
 from lethe.evaluation.headline import columns, main_attack, memory
-from lethe.evaluation.numbers import modules, with_match
+from lethe.evaluation.numbers import values_of as values_of_scores
+from lethe.evaluation.numbers import with_match
 from lethe.evaluation.scores import load
 from lethe.evaluation.shadows import gathered
 from lethe.evaluation.surviving import ratios, survival
@@ -209,7 +210,7 @@ def over_examples(found: Summaries, keys: set[str], settings: Compare, scores: P
         arrays = with_match(load(existing(scores / in_study(run, seed) / "scores.npz")), of)
         if shadows:
             arrays |= gathered(shadows, arrays["ids"], arrays["checksum"])
-        values = {metric: metric.values(arrays, of) for metric in modules(arrays)}
+        values = values_of_scores(arrays, of)
         return arrays, {m: v for m, v in values.items() if keys & {*m.aggregate(arrays, v, bare, seed)}}
 
     retrain = model("retrain")

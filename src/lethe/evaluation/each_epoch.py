@@ -18,7 +18,7 @@ import pandas as pd
 
 from lethe.data.encoding import classes
 from lethe.evaluation.answers import Reader, answer_arrays, has_prompts
-from lethe.evaluation.numbers import modules, numbers_of
+from lethe.evaluation.numbers import numbers_of, values_of
 from lethe.evaluation.scores import together
 from lethe.metrics.model_utility import harmonic_mean
 from lethe.params.measure import Measure
@@ -89,8 +89,7 @@ class EachEpoch:
     def numbers(self, model) -> dict[str, float]:
         """All numbers of a model, named as above."""
         arrays = self.arrays(model)
-        values = {metric: metric.values(arrays, self.measure) for metric in modules(arrays)}
-        found = numbers_of(arrays, values, self.measure, self.seed)
+        found = numbers_of(arrays, values_of(arrays, self.measure), self.measure, self.seed)
         return {
             f"{name.removesuffix('_test')}_{HELD}" if name.endswith("_test") else name: number
             for name, number in found.items()

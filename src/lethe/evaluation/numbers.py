@@ -8,6 +8,7 @@ from types import ModuleType
 import numpy as np
 
 from lethe.evaluation.matching import matched
+from lethe.metrics.common.answers import without_end
 from lethe.params.measure import Measure
 from lethe.system import plugins
 from lethe.system.errors import InputError
@@ -18,7 +19,7 @@ def metrics(
 ) -> tuple[dict[str, np.ndarray], dict[str, float]]:
     """Columns per example and numbers of the run, by every metric whose arrays are there."""
     scores = with_match(scores, settings)
-    values = {metric: metric.values(scores, settings) for metric in modules(scores)}
+    values = values_of(scores, settings)
     columns = {name: column for found in values.values() for name, column in found.items()}
     if "matched" in scores:
         columns["matched"] = scores["matched"]
@@ -34,8 +35,23 @@ def numbers_of(
     """Numbers of the run by every metric, from its values per example."""
     numbers: dict[str, float] = {}
     for metric, found in values.items():
-        numbers |= metric.aggregate(scores, found, settings, seed)
+        numbers |= metric.aggregate(with_end(metric, scores, settings), found, settings, seed)
     return numbers
+
+
+def values_of(scores: dict[str, np.ndarray], settings: Measure) -> dict[ModuleType, dict[str, np.ndarray]]:
+    """Of every metric whose arrays are there its values per example."""
+    return {metric: metric.values(with_end(metric, scores, settings), settings) for metric in modules(scores)}
+
+
+def with_end(metric: ModuleType, scores: dict[str, np.ndarray], settings: Measure) -> dict[str, np.ndarray]:
+    """The scores as a metric sees them for which `measure.end_token` says whether the end of answers counts."""
+    name = metric.__name__.rpartition(".")[2]
+    counts = next((said for of, said in settings.end_token.items() if of == name), None)
+    if counts is None or "ends" not in scores:
+        return scores
+    mask = scores["mask"] if counts else without_end(scores)
+    return {name: array for name, array in scores.items() if name != "ends"} | {"mask": mask}
 
 
 def with_match(scores: dict[str, np.ndarray], settings: Measure) -> dict[str, np.ndarray]:

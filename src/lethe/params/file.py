@@ -128,6 +128,8 @@ def of_list(name: str, study: Any) -> dict[str, Any]:
     if not isinstance(dataset, dict) or not isinstance(splits, dict) or not isinstance(members, list):
         return {}
     forget, labels = study.get("forget"), [label_of(member) for member in members]
+    if len(set(labels)) < len(labels):  # splits of one configuration
+        labels = [label_of(member, "split", "config") for member in members]
     if isinstance(forget, dict) and forget.get("requests", 1) != 1:
         raise ValueError(
             f"studies.{name}.forget.requests: of a list of forget sets each is one; allowed is 1"
@@ -146,13 +148,13 @@ def of_list(name: str, study: Any) -> dict[str, Any]:
     return found
 
 
-def label_of(member: Any) -> str:
+def label_of(member: Any, first: str = "config", then: str = "split") -> str:
     """Name of a set of a list: of its configuration, its split or its file; as a part of the name of a study."""
     if isinstance(member, str):
         member = named(member)
     if not isinstance(member, dict):
         return ""
-    text = member.get("config") or member.get("split") or Path(str(member.get("source", ""))).stem
+    text = member.get(first) or member.get(then) or Path(str(member.get("source", ""))).stem
     return re.sub(r"[^a-z0-9_-]+", "-", str(text).lower()).strip("-")
 
 

@@ -11,6 +11,10 @@ from lethe.params.names import Name
 from lethe.params.strict_model import StrictModel
 
 Share = Annotated[float, Field(gt=0, le=1)]
+OfTokens = Literal[  # metrics of the tokens of a text; losses of other wordings, which others need, hold their end
+    "exact_memorization", "extraction_strength", "loss_zlib", "memorization_accuracy", "min_k", "min_k_plus",
+    "privacy_leak",
+]  # fmt: skip
 Draws = Annotated[int, Field(ge=100, le=1_000_000)]
 
 
@@ -35,6 +39,8 @@ class Measure(StrictModel):
     """Generation: the run that reference_loss compares with."""
     truth_ratio: Literal["geometric", "arithmetic", "knowledge"] = "geometric"
     """Wrong answers' probabilities are averaged so; knowledge: the share that the right answer has beside them."""
+    end_token: dict[OfTokens, bool] = {}
+    """Metric -> does the end token of answers count? Left out: not in exact_memorization and privacy_leak."""
     utility_sets: Annotated[list[Name], Field(min_length=1)] = ["retain", "real_authors", "world_facts"]
     """Sets of the model utility: probability, ROUGE and truth ratio of each."""
     rmia_gamma: Positive = 1.0
