@@ -109,7 +109,7 @@ def test_one_request_after_the_other(here):
         for k in (1, 2)
     )
     assert {*second["forgotten"]["id"]} == {*first["forget"]["id"]}
-    assert {*first["forget"]["id"]} | {*second["forget"]["id"]} == {f"raw/forget/{n}/0" for n in range(8)}
+    assert {*first["forget"]["id"]} | {*second["forget"]["id"]} == {f"raw/forget/{n}" for n in range(8)}
     records = [
         json.loads(
             (here / folder_of("unlearn", f"{name}-{k}", "gradient_difference", 0) / "run.json").read_text()

@@ -112,6 +112,11 @@ FAULTS = [  # path to a key, value put there, what the line must hold
         ["methods.vector.training.evaluate", "task_vector has no epochs", "evaluate: null"],
     ),
     (
+        "studies.records.methods",
+        {"assistant": {"objective": "uld", "training": {"evaluate": "each_epoch"}}},
+        ["methods.assistant.training.evaluate", "uld has no epochs"],
+    ),
+    (
         "studies.topics.methods",
         {"shards": {"objective": "sisa", "training": {"evaluate": "each_epoch"}}},
         ["methods.shards.training.evaluate", "sisa has no epochs"],

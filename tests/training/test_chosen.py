@@ -228,6 +228,22 @@ def test_killed_and_started_again(generation, tmp_path, method, number, gone):
     assert (job.out / "epochs.csv").read_bytes() == (undisturbed / "epochs.csv").read_bytes()
 
 
+def test_a_model_that_is_no_epochs_is_refused(generation, monkeypatch):
+    """A method that says nothing of it and gives back something else than what it trained."""
+    from lethe.objectives import gradient_difference as method
+
+    monkeypatch.setattr(
+        method,
+        "unlearn",
+        lambda hyper, run: run.minimise(method.loss, hyper) and run.original(),
+        raising=False,
+    )
+    with pytest.raises(
+        InputError, match=r"methods.method.training.evaluate: each_epoch; no epoch's model is the result"
+    ):
+        generation.fresh("composed", epochs=1, evaluate=True)
+
+
 def test_utility_by_hand():
     from lethe.evaluation.each_epoch import utility
 
