@@ -59,7 +59,7 @@ NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {  # kind -> names that a file 
     "datasets": (("Options",), ("examples", "tagged_examples")),
 }
 FUNCTIONS = {
-    "objectives": ("loss", "unlearn"),
+    "objectives": ("loss", "unlearn", "work"),
     "perturbations": ("perturb_model", "rewritten", "beginning"),
     "tasks": ("labels", "renamed", "config", "rows", "scores", "columns", "memory", "tradeoff"),
 }  # those called
