@@ -17,8 +17,8 @@ CAPTION = (
     "Between epochs, on forget, retain and validation, never on test: how much is left of what was to be forgotten "
     "against what is kept of the original's utility (1: all of it). Every epoch of every seed is a point, and the line "
     "joins those that no other epoch of the run beats in both; along it, what a method reaches at equal utility is "
-    "interpolated. Dashed is the utility at which methods are compared, circled the epoch that was chosen. The best "
-    "run reaches furthest to the upper left."
+    "interpolated. The line across is the utility at which methods are compared, the largest marker of a run the epoch "
+    "that was chosen. The best run reaches furthest to the upper left."
 )
 
 
