@@ -140,3 +140,13 @@ def test_losses_and_gradients_of_parts_are_those_of_all_logits_at_once(name, fro
     assert others.keys() == gradients.keys()
     for key, value in gradients.items():
         torch.testing.assert_close(others[key], value, rtol=1e-4, atol=1e-5, msg=key)
+
+
+def test_logits_of_prompts_are_not_made_where_the_vocabulary_is_large(monkeypatch):
+    model, starts = model_of("llama"), torch.tensor([15, 12, 3, 1])
+    rows = Rows(torch.as_tensor(causal_models.texts(4)), torch.tensor(LENGTHS), starts)
+    whole = losses.example_loss(model, rows)
+    monkeypatch.setattr(head, "LARGE", causal_models.VOCABULARY)
+    made = watched(model)
+    torch.testing.assert_close(losses.example_loss(model, rows), whole)
+    assert made == [int(rows.scored.sum())]

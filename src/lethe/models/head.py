@@ -18,6 +18,7 @@ from lethe.models.fused import exchange, restore
 
 LOGITS = 2**24  # 64 MB in float32; what is computed of them takes some five times as much
 TRAINED = 2**23  # the same where gradients follow
+LARGE = 2**15  # words from which on the head weighs so much that logits of prompts are not made
 
 
 class BodyAskedError(Exception):
@@ -65,8 +66,9 @@ def logits_of(model, found, hidden: Tensor) -> Tensor:
 
 
 def many_logits(model, positions: int) -> bool:
-    """Are those of so many positions too many to train on at once, and can they be had in parts?"""
-    if positions * vocabulary(model) <= TRAINED:
+    """Are those of so many positions, or of prompts, too many to train on, and can they be had in parts?"""
+    words = vocabulary(model)
+    if words < LARGE and positions * words <= TRAINED:
         return False
     split = hasattr(next(model.parameters()), "device_mesh")  # among processes: only whole passes gather them
     return not split and asks_for_its_body(model)
