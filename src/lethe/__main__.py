@@ -257,6 +257,13 @@ def add_judge(judge: argparse.ArgumentParser) -> None:
     judge.add_argument(
         "--model", required=True, help="folder or Hub id, ID or ID@REVISION, of the model that is judged"
     )
+    judge.add_argument(
+        "--suite",
+        help="tofu, muse, wmdp, or a study of presets/: its texts and settings, in place of texts of one's own",
+    )
+    judge.add_argument(
+        "--data", help="with --suite: folder in the Hub's layout, or Hub id, in place of its own"
+    )
     judge.add_argument("--task", help="what the model does; default: to write text")
     for name, text in (
         ("forget", "what it should not know"),
@@ -265,7 +272,6 @@ def add_judge(judge: argparse.ArgumentParser) -> None:
     ):
         judge.add_argument(
             f"--{name}",
-            required=True,
             help=f"texts, .csv, .jsonl, or a folder or Hub id as ID:CONFIG:SPLIT: {text}",
         )
     judge.add_argument(
@@ -319,6 +325,16 @@ def add_judge(judge: argparse.ArgumentParser) -> None:
     judge.add_argument(
         "--out", type=Path, help="folder for scores.npz, metrics.json, metrics.parquet, table.json"
     )
+
+
+def check_sets(args: argparse.Namespace, files: dict[str, str]) -> None:
+    """Raise InputError unless a model is judged by a suite, or by all sets that are needed."""
+    needed = ("forget", "holdout", "test")
+    missing = [f"--{name}" for name in needed if name not in files]
+    if missing and not args.suite:
+        raise InputError(f"{', '.join(missing)}: missing; needed are texts of these sets, or --suite")
+    if args.data and not args.suite:
+        raise InputError(f"--data: {args.data}; is for --suite")
 
 
 def parameters(given: str, command: str) -> dict[str, Any]:
@@ -488,9 +504,10 @@ def execute(args: argparse.Namespace) -> int:
 
             measure_texts(args.cfg, args.seed, args.prepared, args.scores, args.out)
         case "judge":
-            from lethe.judge import SETS, JudgeRequest, Texts, judge, probes, prompting_of
+            from lethe.judge import SETS, JudgeRequest, Texts, judge, judge_by_suite, probes, prompting_of
 
             files = {name: getattr(args, name) for name in SETS if getattr(args, name)} | probes(args.probe)
+            check_sets(args, files)
             texts = Texts(files, args.text, args.prompt, args.label, args.id, args.subject)
             prompting = prompting_of(
                 template=args.template, opening=args.opening, system=args.system, date=args.date
@@ -499,7 +516,10 @@ def execute(args: argparse.Namespace) -> int:
                 args.task, args.model, args.retrain, args.reference, args.revision, args.max_length, prompting,
                 args.cfg, args.export, args.long,
             )  # fmt: skip
-            print(judge(request, texts, args.seed, args.out), end="")
+            if args.suite:
+                print(judge_by_suite(args.suite, request, args.data, files, args.seed, args.out), end="")
+            else:
+                print(judge(request, texts, args.seed, args.out), end="")
         case "compare":
             from lethe.compare import compare
 

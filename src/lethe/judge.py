@@ -7,7 +7,7 @@ import logging
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import combinations
 from pathlib import Path
@@ -25,6 +25,7 @@ from lethe.data.windows import windowed
 from lethe.evaluation.bootstrap import intervals
 from lethe.evaluation.comparable import same_classes, same_settings, same_texts
 from lethe.evaluation.comparing import beside_retrain, truth_ratios
+from lethe.evaluation.downstream import downstream
 from lethe.evaluation.headline import main_attack
 from lethe.evaluation.numbers import modules, numbers_of, with_match
 from lethe.evaluation.open_unlearning import beside_log, exported
@@ -42,6 +43,7 @@ from lethe.params.score import Score
 from lethe.params.sources import HUB_ID, kind
 from lethe.report.descriptions import digits
 from lethe.report.tables import Table, number, plain
+from lethe.suites import frames_of, suite
 from lethe.system import plugins
 from lethe.system.errors import InputError
 from lethe.system.files import write_json
@@ -100,6 +102,33 @@ class JudgeRequest:
 
 
 def judge(request: JudgeRequest, texts: Texts, seed: int, out: Path | None) -> str:
+    """`judged` by one's own texts."""
+    check_sources(texts.files)
+    order = [name for name in SETS if name in texts.files] + [
+        name for name in texts.files if name not in SETS
+    ]
+    settings_of(request)  # whose faults are told before texts are read
+    return judged(request, {name: frame_of(name, texts, request.task) for name in order}, seed, out)
+
+
+def judge_by_suite(
+    name: str, request: JudgeRequest, data: str | None, files: dict[str, str], seed: int, out: Path | None
+) -> str:
+    """`judged` by the texts and settings of a suite; what `request.cfg` says goes before these."""
+    study = suite(name, data, {n: place(f, n) for n, f in files.items()})
+    own = study.model_dump(mode="json", include={"score", "measure"})
+    cfg = {key: given | request.cfg.get(key, {}) for key, given in own.items()}
+    prompting = Prompting(**{key: getattr(study.dataset, key) for key in Prompting.model_fields})
+    cfg |= {key: given for key, given in request.cfg.items() if key not in own}
+    changed = replace(
+        request, task=study.task, cfg=cfg, max_length=study.model.max_length, prompting=prompting,
+        long=study.dataset.long,
+    )  # fmt: skip
+    settings_of(changed)
+    return judged(changed, frames_of(study), seed, out)
+
+
+def judged(request: JudgeRequest, frames: dict[str, pd.DataFrame], seed: int, out: Path | None) -> str:
     """The table of numbers with their intervals; `out` gets scores.npz, metrics.json, metrics.parquet, table.json.
 
     Raises:
@@ -107,11 +136,6 @@ def judge(request: JudgeRequest, texts: Texts, seed: int, out: Path | None) -> s
     """
     settings = settings_of(request)
     measure_settings: Measure = settings["measure"]
-    check_sources(texts.files)
-    order = [name for name in SETS if name in texts.files] + [
-        name for name in texts.files if name not in SETS
-    ]
-    frames = {name: frame_of(name, texts, request.task) for name in order}
     check_twice(frames)
     shared = say_overlaps(frames)
     arrays, frames = arrays_of(
@@ -127,16 +151,16 @@ def judge(request: JudgeRequest, texts: Texts, seed: int, out: Path | None) -> s
             found["reference_logprob"] = same_texts(reference, found, f"--reference: {request.reference}")[
                 "logprob"
             ]
-    judged = [(found, values_of(found, measure_settings)) for found in compared]
+    models_judged = [(found, values_of(found, measure_settings)) for found in compared]
     try:
         column, control = blind(*texts_and_groups(frames, arrays), arrays, measure_settings, seed)
-        numbers = numbers_of(*judged[0], measure_settings, seed) | control | shared
-        table = intervals(judged, measure_settings, seed)
-        if len(judged) > 1:
-            own, retrain = (per_example(*one) for one in judged)
+        numbers = numbers_of(*models_judged[0], measure_settings, seed) | control | shared
+        table = intervals(models_judged, measure_settings, seed)
+        if len(models_judged) > 1:
+            own, retrain = (per_example(*one) for one in models_judged)
             numbers |= loss_tests(own, retrain) | beside_retrain(own, retrain, measure_settings, seed)
         if request.log is not None:
-            numbers |= beside_log(truth_ratios(per_example(*judged[0])), numbers, request.log)
+            numbers |= beside_log(truth_ratios(per_example(*models_judged[0])), numbers, request.log)
     except ValueError as error:
         raise InputError(f"{request.model}: {error}") from None
     bounded = {"value": "", "low": "_low", "high": "_high"}
@@ -146,7 +170,7 @@ def judge(request: JudgeRequest, texts: Texts, seed: int, out: Path | None) -> s
         score.write(
             out / "scores.npz", {k: v for k, v in arrays.items() if k not in ("matched", "reference_logprob")}
         )
-        columns = {k: v for found in judged[0][1].values() for k, v in found.items()}
+        columns = {k: v for found in models_judged[0][1].values() for k, v in found.items()}
         write(out, arrays, columns | {"blind": column}, numbers)
         write_json(out / "table.json", table)
         if request.export is not None:
@@ -179,8 +203,6 @@ def settings_of(request: JudgeRequest) -> dict[str, Any]:
     kinds: dict[str, type[BaseModel]] = {"score": Score, "measure": Measure}
     if unknown := sorted(set(request.cfg) - set(kinds)):
         raise InputError(f"--cfg: {unknown[0]}: unknown key; allowed are {', '.join(kinds)}")
-    if request.cfg.get("score", {}).get("tasks"):
-        raise InputError("--cfg: score.tasks: allowed are []; `lm_eval run` takes the same model")
     try:
         return {name: kind.model_validate(request.cfg.get(name, {})) for name, kind in kinds.items()}
     except ValidationError as error:
@@ -254,7 +276,7 @@ def check_sources(files: dict[str, str]) -> None:
 def check_twice(frames: dict[str, pd.DataFrame]) -> None:
     """Raise InputError if a text of the forget set is one of those that no model saw, too."""
     keys = {name: pd.Series(whole_texts(frame), frame["id"]) for name, frame in frames.items()}
-    for name in ("holdout", "test"):
+    for name in [name for name in ("holdout", "test") if name in keys]:
         both = keys[name][keys[name].isin(keys["forget"])]
         if len(both):
             record = quoted(both.index[0])
@@ -317,6 +339,8 @@ def arrays_of(
         how = {"max_length": most, "labels": labels, "prompting": request.prompting}
         encoding = partial(read_by, rows, tokenizer=tokenizer, **how)
         arrays = score.scored(request.task, model, tokenizer, named, labels, encoding, settings)
+        if key == "--model":
+            arrays |= downstream(model, tokenizer, settings.tasks, settings.batch_size)
         check_finite(arrays, Path(source))
     except InputError as error:
         raise InputError(f"{key}: {error}") from None
@@ -458,11 +482,22 @@ def said(numbers: dict[str, float], table: dict[str, dict[str, float]], task: st
         ]
         interval = f" [{', '.join(ends)}]" if ends else ""
         text += f"privacy leak {numbers['privacy_leak']:.1f}%{interval}: 0 is like retrain\n"
+    tasks = [
+        f"{name.removeprefix('downstream_')} {value:.3f}"
+        for name, value in numbers.items()
+        if is_of_task(name)
+    ]
+    if tasks:
+        text += f"\ntasks: {', '.join(tasks)}\n"
     attack = main_attack(task)
     auc = table.get(f"{attack}_auc", {})
     if texts >= FEWEST_TEXTS and auc.get("gap_high", 0) < 0:
         text += f"pushed beyond this model: the AUC of {attack} lies below that on it\n"
     return text
+
+
+def is_of_task(name: str) -> bool:
+    return name.startswith("downstream_")
 
 
 def bounds(low: float, high: float, places: int) -> str:
