@@ -139,7 +139,11 @@ def gates_of(model: Gated | Corrupted, encoded: Encoded, settings: Score) -> dic
 def kinds_of(frame: pd.DataFrame) -> dict[str, np.ndarray]:
     """gate_kind (N,) a number for each label, the same in all sets, 0 where a text has none."""
     labels = frame["label"] if "label" in frame else [None] * len(frame)
-    return {"gate_kind": np.array([0 if one is None else crc32(one.encode()) for one in labels], np.int64)}
+    return {
+        "gate_kind": np.array(
+            [crc32(one.encode()) if isinstance(one, str) else 0 for one in labels], np.int64
+        )
+    }
 
 
 def facts_of(frame: pd.DataFrame, name: str) -> dict[str, np.ndarray]:
