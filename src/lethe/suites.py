@@ -17,16 +17,22 @@ FIRST = {"tofu": "tofu-forget10", "muse": "muse-news", "wmdp": "wmdp-bio"}  # sh
 
 
 def suites() -> dict[str, dict[str, Any]]:
-    """Name of a study -> its content, of every preset whose original and sets are given."""
+    """Name of a study -> its content, of presets whose original and one forget set are given."""
     found: dict[str, dict[str, Any]] = {}
     for file in sorted(PRESETS.glob("*.yaml")):
         studies = read_params(file)["studies"]
         found |= {
             name: content
             for name, content in studies.items()
-            if content.get("references") and "splits" in content["dataset"]
+            if content.get("references") and asks_once(content)
         }
     return found
+
+
+def asks_once(content: dict[str, Any]) -> bool:
+    """Is there one forget set, which is given and asked for at once?"""
+    splits = content["dataset"].get("splits", {"forget": []})
+    return not isinstance(splits["forget"], list) and content["forget"].get("requests", 1) == 1
 
 
 def suite(name: str, data: str | None, sources: dict[str, dict[str, Any]]) -> Study:
