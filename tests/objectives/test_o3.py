@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from test_unlearn import CFG, study
 
 from lethe import models
+from lethe.data.parquet import read_table
 from lethe.forget import forget
 from lethe.metrics import gate as gate_metric
 from lethe.models.gated import Gated
@@ -20,7 +21,7 @@ from lethe.objectives.o3 import Hyper, fitted_gate
 from lethe.params.forget import Forget
 from lethe.params.measure import Measure
 from lethe.report.remarks import gates
-from lethe.score import score
+from lethe.score import kinds_of, score
 from lethe.system.errors import InputError
 from lethe.training.engine import Engine
 from lethe.training.job import Job
@@ -188,6 +189,14 @@ def test_scores_say_what_gates_say(requests, both, tmp_path):
         forget = arrays["gate_nearest"][arrays["sets"] == "forget"]
         assert np.isclose(forget, 1).sum() >= 3
         assert (forget.max() > arrays["gate_nearest"][arrays["sets"] == "retain"]).any()
+
+
+def test_texts_without_labels_are_of_one_kind(tmp_path):
+    """As they come from a file, where what is missing is no None."""
+    pd.DataFrame({"label": ["a", None, "b", "a"]}).to_parquet(tmp_path / "examples.parquet")
+    one, none, two, same = kinds_of(read_table(tmp_path / "examples.parquet"))["gate_kind"]
+    assert none == 0 and one == same != two
+    assert kinds_of(pd.DataFrame({"text": ["x"]}))["gate_kind"].tolist() == [0]
 
 
 def test_a_single_text_has_no_gate(requests):
