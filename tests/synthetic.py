@@ -127,7 +127,8 @@ def write_results(root, params: dict) -> None:
     for name, study in params["studies"].items():
         whole = check_params(params | {"studies": {name: study}}, "params.yaml")
         checked = next(iter(whole.studies.values()))
-        write_json(root / f"data/prepared/{name}/prepared.json", {"source": "synthetic"})
+        prepared = {"source": "synthetic", "task": study["task"], "labels": []}
+        write_json(root / f"data/prepared/{name}/prepared.json", prepared)
         shadows = write_shadows(root / f"results/score/{name}/shadow", study)
         for seed in study["seeds"]:
             counts = {"counts": SIZES}

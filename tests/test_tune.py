@@ -71,6 +71,9 @@ def test_local_files_are_named_so_that_any_folder_finds_them(tmp_path, monkeypat
     assert absolute({"encoder": "texts.csv"}) == {"encoder": str(tmp_path / "texts.csv")}
 
 
+COST = {"wall_seconds": 1.0, "steps": 1, "examples": 1, "peak_memory_bytes": 1}
+
+
 def search(tmp_path, **select):
     """A search of five trials of one method; retrain has a: 0.5 and b: 0.5, and trial 4 failed."""
     rule = {"trials": 5, "seeds": [9], "select": {"metrics": {"b": 1}} | select}
@@ -80,7 +83,7 @@ def search(tmp_path, **select):
         ("m-trial1", "unlearn", 0.4, 0.8, 10),
         ("m-trial2", "unlearn", 0.58, 0.3, 30), ("m-trial3", "unlearn", 0.5, 0.6, 90),
     ]:  # fmt: skip
-        for folder, content in (("measure", {"a": a, "b": b}), (stage, {"tokens": tokens})):
+        for folder, content in (("measure", {"a": a, "b": b}), (stage, COST | {"tokens": tokens})):
             place = tmp_path / "results" / folder / "s" / run / "seed9"
             place.mkdir(parents=True)
             write_json(place / ("metrics.json" if folder == "measure" else "cost.json"), content)
@@ -121,7 +124,7 @@ def test_the_transfer_attack_learns_on_the_trials_models_of_the_other_tuning_see
             write_json(place / "metrics.json", {"a": 0.5})
             cost = tmp_path / f"results/{stage}/s/{run}/seed{seed}"
             cost.mkdir(parents=True)
-            write_json(cost / "cost.json", {"tokens": 10})
+            write_json(cost / "cost.json", COST | {"tokens": 10})
     found = Search("s", study, Tune.model_validate(rule), tmp_path, {"m": [{}]}, []).found()["m"][0]
     areas = [found["seeds"][seed]["metrics"]["transfer_auc"] for seed in ("9", "10")]
     assert min(areas) > 0.9 and found["gaps"]["transfer_auc"] > 0.3

@@ -34,6 +34,7 @@ from lethe.system.git import is_kept, kept_warning
 from lethe.system.plugins import gives, names_in
 
 FILE = "params.yaml"
+SPARE = 100  # characters of what lies in the folder of a job
 PLAN = Path("results/plan")
 RUN = ".snakemake/run.params"  # the parameters of the run at work, of which its jobs on a cluster are made
 # stage -> pattern of the file with the parameters of a job of the run at work
@@ -331,7 +332,25 @@ def write_jobs(plan: Plan) -> None:
 def load(digests: Digests, file: str = FILE) -> tuple[Params, Plan]:
     """Parameters and their plan; InputError if the file is faulty."""
     parameters = load_params(file)
-    return parameters, jobs(parameters, digests, file)
+    plan = jobs(parameters, digests, file)
+    check_lengths(plan, file)
+    return parameters, plan
+
+
+def check_lengths(plan: Plan, file: str) -> None:
+    """Raise InputError if this folder's file system has no names, or no paths, as long as those that will be made."""
+    most = {what: os.pathconf(".", f"PC_{what.upper()}_MAX") for what in ("name", "path")}  # < 0: any
+    here = len(os.fsencode(Path.cwd()))
+    for stage, stage_jobs in plan.items():
+        for job in stage_jobs.values():
+            path = here + len(JOB_FILES[stage].format(**job.where)) + SPARE
+            found = {"name": max(map(len, job.where.values()), default=0), "path": path}
+            for what, length in found.items():
+                if 0 <= most[what] < length:
+                    raise InputError(
+                        f"{file}: studies.{job.address[:80]}: makes a {what} of {length} characters; the file system of"
+                        f" this folder allows {most[what]}"
+                    )
 
 
 def read(digests: Digests, file: str = FILE) -> tuple[Params, Plan]:

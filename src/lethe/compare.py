@@ -36,7 +36,6 @@ An interval that holds zero says that these seeds do not tell the run from retra
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -82,6 +81,7 @@ from lethe.params.compare import Compare
 from lethe.params.names import BLIND, SHADOW, VARIANT
 from lethe.system.errors import InputError
 from lethe.system.files import write_json
+from lethe.system.records import NUMBERS, read_record
 
 log = logging.getLogger("lethe.compare")
 FEWEST_TEXTS = 8  # of a forget set that may be called pushed beyond retraining
@@ -150,8 +150,8 @@ def comparison(settings: Compare, measured: Path, scores: Path) -> dict[str, Any
 
 def numbers_of(measured: Path, run: str, seeds: Iterable[int]) -> dict[int, dict[str, float]]:
     """seed -> metric -> number of a run."""
-    files = {seed: existing(measured / in_study(run, seed) / "metrics.json") for seed in seeds}
-    return {seed: json.loads(file.read_text(encoding="utf-8")) for seed, file in files.items()}
+    files = {seed: measured / in_study(run, seed) / "metrics.json" for seed in seeds}
+    return {seed: read_record(file, NUMBERS) for seed, file in files.items()}
 
 
 def values_of(measured: Path, run: str, seed: int) -> dict[str, np.ndarray]:

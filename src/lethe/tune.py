@@ -9,7 +9,6 @@ text that is reported; training and hold-out texts are the same, so that some ex
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 from dataclasses import dataclass
@@ -32,6 +31,7 @@ from lethe.params.tune import Range, Space, Tune, is_transfer
 from lethe.system import plugins
 from lethe.system.errors import InputError
 from lethe.system.files import replacing, write_json
+from lethe.system.records import COST, NUMBERS, read_record
 from lethe.system.streams import stream
 
 Entry = dict[str, Any]
@@ -166,8 +166,8 @@ class Search:
         if metrics.exists():
             stage = "train" if is_reference(run) else "unlearn"
             return {
-                "metrics": read(metrics) | self.transfer(run).get(seed, {}),
-                "cost": read(self.folder / folder_of(stage, **where) / "cost.json"),
+                "metrics": read_record(metrics, NUMBERS, AGAIN) | self.transfer(run).get(seed, {}),
+                "cost": read_record(self.folder / folder_of(stage, **where) / "cost.json", COST, AGAIN),
             }
         return {"failed": failure(self.folder, where)}
 
@@ -248,12 +248,6 @@ def failure(top: Path, where: dict[str, Any]) -> str:
         if lines and lines[-1].startswith(f"lethe {stage}: "):
             return lines[-1]
     raise InputError(f"{where['study']}/{in_study(where['run'], where['seed'])}: has not ended; {AGAIN}")
-
-
-def read(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        raise InputError(f"{path}: no such file; {AGAIN}")
-    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def write_yaml(path: Path, value: Any) -> None:

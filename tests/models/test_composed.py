@@ -17,9 +17,12 @@ from lethe import losses, models
 from lethe.data.encoding import Encoded
 from lethe.decoding.extraction import extraction
 from lethe.decoding.sampling import sampled_continuations
+from lethe.models import composed
 from lethe.models.composed import Composed, Mean, Mixture, Offset, cache_windows, heads
+from lethe.models.loading import load_composed
 from lethe.perturbations import quantise, relearn
 from lethe.system import files
+from lethe.system.errors import InputError
 
 GOLDEN = Path(__file__).parents[3] / "shared/golden/systems/offset.json"
 MIXED = ("gpt_neo", "gpt2", "mistral")
@@ -173,3 +176,32 @@ def test_hidden_states_are_side_by_side():
         for m in members
     ]
     torch.testing.assert_close(found.hidden_states[-1], torch.cat([o.hidden_states[-1] for o in each], -1))
+
+
+RIGHT = {"rule": "offset", "options": {"alpha": 1.0}, "members": ["large", "trained", "start"]}
+WRONG = {
+    "a list": [],
+    "no rule": {"members": ["a"]},
+    "unknown rule": RIGHT | {"rule": "sum"},
+    "a rule that is a list": RIGHT | {"rule": []},
+    "too few members": RIGHT | {"members": ["large", "trained"]},
+    "members elsewhere": RIGHT | {"members": ["../large", "trained", "start"]},
+    "members that are no names": RIGHT | {"members": [1, 2, 3]},
+    "no option": RIGHT | {"options": {}},
+    "unknown option": RIGHT | {"options": {"alpha": 1.0, "beta": 1.0}},
+    "a text": RIGHT | {"options": {"alpha": "much"}},
+    "no number": RIGHT | {"options": {"alpha": float("nan")}},
+    "beyond measure": RIGHT | {"options": {"alpha": 1e300}},
+    "no share": {"rule": "mixture", "options": {"uniform": 2.0}, "members": ["a"]},
+}
+
+
+@pytest.mark.parametrize("content", WRONG.values(), ids=WRONG)
+def test_a_file_that_does_not_say_what_belongs_together_is_named(tmp_path, content):
+    file = tmp_path / composed.FILE
+    file.write_text(json.dumps(RIGHT))
+    assert composed.read(file) == (RIGHT["members"], composed.Offset(1.0))
+    file.write_text(json.dumps(content))
+    with pytest.raises(InputError, match=f"{composed.FILE}: cannot be read") as error:
+        load_composed(file, "generation", "fp32", False)
+    assert "\n" not in str(error.value)

@@ -11,6 +11,7 @@ import pytest
 import slow_extraction
 import tiny
 import torch
+from safetensors.torch import load_file, save_file
 from test_unlearn import study
 
 from lethe import losses, models
@@ -18,10 +19,11 @@ from lethe.data.encoding import Encoded
 from lethe.decoding.extraction import extraction
 from lethe.decoding.sampling import sampled_continuations
 from lethe.models.composed import cache_windows
-from lethe.models.gated import Gated, fresh_adapter, key, text_means
+from lethe.models.gated import ADAPTERS, Gated, fresh_adapter, key, text_means
 from lethe.models.gates import Gate, Stages, contrastive_entropy, fit
 from lethe.objectives.o3 import CHANGED, Hyper, fitted_gate, parallel, with_other_tokens
 from lethe.perturbations import quantise, relearn
+from lethe.system.errors import InputError
 
 GOLDEN = Path(__file__).parents[3] / "shared/golden/systems/o3.json"
 
@@ -368,3 +370,27 @@ def test_padding_changes_no_weight_of_a_classifier():
         one = model(input_ids=texts.input_ids, attention_mask=texts.mask.long()).logits
         other = model(input_ids=wide, attention_mask=mask.long()).logits
     torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_adapters_of_another_model_end_in_one_line(tmp_path):
+    study(tmp_path, "classification")
+    base, tokenizer = models.load(tmp_path / "original", "classification")
+    folder = tmp_path / "model"
+    models.save(gated(base, tiny.model_and_rows("classification")[1]), tokenizer, folder)
+    file, said = folder / ADAPTERS, json.loads((folder / "composed.json").read_text())
+    weights = load_file(file)
+    first = min(weights)
+    wrong = [
+        {name: weight for name, weight in weights.items() if name != first},
+        weights | {first: weights[first][:, :-1].contiguous()},
+        weights | {"0.down.layer": weights[first].clone()},
+    ]
+    for content in wrong:
+        save_file(content, file)
+        with pytest.raises(InputError, match=r"composed.json: cannot be read"):
+            models.load(folder, "classification")
+    save_file(weights, file)
+    for options in ([], {}, {"scales": 3, "among": "each"}, {"scales": ["x", "y"], "among": "each"}):
+        (folder / "composed.json").write_text(json.dumps(said | {"options": options}))
+        with pytest.raises(InputError, match=r"composed.json: cannot be read"):
+            models.load(folder, "classification")

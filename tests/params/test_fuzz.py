@@ -21,9 +21,79 @@ from lethe.system.errors import InputError
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = schema()
-BASES = [
-    yaml.safe_load((ROOT / name).read_text()) for name in ("params.yaml", "tests/workflow/params_tiny.yaml")
-]
+GIVEN = """
+studies:
+  asked:  # sets and models that are given, and all that scores them
+    task: generation
+    seeds: [0]
+    dataset:
+      source: someone/questions
+      config: raw
+      prompt: question
+      text: answer
+      system: Be brief.
+      splits:
+        forget: {config: forget01, limit: 5}
+        retain: retain99
+        holdout: {source: held.jsonl, config: null}
+        validation: {source: own.csv.gz, config: null, max_bytes: 1000, columns: [question, answer]}
+        test: {split: test}
+      probes: {facts: {config: facts, shots: examples, asked: "Q: {prompt}", paraphrase: other, alternatives: wrong}}
+    model: {max_length: 32}
+    forget: {strategy: given}
+    references: {original: someone/full@main, retrain: [someone/retain, {source: someone/other}]}
+    score: {n: [3], answers: {facts: {tokens: 20, cut: true, stop: ["Q:"]}}}
+    measure: {utility_sets: [facts]}
+    robustness: {again: {perturbation: relearn, levels: [5, 20], options: {examples: 8}}}
+    methods:
+      gradient_difference: {training: {lora: {rank: 4, alpha: 8, targets: [q_proj], merge: false}}}
+  one_of_several:
+    task: generation
+    seeds: [0]
+    dataset: {source: someone/questions, splits: {forget: [forget01, forget05], retain: retain90}}
+    model: {source: someone/base, weights: bf16}
+    forget: {strategy: given}
+    train: {finetune: {epochs: 1}}
+    methods: {npo: {training: {offset: {model: someone/small, alpha: 2.0, taught: false}}}}
+  deduced:
+    task: generation
+    seeds: [3]
+    dataset: {source: families, options: {families: 9}, sizes: {train: 100, validation: 9, holdout: 9, test: 9}}
+    model: {source: tiny-gpt-neo, max_length: 32, options: {num_layers: 2}, freeze: [transformer.wte]}
+    forget: {strategy: deep, size: 3}
+    train: {finetune: {epochs: 1}, retrains: 2, match: epochs}
+    methods: {o3: {}}
+  served:
+    task: classification
+    seeds: [0, 1]
+    dataset: {source: notes.csv, label: kind, id: name, long: cut}
+    model: {source: tiny-bert, max_length: 32}
+    forget: {strategy: random, size: 8}
+    train: {finetune: {epochs: 1}}
+    shadow: {models: 4, first_seed: 1000}
+    ulira: {models: 4, first_seed: 2000, methods: [finetune]}
+    requests:
+      method: finetune
+      seed: 1
+      thresholds: {accuracy_forget: {most: 0.5}, accuracy_test: {least: 0.1}}
+      served:
+        - {reference: r-1, date: "2025-01-01", digest: DIGEST, method: retrain, records: ["7", "9"]}
+    methods: {finetune: {}}
+""".replace("DIGEST", "a" * 64)
+FILES = [(ROOT / name).read_text() for name in ("params.yaml", "tests/workflow/params_tiny.yaml")]
+BASES = [yaml.safe_load(text) for text in (*FILES, GIVEN)]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def named_files(tmp_path_factory):
+    """The files that GIVEN names."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("study"))
+        for name in ("held.jsonl", "own.csv.gz", "notes.csv"):
+            Path(name).touch()
+        yield
+
+
 TEXTS = [
     "",
     "x",
@@ -203,3 +273,21 @@ def test_any_file_is_refused_in_one_line(tmp_path_factory, text):
     with pytest.raises(InputError) as raised:
         load_params(file)
     assert "\n" not in str(raised.value) and len(str(raised.value)) < 1500
+
+
+BOMBS = {
+    "aliases": "a: &a [1]\nstudies: [" + ", ".join(["*a"] * 20_000) + "]",
+    "doubled": "k0: &a0 [x]\n" + "".join(f"k{i}: &a{i} [*a{i - 1}, *a{i - 1}]\n" for i in range(1, 60)),
+    "doubled by merging": "k0: &a0 {x: 1}\n"
+    + "".join(f"k{i}: &a{i} {{<<: [*a{i - 1}, *a{i - 1}]}}\n" for i in range(1, 60)),
+    "one study often": "a: &a {task: generation}\nstudies:\n" + "".join(f" s{i}: *a\n" for i in range(1001)),
+}
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
+def test_what_grows_by_anchors_is_refused_soon(bomb):
+    Path("p.yaml").write_text(BOMBS[bomb])
+    began = time.process_time()
+    with pytest.raises(InputError, match=r"^p.yaml: ") as raised:
+        load_params("p.yaml")
+    assert time.process_time() - began < 5 and len(str(raised.value)) < 300

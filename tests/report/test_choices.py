@@ -35,7 +35,7 @@ def test_a_row_for_each_method_and_for_retraining(tmp_path, monkeypatch):
     ]
     verdicts = {"icu": {"min_k_auc": {"verdict": "near"}}}
     whole = {"columns": [COLUMN], "runs": runs, "verdicts": verdicts, "robustness": tests}
-    put("results/compare/records/comparison.json", whole)
+    put("results/compare/records/comparison.json", {"memory": [], "robustness": [], "verdicts": {}} | whole)
     times = {"icu": (4.0, 1.0, None), "npo": NOTHING, "retrain": (25.0, 20.0, 3.0)}
     table = choices(check_params(copy.deepcopy(PARAMS), "params.yaml"), "records", 2, times)
     assert table.head == ["method", "s for 8 texts", "s for 2 texts", "s beforehand", "min_k_auc", "survives"]

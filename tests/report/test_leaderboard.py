@@ -40,7 +40,7 @@ def test_runs_of_several_reports_are_rows(tmp_path):
 
 
 def test_what_is_no_report_is_named(tmp_path):
-    with pytest.raises(InputError, match=r"metrics.json: cannot be read \(FileNotFoundError\)"):
+    with pytest.raises(InputError, match=r"metrics.json: no such file; `lethe report` makes it"):
         leaderboard([tmp_path])
-    with pytest.raises(InputError, match="holds no numbers of studies"):
+    with pytest.raises(InputError, match=r"metrics.json: is not what lethe writes at 'tofu'"):
         leaderboard([folder(tmp_path / "a", {"tofu": 1}, {})])

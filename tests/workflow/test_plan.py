@@ -434,3 +434,20 @@ def test_a_pair_of_small_models_is_made_by_the_recipes_of_the_references(depende
     assert str(facts) in json.loads(found["prepare"]["facts"].sources)
     assert "lethe/deduction.py" in json.loads(found["measure"]["facts/npo/0"].sources)
     assert "lethe/deduction.py" in json.loads(found["forget"]["facts/0"].sources)
+
+
+@pytest.mark.parametrize(("what", "most"), [("name", 5), ("path", 60)])
+def test_what_the_file_system_cannot_hold_is_said_early(dependencies, tmp_path, monkeypatch, what, most):
+    """Encrypted file systems allow 143 bytes in a name; some say no limit."""
+    import plan
+
+    from lethe.params.file import check_params
+    from lethe.system.errors import InputError
+
+    content = yaml.safe_load((HERE / "params_tiny.yaml").read_text())
+    jobs = plan.jobs(check_params(content, "params.yaml"), dependencies.Digests(tmp_path / "memory.json"))
+    monkeypatch.setattr(plan.os, "pathconf", lambda _, key: -1)
+    plan.check_lengths(jobs, "params.yaml")
+    monkeypatch.setattr(plan.os, "pathconf", lambda _, key: most if what.upper() in key else -1)
+    with pytest.raises(InputError, match=rf"studies\.\w+.*: makes a {what} of \d+ char.* allows {most}$"):
+        plan.check_lengths(jobs, "params.yaml")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -22,6 +21,7 @@ from lethe.params.prompting import Prompting
 from lethe.system import plugins
 from lethe.system.errors import InputError
 from lethe.system.quoting import quoted
+from lethe.system.records import PREPARED, read_record
 
 log = logging.getLogger("lethe.encoding")
 
@@ -48,12 +48,7 @@ def facts(prepared: str | Path) -> dict[str, Any]:
     Raises:
         InputError: the file is missing, or holds something else.
     """
-    file = Path(prepared) / "prepared.json"
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-        return found | {name: found[name] for name in ("task", "labels")}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{file}: cannot be read ({type(error).__name__}); make it again") from None
+    return read_record(Path(prepared) / "prepared.json", PREPARED, "make it again")
 
 
 def encoder(prepared: str | Path, tokenizer, max_length: int) -> Callable[[pd.DataFrame], Encoded]:

@@ -6,11 +6,12 @@ their ids. With `report.show_text` a second page beside it shows their texts, to
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from pydantic import TypeAdapter
 
 from lethe.data.parquet import read_table
 from lethe.data.texts import whole_texts
@@ -23,6 +24,7 @@ from lethe.deletion.resolving import Answer, said
 from lethe.params.addresses import folder_of
 from lethe.params.file import Params, request_name
 from lethe.system.files import remove, replacing, write_json
+from lethe.system.records import read_record
 from lethe.system.templates import template
 
 PAGE, INDEX = (Path(__file__).with_name(f"{name}.html.jinja") for name in ("audit", "audits"))
@@ -106,7 +108,7 @@ def write_found(folder: Path, found: Iterable[Place]) -> None:
 def places_found(folder: Path) -> list[dict[str, Any]] | None:
     """What the last search found; None if there was none."""
     file = folder / FOUND
-    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
+    return read_record(file, TypeAdapter(list[Place]), "`lethe purge` writes it") if file.exists() else None
 
 
 def prepared_texts(study: str, ids: Collection[str]) -> dict[str, str]:

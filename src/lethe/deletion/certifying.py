@@ -21,10 +21,12 @@ from lethe.params.sources import HUB_ID
 from lethe.params.study import Study
 from lethe.system.errors import InputError
 from lethe.system.files import digest
+from lethe.system.records import RUN, read_record
 from lethe.system.seals import SEALS, SHAPE
 
 FOLDER = "results/requests"
 STAGES = ("prepare", "forget", "train", "unlearn", "score", "measure")
+ADVICE = "`snakemake` makes it, `dvc pull` brings it"
 DIFFERS = ("cost.json",)  # outputs that differ between equal runs
 
 
@@ -60,7 +62,7 @@ def certify(params: Params, study: str, number: int, answers: Sequence[Answer]) 
     of = params.studies[step]
     seed = of.seeds[0]
     before, after = model_before(params, step), version_folder(params, study, number)
-    record = read_json(after / "run.json")
+    record = read_record(after / "run.json", RUN, ADVICE)
     files = [folder_of("prepare", step), folder_of("forget", step, seed=seed)]
     files += [str(after / "run.json"), *map(str, score_files(step, of).values())]
     files += sorted({*scored_models(params, step)} - {before, f"{after}/model"})
@@ -150,7 +152,7 @@ def jobs_of(step: str) -> Iterator[JobRecord]:
     """What the workflow sealed of the jobs of a request, in the order of its steps; nothing without seals."""
     for stage in STAGES:
         file = SEALS / f"{stage}.json"
-        seals = SHAPE.validate_json(file.read_bytes()) if file.exists() else {}
+        seals = SHAPE.validate_python(read_record(file, SHAPE)) if file.exists() else {}
         for address in sorted(name for name in seals if name.split("/")[0] == step):
             seal = seals[address]
             made = {name: value for name, value in seal.outputs.items() if not name.endswith(DIFFERS)}
@@ -165,10 +167,6 @@ def jobs_of(step: str) -> Iterator[JobRecord]:
             )
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    return json.loads(existing(path).read_text(encoding="utf-8"))
-
-
 def existing(name: str | Path) -> Path:
     """The file or folder of a name, or where the Hub's client keeps it.
 
@@ -180,5 +178,5 @@ def existing(name: str | Path) -> Path:
 
         return folder_of_model(name)
     if not os.path.exists(name):
-        raise InputError(f"{name}: no such file; `snakemake` makes it, `dvc pull` brings it")
+        raise InputError(f"{name}: no such file; {ADVICE}")
     return Path(name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from lethe.deletion.certifying import existing, measured, score_files
 from lethe.params.file import Params, request_name
 from lethe.system.errors import InputError
 from lethe.system.files import digest
+from lethe.system.records import PURGES, read_record
 
 PURGED = "purged.json"  # beside a certificate: what `lethe purge` deleted of what it names
 CLOSE = 1e-6  # of numbers from the same scores; another machine may add in another order
@@ -54,7 +54,7 @@ def differences(file: Path, params: Params | None) -> list[str]:
 def purged(file: Path) -> list[str]:
     """What `lethe purge` deleted of the files and folders that a certificate names."""
     beside = file.with_name(PURGED)
-    return json.loads(beside.read_text(encoding="utf-8"))["purged"] if beside.exists() else []
+    return read_record(beside, PURGES, "`lethe purge` writes it")["purged"] if beside.exists() else []
 
 
 def differs(name: str, expected: str) -> Iterator[str]:

@@ -15,6 +15,7 @@ import numpy as np
 from lethe.metrics.forget_quality import forget_quality
 from lethe.metrics.privacy_leak import privacy_leak
 from lethe.system.errors import InputError
+from lethe.system.quoting import reason
 
 Numbers = dict[str, float]
 NAMES = {  # theirs -> ours
@@ -88,8 +89,8 @@ def beside_log(log_ratios: np.ndarray, numbers: Numbers, file: Path) -> Numbers:
 def read(file: Path) -> dict[str, Any]:
     try:
         content = json.loads(Path(file).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"--retrain: {file}: cannot be read ({type(error).__name__})") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"--retrain: {file}: cannot be read ({reason(error)})") from None
     if not isinstance(content, dict):
         raise InputError(f"--retrain: {file}: is no log of open-unlearning")
     return content

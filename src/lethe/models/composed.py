@@ -19,18 +19,21 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import torch
+from pydantic import Field, TypeAdapter
 from torch import Tensor
 from torch.nn.functional import one_hot
 from transformers.cache_utils import Cache
 from transformers.modeling_outputs import CausalLMOutput
 
 from lethe.models.fused import windows
+from lethe.params.fields import Fraction
 from lethe.system.files import write_json
 
 FILE = "composed.json"
+Weight = Annotated[float, Field(ge=-1e9, le=1e9)]
 
 
 class Rule(Protocol):
@@ -62,7 +65,7 @@ class Vote:
 class Mixture:
     """Logarithm of the distribution, mixed with the uniform one."""
 
-    uniform: float  # share of the uniform distribution, in [0, 1]
+    uniform: Fraction  # share of the uniform distribution
 
     def __call__(self, logits: list[Tensor]) -> Tensor:
         (own,) = logits
@@ -78,7 +81,7 @@ class Mixture:
 class Offset:
     """Logits of a large model, moved by what a small one has learnt since its beginning."""
 
-    alpha: float
+    alpha: Weight
 
     def __call__(self, logits: list[Tensor]) -> Tensor:
         large, trained, start = (own.float() for own in logits)
@@ -89,7 +92,7 @@ class Offset:
 class Reduced:
     """Logits of a model, less what another that was taught something has gained over it."""
 
-    alpha: float
+    alpha: Weight
 
     def __call__(self, logits: list[Tensor]) -> Tensor:
         original, learnt = (own.float() for own in logits)
@@ -100,7 +103,7 @@ class Reduced:
 class Difference:
     """Logits of a model, less those of an assistant."""
 
-    alpha: float
+    alpha: Weight
 
     def __call__(self, logits: list[Tensor]) -> Tensor:
         original, assistant = (own.float() for own in logits)
@@ -110,6 +113,9 @@ class Difference:
 RULES: dict[str, type] = {
     "mean": Mean, "vote": Vote, "mixture": Mixture, "offset": Offset, "reduced": Reduced, "difference": Difference,
 }  # fmt: skip
+
+
+MEMBERS: dict[type, int] = {Mixture: 1, Offset: 3, Reduced: 2, Difference: 2}  # of others any number
 
 
 class Composed(torch.nn.Module):
@@ -193,10 +199,12 @@ def read(file: Path) -> tuple[list[str], Rule]:
         KeyError, TypeError, ValueError: the file does not say what belongs together.
     """
     content = json.loads(file.read_text(encoding="utf-8"))
-    names, rule = [*content["members"]], RULES[content["rule"]](**content["options"])
+    names, kind = [*content["members"]], RULES[content["rule"]]
     if not names or any(not isinstance(name, str) or Path(name).name != name for name in names):
         raise ValueError("members: names of folders beside it are needed")
-    return names, rule
+    if len(names) != MEMBERS.get(kind, len(names)):
+        raise ValueError(f"members: {len(names)}; {content['rule']} has {MEMBERS[kind]}")
+    return names, TypeAdapter(kind).validate_python(asdict(kind(**content["options"])))
 
 
 def parts(model) -> list[Any]:

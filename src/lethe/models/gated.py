@@ -282,6 +282,15 @@ def is_gated(file: Path) -> bool:
     return json.loads(file.read_text(encoding="utf-8")).get("rule") == RULE
 
 
+def check_fits(adapter: Adapter, base, place: str) -> None:
+    """Raise ValueError unless there is a pair of matrices for each linear layer, of its size."""
+    layers = {key(name): sizes(base.get_submodule(name)) for name in linear_layers(base)}
+    ranks = {len(matrix) for matrix in adapter.down.values()}
+    made = {name: (adapter.down[name].shape[1], len(adapter.up[name])) for name in adapter.down}
+    if made != layers or len(ranks) != 1 or any({m.shape[1]} != ranks for m in adapter.up.values()):
+        raise ValueError(f"adapter {place} is not one of this model")
+
+
 def load_gated(file: Path, base) -> Gated:
     """The model of a folder, around its base.
 
@@ -297,6 +306,7 @@ def load_gated(file: Path, base) -> Gated:
             if key.startswith(f"{name}."):
                 kind, _, layer = key.removeprefix(f"{name}.").partition(".")
                 getattr(found, kind)[layer] = Parameter(weight)
+        check_fits(found, base, name)
         return found
 
     adapters = [adapter(str(place), scale) for place, scale in enumerate(options["scales"])]

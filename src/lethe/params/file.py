@@ -19,11 +19,12 @@ from lethe.params.names import FOLDER, VARIANT, Name
 from lethe.params.report import Report
 from lethe.params.strict_model import StrictModel
 from lethe.params.study import Study
-from lethe.params.tree import DEPTH, check_tree
+from lethe.params.tree import DEPTH, VALUES, check_tree
 from lethe.system import plugins
 from lethe.system.errors import InputError
 
 LONGEST = 1200  # characters of a line that names a fault
+MOST_STUDIES = 1000
 
 
 class Params(StrictModel):
@@ -34,13 +35,15 @@ class Params(StrictModel):
     report: Report = Report()
     """Settings of the report over all studies."""
     studies: Annotated[dict[Name, Study], Field(min_length=1)]
-    """Name -> study."""
+    """Name -> study, 1000 at most."""
 
     @model_validator(mode="before")
     @classmethod
     def sequences(cls, value: Any) -> Any:
         if not isinstance(value, dict) or not isinstance(value.get("studies"), dict):
             return value
+        if (count := len(value["studies"])) > MOST_STUDIES:
+            raise ValueError(f"studies: {count} of them; allowed are {MOST_STUDIES}")
         studies: dict[Any, Any] = {}
         for name, study in value["studies"].items():
             parts = of_list(name, study)
@@ -274,6 +277,12 @@ class NamingConstructor(SafeConstructor):
         except (ValueError, OverflowError):
             what = f"{str(node.value)[:40]!r} looks like a date or a number and is none; quote it, if it is a text"
             raise MarkedYAMLError(problem=what, problem_mark=node.start_mark) from None
+
+    def flatten_mapping(self, node: Any) -> Any:
+        found = super().flatten_mapping(node)
+        if len(node.value) > VALUES:  # of merges of merges, each of which may double them
+            raise MarkedYAMLError(problem=f"more than {VALUES} keys are merged", problem_mark=node.start_mark)
+        return found
 
 
 def parsed(text: str) -> Any:

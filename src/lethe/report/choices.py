@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from pydantic import TypeAdapter
 
 from lethe.params.addresses import folder_of
 from lethe.params.file import Params
 from lethe.params.requests import RETRAIN
 from lethe.report.descriptions import digits
 from lethe.report.tables import BARE, Table, number
+from lethe.system.records import COMPARISON, FORGOTTEN, read_record
 
 Seconds = tuple[float | None, float | None, float | None]  # measured, expected, expected beforehand
 
@@ -26,8 +28,8 @@ def choices(params: Params, name: str, records: int, times: Mapping[str, Seconds
         times: run -> seconds in the study, of the request, and before it.
     """
     study = params.studies[name]
-    compared = read(Path(folder_of("compare", name), "comparison.json"))
-    facts = read(Path(folder_of("forget", name, seed=study.seeds[0]), "forget.json"))
+    compared = read(Path(folder_of("compare", name), "comparison.json"), COMPARISON)
+    facts = read(Path(folder_of("forget", name, seed=study.seeds[0]), "forget.json"), FORGOTTEN)
     forgotten = facts.get("counts", {}).get("forget")
     metrics = [column["key"] for column in compared.get("columns", [])]
     rows = []
@@ -40,8 +42,8 @@ def choices(params: Params, name: str, records: int, times: Mapping[str, Seconds
     return Table(head, rows)
 
 
-def read(file: Path) -> dict[str, Any]:
-    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+def read(file: Path, shape: TypeAdapter) -> dict[str, Any]:
+    return read_record(file, shape) if file.exists() else {}
 
 
 def time_of(seconds: float | None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from lethe.params.file import Params
 from lethe.params.names import BLIND, VARIANT
 from lethe.params.study import Study
 from lethe.system.errors import InputError
+from lethe.system.records import COMPARISON, COST, FORGOTTEN, NUMBERS, PREPARED, RUN, read_record
 from lethe.tasks import Column
 
 Series = dict[str, np.ndarray]  # column of a CSV file -> (rows,) float64; a number that is not there is NaN
@@ -121,19 +123,22 @@ def collect(name: str, params: Params, root: Path) -> Results:
 
     def measured(run: str) -> dict[int, dict[str, float]]:
         at = {seed: root / folder_of("measure", name, run, seed) for seed in study.seeds}
-        return {seed: read_json(at[seed] / "metrics.json") for seed in study.seeds}
+        return {seed: read_record(at[seed] / "metrics.json", NUMBERS) for seed in study.seeds}
 
     numbers = {run: measured(run) for run in study.runs}
     variants = {v: {run: measured(run + VARIANT + v) for run in study.compared} for v in study.variants}
     facts = {
-        "prepared": read_json(root / folder_of("prepare", name) / "prepared.json"),
-        "forget": read_json(root / folder_of("forget", name, seed=study.seeds[0]) / "forget.json"),
+        "prepared": read_record(root / folder_of("prepare", name) / "prepared.json", PREPARED),
+        "forget": read_record(
+            root / folder_of("forget", name, seed=study.seeds[0]) / "forget.json", FORGOTTEN
+        ),
     }
     methods, made = list(study.methods), [run for run in study.runs if not study.given(run)]
-    costs, records = read("cost.json", made, read_json), read("run.json", made, read_json)
+    costs = read("cost.json", made, partial(read_record, shape=COST))
+    records = read("run.json", made, partial(read_record, shape=RUN))
     epochs, traces = read("epochs.csv", methods, read_series), read("trace.csv", methods, read_series)
     control = measured(BLIND)
-    comparison = read_json(root / folder_of("compare", name) / "comparison.json")
+    comparison = read_record(root / folder_of("compare", name) / "comparison.json", COMPARISON)
     return Results(
         name, study, root, numbers, variants, costs, records, epochs, traces, facts, control, comparison, everyone,
     )  # fmt: skip
@@ -149,10 +154,6 @@ def existing(path: Path) -> Path:
     if not path.exists():
         raise InputError(f"{path}: no such file; `snakemake` makes it")
     return path
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    return json.loads(existing(path).read_text(encoding="utf-8"))
 
 
 def read_series(path: Path) -> Series:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from lethe.params.names import BLIND, VARIANT
 from lethe.report.descriptions import digits
 from lethe.report.tables import BARE, Table, markdown, number
-from lethe.system.errors import InputError
+from lethe.system.records import SUMMARIES, read_record
 
 Entries = dict[str, dict[str, Any]]  # metric -> {mean, sd, n, gap}, as comparison.json has them
 COLUMNS = {  # metric, without the name of the set that it is of -> heading
@@ -49,23 +48,14 @@ def leaderboard(folders: list[Path]) -> str:
     """
     parts = ["# Leaderboard\n"]
     for folder in folders:
-        metrics, costs = (read(Path(folder) / name) for name in ("metrics.json", "cost.json"))
+        metrics, costs = (
+            read_record(Path(folder) / name, SUMMARIES, "`lethe report` makes it")
+            for name in ("metrics.json", "cost.json")
+        )
         for study, runs in metrics.items():
             said = f"## {study}\n\nFrom `{folder}`. {how(runs)}\n"
             parts += [said, markdown(table(runs, costs.get(study, {})))]
     return "\n".join(parts)
-
-
-def read(file: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"{file}: cannot be read ({type(error).__name__}); `lethe report` makes it"
-        ) from None
-    if not isinstance(found, dict) or not all(isinstance(of, dict) for of in found.values()):
-        raise InputError(f"{file}: holds no numbers of studies; `lethe report` makes it")
-    return found
 
 
 def how(runs: dict[str, Entries]) -> str:

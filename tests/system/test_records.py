@@ -1,0 +1,75 @@
+"""What steps wrote in JSON may hold anything when it is read again: one line that names it, never a stack."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from lethe.compare import numbers_of
+from lethe.data.encoding import facts
+from lethe.deletion.checking import purged
+from lethe.evaluation import open_unlearning
+from lethe.report.choices import read
+from lethe.report.leaderboard import leaderboard
+from lethe.system.errors import InputError
+from lethe.system.records import COMPARISON, COST, NUMBERS, PREPARED, PURGES, RUN, read_record
+
+WRONG = {
+    "list": b"[]",
+    "null": b"null",
+    "another shape": b'{"job": 1}',
+    "shape of one deeper": b'{"runs": {"a": []}, "settings": [], "labels": {}, "purged": 1, "a": {"b": {"c": 1}}}',
+    "not UTF-8": b'{"\xff\xfe": 1}',
+    "cut": b'{"a',
+    "empty": b"",
+    "merge": b"<<<<<<< ours\n{}\n=======\n{}\n>>>>>>> theirs\n",
+    "deep": b"[" * 100_000,
+    "digits": b'{"a": ' + b"9" * 5000 + b"}",
+}
+READERS = {
+    "numbers": lambda file: numbers_of(file.parents[2], "run", [0]),
+    "prepared": lambda file: facts(file.parent),
+    "purged": lambda file: purged(file.with_name("certificate.json")),
+    "leaderboard": lambda file: leaderboard([file.parent]),
+    "comparison": lambda file: read(file, COMPARISON),
+    "cost": lambda file: read(file, COST),
+    "run": lambda file: read_record(file, RUN),
+    "open-unlearning": open_unlearning.read,
+}
+NAMES = {"prepared": "prepared.json", "purged": "purged.json"}
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_what_has_another_shape_ends_in_one_line(tmp_path, reader):
+    file = tmp_path / "run/seed0" / NAMES.get(reader, "metrics.json")
+    file.parent.mkdir(parents=True)
+    (file.parent / "cost.json").write_text("{}")
+    for name, content in WRONG.items():
+        if (reader, name) in {("numbers", "another shape"), ("open-unlearning", "another shape")}:
+            continue
+        if (reader, name) == ("open-unlearning", "shape of one deeper"):  # names of metrics, which it seeks
+            continue
+        file.write_bytes(content)
+        with pytest.raises(InputError) as error:
+            READERS[reader](file)
+        message = str(error.value)
+        assert str(file) in message and "\n" not in message and len(message) < 400, name
+
+
+def test_what_fits_is_as_the_file_has_it(tmp_path):
+    file = tmp_path / "metrics.json"
+    found = {"loss": 0.1, "count": 3, "leak": True, "last": 1.0}
+    file.write_text(json.dumps(found))
+    assert json.dumps(read_record(file, NUMBERS)) == json.dumps(found)
+    file.write_text('{"task": "generation", "labels": [], "more": {"a": [1]}}')
+    assert read_record(file, PREPARED)["more"] == {"a": [1]}
+    file.write_text('{"purged": ["a"]}')
+    assert read_record(file, PURGES) == {"purged": ["a"]}
+
+
+def test_what_is_not_there_is_said_with_what_makes_it(tmp_path):
+    for path in (tmp_path / "none.json", Path(__file__) / "none.json"):
+        with pytest.raises(InputError, match=r"none.json: no such file; `snakemake` makes it"):
+            read_record(path, NUMBERS)
+    with pytest.raises(InputError, match="Is a directory"):
+        read_record(tmp_path, NUMBERS)
