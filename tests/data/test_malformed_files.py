@@ -234,3 +234,40 @@ def test_what_is_no_file_is_refused(tmp_path):
         with pytest.raises(InputError, match=path.name) as error:
             read(path)
         check_message(error.value)
+
+
+OTHERS = {
+    "alternatives": ([["a", "b"], "one", None, [], [" ", None, "c"]], [7, [7], [["a"]], {"a": SECRET}]),
+    "paraphrase": (["a", None], [7, ["a"]]),
+    "prompt": (["a"], [" ", None, 7, ["a"], "\ud83d"]),
+}
+
+
+@pytest.mark.parametrize("column", OTHERS)
+def test_columns_beside_the_answer_are_read_or_refused(tmp_path, column):
+    path = tmp_path / "probe.jsonl"
+    source = Source(source=str(path), **{"prompt": "prompt", column: column})
+    for value in OTHERS[column][0]:
+        path.write_bytes(line(**{"prompt": "x", column: value}))
+        frame = load(source, 0, "dataset.probes.facts")[0]
+        if column == "alternatives":
+            each = value if isinstance(value, list) else [value]
+            assert frame[column][0] == [text for text in each if text and text.strip()]
+    for value in OTHERS[column][1]:
+        path.write_bytes(line(**{"prompt": "x", column: value}))
+        with pytest.raises(InputError, match=f"^dataset.probes.facts.{column}: row 0 of column") as error:
+            load(source, 0, "dataset.probes.facts")
+        check_message(error.value)
+
+
+FOLDERS = {"dataset_infos.json": b"[]", "README.md": b"---\nconfigs: [\xff\n---\n"}
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_a_folder_whose_description_is_damaged_is_refused(tmp_path, name):
+    (tmp_path / "train.jsonl").write_bytes(LINE)
+    assert len(load(Source(source=str(tmp_path)), 0)[0]) == 1
+    (tmp_path / name).write_bytes(FOLDERS[name])
+    with pytest.raises(InputError, match="cannot be loaded") as error:
+        load(Source(source=str(tmp_path)), 0)
+    check_message(error.value)

@@ -101,14 +101,17 @@ def messages_of(value: Any) -> list[dict[str, str]]:
 
 
 def texts_of(value: Any) -> list[str]:
-    """A cell of several texts, or of one.
+    """A cell of several texts, or of one; those without a character that is seen are left out.
 
     Raises:
         InputError: it holds something else.
     """
     if is_missing(value):
         return []
-    return words_of([value] if isinstance(value, str) else value)
+    found = [value] if isinstance(value, str) else value
+    if not isinstance(found, list):
+        raise InputError(f"holds a {type(value).__name__}; a text, or a list of texts is needed")
+    return [text for text in map(text_of, found) if not is_blank(text)]
 
 
 def check_text(text: str) -> None:

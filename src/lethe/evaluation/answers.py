@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 
 from lethe import models
+from lethe.data.characters import is_blank
 from lethe.data.encoding import Encoded
 from lethe.decoding.continuations import greedy_continuations
 from lethe.decoding.wordings import answer_logprob
@@ -62,7 +63,8 @@ def answer_arrays(reader: Reader, name: str, frame: pd.DataFrame, encoded: Encod
 def as_lists(frame: pd.DataFrame, column: str) -> list[list[str]]:
     """Texts of a column that holds one, several or none in each row."""
     cells: list = frame[column].tolist() if column in frame else [None] * len(frame)
-    return [[cell] if isinstance(cell, str) else list(cell) if np.ndim(cell) else [] for cell in cells]
+    texts = [[cell] if isinstance(cell, str) else list(cell) if np.ndim(cell) else [] for cell in cells]
+    return [[text for text in of_row if not is_blank(text)] for of_row in texts]
 
 
 def wording_losses(reader: Reader, frame: pd.DataFrame, wordings: list[list[str]]) -> np.ndarray:
