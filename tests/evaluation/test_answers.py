@@ -7,7 +7,7 @@ import torch
 import transformers
 from tiny import encode
 
-from lethe.evaluation.answers import Reader, answer_arrays
+from lethe.evaluation.answers import Reader, answer_arrays, as_lists
 from lethe.evaluation.numbers import metrics
 from lethe.models.tiny import byte_pairs
 from lethe.params.measure import Measure
@@ -98,3 +98,11 @@ def test_sets_with_and_without_answers_go_into_one_table_of_numbers(reader):
     parts = [numbers[f"{name}_retain"] for name in ("probability", "rouge_l_recall", "truth_ratio")]
     expected = 3 / sum(1 / part for part in parts) if min(parts) > 0 else 0
     assert numbers["model_utility"] == pytest.approx(expected)
+
+
+def test_other_wordings_without_a_character_that_is_seen_are_none():
+    table = pd.DataFrame(
+        {"paraphrase": ["a", "", " \u200b", None], "alternatives": [["a", ""], [], [" "], None]}
+    )
+    assert as_lists(table, "paraphrase") == [["a"], [], [], []]
+    assert as_lists(table, "alternatives") == [["a"], [], [], []]
