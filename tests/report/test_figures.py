@@ -98,7 +98,8 @@ def test_what_a_figure_shows_is_told_as_data():
     axes[0].axvline(1, color="#009e73")
     axes[0].plot([], [], label="of the legend alone")
     axes[0].set(xlabel="epoch", ylabel="MA", xlim=(0, 2), ylim=(0, 1))
-    axes[1].scatter([1, 2, 3], [1, 2, 3], c=["red", "blue", "red"], label="_forget")
+    axes[1].scatter([1, 2, 3], [1, 2, 3], c=["red", "blue", "red"], marker="D", label="_forget")
+    axes[0].plot([], [], "o", color="red", label="sport")
     axes[1].plot(range(1000), range(1000), label="other, npo")
     axes[1].set_title("npo")
     first, second = drawn.drawn(figure, ["npo", "icu"])
@@ -110,7 +111,8 @@ def test_what_a_figure_shows_is_told_as_data():
     assert first["bands"] == [{"y": [0.2, 0.4], "colour": "#009e73"}]
     assert rule["at"] == {"x": 1}
     red, blue, long = second["marks"]
-    assert (red["name"], red["x"], blue["x"]) == ("forget", [1, 3], [2])
+    assert (red["name"], red["marker"], red["x"]) == ("sport, forget", "D", [1, 3])
+    assert (blue["name"], blue["x"]) == ("forget", [2])
     assert second["run"] == "npo" and "run" not in long
     assert len(long["x"]) == drawn.MOST and (long["x"][0], long["x"][-1]) == (0, 999)
 

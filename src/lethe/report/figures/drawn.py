@@ -19,6 +19,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
+from matplotlib.path import Path
 from matplotlib.ticker import FixedFormatter
 
 MOST = 200  # points of a line; of a longer one every so many are shown
@@ -35,12 +36,14 @@ def drawn(figure: Figure, runs: Collection[str]) -> list[dict[str, Any]]:
         For each panel {title, run, x, y: {label, limits, log, ticks}, bands, marks}: bands {x | y: [low, high], colour}
         and marks {name, run, colour, x, y, width, dashed, steps, marker, size, faint}, what does not apply left out.
     """
-    return [panel(axis, runs) for axis in figure.axes]
+    lines = [line for axis in figure.axes for line in axis.lines]
+    names = {to_hex(line.get_color()): called(line) for line in lines if called(line)}
+    return [panel(axis, runs, names) for axis in figure.axes]
 
 
-def panel(axis: Axes, runs: Collection[str]) -> dict[str, Any]:
+def panel(axis: Axes, runs: Collection[str], names: dict[str, str]) -> dict[str, Any]:
+    """`names` are those of colours, which the legend of one panel may tell for all."""
     title = axis.get_title(loc="left") or axis.get_title()
-    names = {to_hex(line.get_color()): called(line) for line in axis.lines if called(line)}
     lines = [found for line in axis.lines for found in mark(axis, line, runs)]
     points = [
         found
@@ -136,13 +139,16 @@ def scattered(collection: PathCollection, names: dict[str, str]) -> list[dict[st
     colours = [to_hex(colour) for colour in np.atleast_2d(np.asarray(collection.get_facecolor()))]
     colours = colours * len(places) if len(colours) == 1 else colours
     size, kind = float(np.sqrt(collection.get_sizes()[0])), called(collection)
+    path = collection.get_paths()[0]
+    marker = "o" if Path.CURVE4 in np.asarray(path.codes if path.codes is not None else ()) else "X"
+    marker = "D" if len(np.asarray(path.vertices)) <= 5 else marker
     found = []
     for colour in dict.fromkeys(colours):
         here = places[[one == colour for one in colours]]
         here = here[~np.isnan(here).any(axis=1)]
         name = ", ".join(text for text in (names.get(colour, ""), kind) if text)
         x, y = ([short(value) for value in values] for values in here.T)
-        found.append(some(name=name, colour=colour, x=x, y=y, width=0, marker="o", size=size,
+        found.append(some(name=name, colour=colour, x=x, y=y, width=0, marker=marker, size=size,
                           faint=collection.get_alpha()))  # fmt: skip
     return found
 

@@ -32,7 +32,8 @@ function pointsOf(panel) {
 function scaleOf(axis, extra) {
   const scale = { domain: axis.limits, label: null, type: axis.log ? "log" : "linear", ...extra };
   if (axis.bare) return { ...scale, axis: null };
-  if (!axis.ticks) return axis.log ? scale : { ...scale, ticks: 5 };
+  const plain = (value) => "125".includes(value.toExponential()[0]) ? String(Number(value.toPrecision(2))) : "";
+  if (!axis.ticks) return axis.log ? { ...scale, tickFormat: plain } : { ...scale, ticks: 5 };
   const names = new Map(axis.ticks);
   return { ...scale, ticks: [...names.keys()], tickFormat: (value) => names.get(value) ?? "" };
 }
@@ -96,8 +97,8 @@ function drawPanel(panel, shared, width) {
 function legend(panels) {
   const seen = new Map();
   for (const { marks } of panels) for (const mark of marks) {
-    const name = mark.run ?? mark.name;
-    if (!name || name.includes(",") && !mark.run || mark.at || mark.faint && !mark.width && seen.has(name)) continue;
+    const name = mark.run ?? mark.name?.split(",")[0];
+    if (!name || mark.at || mark.faint && !mark.width && seen.has(name)) continue;
     const known = seen.get(name);
     if (!known || (mark.marker && !known.marker) || (mark.size ?? 0) > (known.size ?? 0)) seen.set(name, { ...mark, name });
   }
