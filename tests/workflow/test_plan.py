@@ -260,7 +260,12 @@ def test_what_is_small_is_read_whatever_is_remembered(dependencies, settled, tmp
     assert digests.of(file, anew=True) == "0" * 64
 
 
-FILES = [ROOT / "params.yaml", HERE / "params_tiny.yaml", *sorted(ROOT.glob("docs/studies/*/params.yaml"))]
+FILES = [
+    ROOT / "params.yaml",
+    HERE / "params_tiny.yaml",
+    # `real` reads a folder beside the repository, which need not be there
+    *sorted(file for file in ROOT.glob("docs/studies/*/params.yaml") if file.parent.name != "real"),
+]
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
