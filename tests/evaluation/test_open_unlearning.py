@@ -59,5 +59,5 @@ def test_what_is_no_such_log_ends_in_one_line(tmp_path, content, words):
 
 
 def test_what_cannot_be_read_is_named(tmp_path):
-    with pytest.raises(InputError, match=r"none.json: cannot be read \(FileNotFoundError\)"):
+    with pytest.raises(InputError, match=r"none.json: cannot be read \(No such file or directory\)"):
         beside_log(np.log(RATIOS), {}, tmp_path / "none.json")

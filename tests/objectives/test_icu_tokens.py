@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import torch
+from transformers import PretrainedConfig
 
 from lethe.data.rows import Rows
 from lethe.objectives import icu_tokens
@@ -35,6 +36,7 @@ class Bigrams(torch.nn.Module):
     def __init__(self, table):
         super().__init__()
         self.table = torch.nn.Parameter(table)
+        self.config = PretrainedConfig(vocab_size=table.shape[-1])
 
     def forward(self, input_ids, **others):
         return SimpleNamespace(logits=self.table[input_ids])
