@@ -195,3 +195,33 @@ def test_names_of_classes_are_shown_as_they_are():
         *wanted, "retain", "forget", "class centroid"
     ]  # fmt: skip
     assert figure.legends[0].get_window_extent().width <= figure.bbox.width
+    axes[0].scatter(range(len(NAMES)), range(len(NAMES)), c=latent.class_colours(len(NAMES)), label="_forget")
+    told = {mark["name"] for panel in drawn.drawn(figure, []) for mark in panel["marks"]}
+    assert told == {f"{name.strip(chr(0x200B))}, forget" for name in wanted}
+
+
+def test_ids_of_records_are_shown_as_they_are():
+    """Beside their rows; a formula that is none ended the report."""
+    ids = np.array([*NAMES, "t"], object)
+    table = {
+        "id": ids,
+        "set": np.array(["forget"] * len(NAMES) + ["test"]),
+        "memorization_accuracy": np.ones(len(ids)),
+    }
+    one = SimpleNamespace(
+        runs=["original"], seeds=[0], columns_of=lambda *_: [*table], examples=lambda *_: table
+    )  # fmt: skip
+    with matplotlib.rc_context(style.RC | {"svg.fonttype": "none"}):
+        figure = examples.examples(one)
+        text = io.StringIO()
+        figure.savefig(text, format="svg")
+    shown = {html.unescape(found) for found in re.findall(r"<text[^>]*>([^<]*)</text>", text.getvalue())}
+    assert {
+        "costs $_a_b$",
+        r"$\frac{$",
+        "a$^b$c",
+        r"5\$ or 6$",
+        "x" * 39 + "…",
+        "two lines",
+        "half ?",
+    } <= shown

@@ -3,12 +3,13 @@
 import csv
 import hashlib
 import io
+import json
 from pathlib import Path
 
 import pytest
 
 from lethe.evaluation.headline import columns
-from lethe.report import tables
+from lethe.report import settings, tables
 from lethe.report.page import cell, libraries
 from lethe.tasks import Column
 from lethe.tasks.generation import longest_extraction
@@ -58,7 +59,7 @@ def test_gap_cell():
 
 def test_markdown_and_terminal_forms():
     table = tables.Table(["run", "a|b"], [["x", "1*"], ["longer", "22"]])
-    assert tables.markdown(table) == "| run | a|b |\n| --- | ---: |\n| x | 1\\* |\n| longer | 22 |\n"
+    assert tables.markdown(table) == "| run | a\\|b |\n| --- | ---: |\n| x | 1\\* |\n| longer | 22 |\n"
     assert tables.plain(table) == "run     a|b\n──────  ───\nx        1*\nlonger   22\n"
 
 
@@ -111,6 +112,21 @@ def test_the_strongest_attack_stands_beside_the_retrained_models():
     table = tables.attacks_table(found, ["npo", "icu", "base"])
     assert table.rows[1] == ["icu", "transfer attack (of 7)", "0.956", "0.536", "0.420 [0.350, 0.490]"]
     assert table.rows[0] == ["npo", "own (of 7)", "0.956", "0.536", "0.420"]
+
+
+def test_what_a_user_wrote_is_shown_by_markdown_as_it_is():
+    """Of CommonMark and GitHub's tables: a backslash takes an ASCII sign its meaning, and is one itself."""
+    row = [r"a\|b", "<b>`x`</b>", "$y$"]
+    shown = tables.markdown(tables.Table(["run", "a|b", "c"], [row])).splitlines()
+    assert shown[0] == r"| run | a\|b | c |"
+    assert shown[2] == r"| a\\\|b | \<b>\`x\`\</b> | \$y\$ |"
+
+
+@pytest.mark.parametrize("value", ["a\nb", "half \u0000", "two\u2028", "a\rb"])
+def test_a_setting_is_on_one_line(value):
+    shown = settings.text(value)
+    assert len(shown.splitlines()) == 1 and json.loads(shown) == value
+    assert settings.text("é a") == "é a" and settings.text([1, None]) == "[1, null]"
 
 
 def test_latex_and_csv_forms():

@@ -7,12 +7,15 @@ import pytest
 
 from lethe.compare import numbers_of
 from lethe.data.encoding import facts
+from lethe.datasets import families
+from lethe.deletion import expected
 from lethe.deletion.checking import purged
+from lethe.deletion.places import is_beside_original
 from lethe.evaluation import open_unlearning
 from lethe.report.choices import read
 from lethe.report.leaderboard import leaderboard
 from lethe.system.errors import InputError
-from lethe.system.records import COMPARISON, COST, NUMBERS, PREPARED, PURGES, RUN, read_record
+from lethe.system.records import COMPARISON, COST, NUMBERS, PREPARED, PURGES, RUN, TIMES, read_record
 
 WRONG = {
     "list": b"[]",
@@ -35,8 +38,12 @@ READERS = {
     "cost": lambda file: read(file, COST),
     "run": lambda file: read_record(file, RUN),
     "open-unlearning": open_unlearning.read,
+    "times": lambda file: expected.read(file, TIMES),
+    "rule": lambda file: is_beside_original(file.parent),
+    "family": families.read,
 }
-NAMES = {"prepared": "prepared.json", "purged": "purged.json"}
+LOOSE = {"numbers", "open-unlearning", "times"}  # that read a file which says nothing of theirs
+NAMES = {"rule": "composed.json", "prepared": "prepared.json", "purged": "purged.json"}
 
 
 @pytest.mark.parametrize("reader", READERS)
@@ -45,9 +52,9 @@ def test_what_has_another_shape_ends_in_one_line(tmp_path, reader):
     file.parent.mkdir(parents=True)
     (file.parent / "cost.json").write_text("{}")
     for name, content in WRONG.items():
-        if (reader, name) in {("numbers", "another shape"), ("open-unlearning", "another shape")}:
+        if reader in LOOSE and name == "another shape":
             continue
-        if (reader, name) == ("open-unlearning", "shape of one deeper"):  # names of metrics, which it seeks
+        if reader in LOOSE - {"numbers"} and name == "shape of one deeper":
             continue
         file.write_bytes(content)
         with pytest.raises(InputError) as error:
@@ -73,3 +80,23 @@ def test_what_is_not_there_is_said_with_what_makes_it(tmp_path):
             read_record(path, NUMBERS)
     with pytest.raises(InputError, match="Is a directory"):
         read_record(tmp_path, NUMBERS)
+
+
+FAMILY = {"gender": ["female", "male"], "facts": [[1, "mother", 0]]}
+
+
+def test_a_file_of_facts_is_read_by_its_shape(tmp_path):
+    file = tmp_path / "family.json"
+    file.write_text(json.dumps(FAMILY))
+    assert families.read(file) == (["file.0f", "file.1m"], [("file.1m", "mother", "file.0f")])
+    for key, value, said in (
+        ("gender", ["female", "flag"], "gender.1"),
+        ("facts", [[1, "mother", -1]], "facts.0.0|facts.0.2"),
+        ("facts", [[True, "mother", 0]], "facts.0.0"),
+        ("facts", [[1, "mother", 2]], "person 2 has no gender"),
+        ("facts", [[1, "boss \ud800", 0]], r"boss .ud800'; allowed are"),
+        ("facts", FAMILY["facts"] * 2, "a fact may be given once"),
+    ):
+        file.write_text(json.dumps(FAMILY | {key: value}))
+        with pytest.raises(InputError, match=f"dataset.options.file: .*family.json.*({said})"):
+            families.read(file)

@@ -8,25 +8,38 @@ real person; or facts are read from a file, whose people get such names.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
 from faker import Faker
+from pydantic import BaseModel, Field, TypeAdapter
 
 from lethe.deduction import RELATIONS, Deduction, Fact
 from lethe.params.fields import Count
 from lethe.system.errors import InputError
+from lethe.system.records import read_record
 from lethe.system.streams import stream, stream_seed
 
 # children of each child of the first couple, of whom those that have some are married: nine people in all
 SHAPES = ((1, 2), (0, 1, 1), (0, 0, 3))
+Person = Annotated[int, Field(ge=0, strict=True)]  # place in the list of genders
 MOST = 36  # facts about each of these families, at least
+
+
+class Given(BaseModel):
+    """A file of facts: who is whose relation, by their places in the list of genders."""
+
+    gender: list[Literal["female", "male"]]
+    facts: list[tuple[Person, str, Person]]
+
+
+GIVEN = TypeAdapter(Given)
+GIVE = "give `gender`, female or male of each person, and `facts`, a list of [a, relation, b]"
 
 
 @dataclass(frozen=True)
@@ -102,17 +115,21 @@ def tree(number: int, draw: np.random.Generator) -> tuple[list[str], list[Fact]]
 def read(path: Path) -> tuple[list[str], list[Fact]]:
     """People and facts of a file."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        people = [f"file.{place}{gender[0]}" for place, gender in enumerate(content["gender"])]
-        facts = [(people[a], str(relation), people[b]) for a, relation, b in content["facts"]]
-    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
-        raise InputError(f"dataset.options.file: {path}: cannot be read ({type(error).__name__})") from None
-    if unknown := sorted({relation for _, relation, _ in facts} - {*RELATIONS}):
-        raise InputError(f"dataset.options.file: {path}: {unknown[0]}; allowed are {', '.join(RELATIONS)}")
-    if len({*facts}) < len(facts) or {person[-1] for person in people} - {"f", "m"}:
+        content = read_record(path, GIVEN, GIVE)
+    except InputError as error:
+        raise InputError(f"dataset.options.file: {error}") from None
+    people = [f"file.{place}{gender[0]}" for place, gender in enumerate(content["gender"])]
+    if unknown := sorted({relation for _, relation, _ in content["facts"]} - {*RELATIONS}):
         raise InputError(
-            f"dataset.options.file: {path}: facts may be given once, genders are female and male"
+            f"dataset.options.file: {path}: {ascii(unknown[0])[:40]}; allowed are {', '.join(RELATIONS)}"
         )
+    if beyond := [b for fact in content["facts"] for b in (fact[0], fact[2]) if b >= len(people)]:
+        raise InputError(
+            f"dataset.options.file: {path}: person {beyond[0]} has no gender; they are counted from 0"
+        )
+    facts = [(people[a], relation, people[b]) for a, relation, b in content["facts"]]
+    if len({*facts}) < len(facts):
+        raise InputError(f"dataset.options.file: {path}: a fact may be given once")
     return people, facts
 
 

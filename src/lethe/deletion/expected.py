@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 from typing import Any
+
+from pydantic import TypeAdapter
 
 from lethe.params.addresses import folder_of, model_folder
 from lethe.params.file import Params
@@ -15,6 +16,7 @@ from lethe.params.plug_ins import check_hyper
 from lethe.params.requests import RETRAIN
 from lethe.params.study import Study
 from lethe.system import plugins
+from lethe.system.records import FORGOTTEN, TIMES, read_record
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,9 @@ def expected(params: Params, name: str, pool: Pool) -> dict[str, Expected]:
 def expected_of(params: Params, name: str, study: Study, run: str, pool: Pool) -> Expected:
     measured = mean_cost(params, name, run, "wall_seconds")
     before = mean_cost(params, name, run, "beforehand_seconds")
-    counts = read(Path(folder_of("forget", name, seed=study.seeds[0]), "forget.json")).get("counts", {})
+    counts = read(Path(folder_of("forget", name, seed=study.seeds[0]), "forget.json"), FORGOTTEN).get(
+        "counts", {}
+    )
     passed = {"forget": len(pool.asked), "retain": pool.left}
     role = first_role(study, run)
     if measured is None or role not in passed or not counts.get(role):
@@ -92,10 +96,10 @@ def by_work(
 def mean_cost(params: Params, name: str, run: str, cost: str) -> float | None:
     """Mean over the seeds that were run; None if none was, or none had such a cost."""
     files = [Path(model_folder(params, name, run, seed), "cost.json") for seed in params.studies[name].seeds]
-    found = [read(file).get(cost) for file in files]
+    found = [read(file, TIMES).get(cost) for file in files]
     known = [value for value in found if value is not None]
     return mean(known) if known else None
 
 
-def read(file: Path) -> dict[str, Any]:
-    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+def read(file: Path, shape: TypeAdapter) -> dict[str, Any]:
+    return read_record(file, shape) if file.exists() else {}

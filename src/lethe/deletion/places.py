@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import configparser
 import hashlib
-import json
 import os
 import re
 import subprocess
@@ -23,6 +22,7 @@ import pandas as pd
 from lethe.deletion.searching import LARGEST, Decode, Wanted, ids_in, is_weights, texts_in
 from lethe.params.addresses import ROOTS
 from lethe.system import files
+from lethe.system.records import COMPOSED, read_record
 
 Kind = Literal["text", "values", "weights"]
 Found = tuple[Kind, str]  # what is held, and how much of it
@@ -237,7 +237,7 @@ def clean_weights(ids: frozenset[str]) -> Iterator[str]:
 def is_beside_original(model: Path) -> bool:
     """Whether a model is composed of the one that had to forget and what stands beside it."""
     file = model / "composed.json"
-    return file.exists() and json.loads(file.read_text(encoding="utf-8"))["rule"] not in OF_SHARDS
+    return file.exists() and read_record(file, COMPOSED)["rule"] not in OF_SHARDS
 
 
 def model_of_file(file: Path) -> Path | None:

@@ -77,8 +77,9 @@ def cell(used: Settings, usual: Settings, name: str) -> str:
 
 
 def text(value: Any) -> str:
-    """As in params.yaml."""
-    return value if isinstance(value, str) else json.dumps(value)
+    """As in params.yaml, on one line."""
+    plain = isinstance(value, str) and value.isprintable()
+    return value if plain else json.dumps(value)
 
 
 def made_with(studies: Sequence[Results]) -> Table:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -172,8 +173,10 @@ def data_table(results: Results) -> Table:
 def markdown(table: Table) -> str:
     """GitHub-flavoured Markdown; numbers aligned right."""
     rules = ["---", *("---:" for _ in table.head[1:])]
-    escaped = [[cell.replace("|", "\\|").replace(MARK, "\\*") for cell in row] for row in table.rows]
-    return "".join("| " + " | ".join(row) + " |\n" for row in [table.head, rules, *escaped])
+    head, *rows = (
+        [re.sub(r"[\\|*<`$]", r"\\\g<0>", cell) for cell in row] for row in [table.head, *table.rows]
+    )
+    return "".join("| " + " | ".join(row) + " |\n" for row in [head, rules, *rows])
 
 
 LATEX = {

@@ -25,6 +25,13 @@ class Cost(BaseModel):
     peak_memory_bytes: int
 
 
+class Times(BaseModel):
+    """cost.json where it is read for times alone."""
+
+    wall_seconds: float | None = None
+    beforehand_seconds: float | None = None
+
+
 class Run(BaseModel):
     """run.json: what a model was made from (`lethe.training.run_record`)."""
 
@@ -35,6 +42,12 @@ class Run(BaseModel):
     versions: dict[str, str | None]
     device: str
     threads: int
+
+
+class Composed(BaseModel):
+    """composed.json: by which rule a model answers (`lethe.models.composed`)."""
+
+    rule: str
 
 
 class Prepared(BaseModel):
@@ -78,6 +91,7 @@ class Comparison(BaseModel):
 NUMBERS = TypeAdapter(dict[str, float])  # metrics.json of a run: metric -> value
 COST, RUN, PREPARED = TypeAdapter(Cost), TypeAdapter(Run), TypeAdapter(Prepared)
 FORGOTTEN, COMPARISON = TypeAdapter(Forgotten), TypeAdapter(Comparison)
+COMPOSED, TIMES = TypeAdapter(Composed), TypeAdapter(Times)
 PURGES = TypeAdapter(Purged)  # beside a certificate
 SUMMARIES = TypeAdapter(dict[str, dict[str, dict[str, Entry]]])  # of a report: study -> run -> number
 

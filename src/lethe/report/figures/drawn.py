@@ -22,6 +22,8 @@ from matplotlib.patches import Rectangle
 from matplotlib.path import Path
 from matplotlib.ticker import FixedFormatter
 
+from lethe.report.figures.style import shown
+
 MOST = 200  # points of a line; of a longer one every so many are shown
 DIGITS = 4  # significant, of a coordinate
 
@@ -67,7 +69,7 @@ def axis_of(axis: Axes, name: str) -> dict[str, Any]:
     ticks = None
     if isinstance(of.get_major_formatter(), FixedFormatter):
         ticks = [
-            [short(place), text]
+            [short(place), shown(text)]
             for place, text in zip(of.get_majorticklocs(), of.get_major_formatter().seq, strict=False)
         ]
     return some(
@@ -112,7 +114,7 @@ def mark(axis: Axes, line: Line2D, runs: Collection[str]) -> list[dict[str, Any]
 def called(artist: Artist) -> str:
     """What it is called, whether the legend shows it or not; nothing of what matplotlib named."""
     label = str(artist.get_label())
-    return "" if re.match(r"_(child)?\d+$", label) else label.removeprefix("_").lstrip("\N{ZERO WIDTH SPACE}")
+    return "" if re.match(r"_(child)?\d+$", label) else shown(label.removeprefix("_"))
 
 
 def in_data(axis: Axes, artist: Artist) -> tuple[bool, bool]:

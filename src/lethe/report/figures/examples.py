@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from lethe.report.collect import Results
-from lethe.report.figures.style import PAGE, panels
+from lethe.report.figures.style import PAGE, literal, panels
 
 CAPTION = (
     "Every forget example (row) of a seed in every run (column), the best memorised on top: dark "
@@ -60,7 +60,7 @@ def examples(results: Results) -> Figure | None:
         axis.set_yticks([])
         axis.grid(visible=False)
     if len(ids) <= LABELLED:
-        axes[0].set_yticks(range(len(ids)), ids[order], fontsize=6)
+        axes[0].set_yticks(range(len(ids)), [literal(str(name)) for name in ids[order]], fontsize=6)
     else:
         axes[0].set_ylabel(f"{len(ids)} forget examples")
     figure.colorbar(image, ax=axes, shrink=0.5, pad=0.01)

@@ -137,7 +137,13 @@ def draw(axis: Axes, known: Knowledge, run: str, target: int) -> None:
             middle = ((x0 + x1) / 2 + bend * (y1 - y0) / 2, (y0 + y1) / 2 - bend * (x1 - x0) / 2)
             box = {"boxstyle": "round,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.8}
             axis.text(
-                *middle, relation, color=LOOKS[fate]["color"], fontsize=7, ha="center", va="center", bbox=box
+                *middle,
+                literal(relation),
+                color=LOOKS[fate]["color"],
+                fontsize=7,
+                ha="center",
+                va="center",
+                bbox=box,
             )
     for person, (x, y) in place.items():
         axis.text(

@@ -99,6 +99,11 @@ def literal(text: str) -> str:
     return f"\N{ZERO WIDTH SPACE}{text}" if text.startswith("_") else text
 
 
+def shown(text: str) -> str:
+    """What matplotlib shows of a text that `literal` made."""
+    return text.lstrip("\N{ZERO WIDTH SPACE}").replace(r"\$", "$")
+
+
 def styled(draw, *arguments) -> Figure | None:
     """The figure that `draw(*arguments)` makes under the style of the report, laid out once for both formats."""
     with matplotlib.rc_context(RC):
