@@ -112,7 +112,7 @@ def test_tofu_gives_nine_components_and_forget_quality(here):
         "world_facts_perturbed": range(40, 45),
     }
     hub(here / "data", {name: {"train": numbers} for name, numbers in names.items()})
-    make(miniature(TOFU, "tofu-forget01", ["npo"]))
+    make(miniature(TOFU, "tofu-forget01", ["npo", "in_context"]))
     numbers = json.loads(
         (here / folder_of("measure", "tofu-forget01", "npo", 0) / "metrics.json").read_text()
     )
@@ -158,6 +158,25 @@ def judged_by_the_suite(here: Path, found: dict) -> None:
     assert main([*given, "--retrain", "TOFU_EVAL.json", "--out", "logged"]) == 0
     logged = json.loads(Path("logged/metrics.json").read_text())
     assert logged["forget_quality"] == pytest.approx(beside["forget_quality"])
+    told_is_judged_as_told(given, shared)
+
+
+def told_is_judged_as_told(given: list[str], shared: set[str]) -> None:
+    """The instruction of an in-context model comes before what it is asked, not before what its retrained one is."""
+    model = folder_of("unlearn", "tofu-forget01", "in_context", 0) + "/model"
+    given = [model if part == "models/target" else part for part in given]
+    assert main([*given, "--retrain", "models/retrain", "--out", "told"]) == 0
+    numbers, study = (
+        json.loads(Path("told/metrics.json").read_text()),
+        numbers_of("tofu-forget01", "in_context"),
+    )
+    assert {name: numbers[name] for name in shared} == pytest.approx(
+        {name: study[name] for name in shared}, nan_ok=True
+    )
+    original, retrain = (numbers_of("tofu-forget01", run) for run in ("original", "retrain"))
+    assert numbers["loss_forget"] != pytest.approx(original["loss_forget"], rel=1e-3)
+    gaps = json.loads(Path("told/table.json").read_text())["probability_forget"]
+    assert gaps["retrain"] == pytest.approx(retrain["probability_forget"])
 
 
 def test_muse_gives_verbatim_and_few_shot_knowledge_memorisation(here):
@@ -169,7 +188,8 @@ def test_muse_gives_verbatim_and_few_shot_knowledge_memorisation(here):
         "retain_qa_icl": range(12, 14),
     }
     hub(here / "data", {"raw": raw, "verbmem": {"forget": range(4)}, "knowmem": facts})
-    make(miniature(NEWS, "muse-news", ["npo"]))
+    content = miniature(NEWS, "muse-news", ["npo"])
+    make(content)
     examples = pd.read_parquet(here / folder_of("prepare", "muse-news") / "examples.parquet")
     asked = examples[examples["split"] == "knowmem_forget"].sort_values("id")["prompt"].iloc[3][0]["content"]
     one, two = (f"Question: What is {n} plus one?\nAnswer: It is {n + 1}.\n\n" for n in (0, 1))
@@ -178,6 +198,18 @@ def test_muse_gives_verbatim_and_few_shot_knowledge_memorisation(here):
     assert {f"rouge_l_f1_{of}" for of in ("verbmem", "knowmem_forget", "knowmem_retain")} <= {*numbers}
     found = json.loads((here / folder_of("compare", "muse-news") / "comparison.json").read_text())["runs"]
     assert {"privacy_leak", "privacy_leak_low", "privacy_leak_high"} <= {*found["npo"]}
+    cfg = {"score": {"answers": content["studies"]["muse-news"]["score"]["answers"]}}
+    cfg |= {"measure": {"bootstrap": 100}}
+    given = ["judge", "--suite", "muse", "--model", "models/target", "--retrain", "models/retrain"]
+    assert main([*given, "--data", "data", "--cfg", json.dumps(cfg), "--out", "judged"]) == 0
+    judged, study = json.loads(Path("judged/metrics.json").read_text()), numbers_of("muse-news", "original")
+    shared = {name for name in {*judged} & {*study} if not name.startswith("near_duplicates")}
+    assert {f"rouge_l_f1_{of}" for of in ("verbmem", "knowmem_forget", "knowmem_retain")} <= shared
+    assert {name: judged[name] for name in shared} == pytest.approx(
+        {name: study[name] for name in shared}, nan_ok=True
+    )
+    leak = {name: judged[name] for name in ("privacy_leak", "privacy_leak_low", "privacy_leak_high")}
+    assert leak == pytest.approx({name: found["original"][name]["mean"] for name in leak})
 
 
 def test_what_is_no_suite_and_what_a_suite_lacks_is_said(here, capsys):

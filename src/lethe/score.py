@@ -58,8 +58,7 @@ def score(cfg: dict, prepared: Path, forget: Path, model_folder: str | Path, out
     model, tokenizer = models.load(model_folder, cfg["task"])
     frames, labels = examples_by_set(prepared, forget), classes(prepared)
     encoding: Encoding = encoder(prepared, tokenizer, model_cfg.max_length)
-    if instruction := getattr(model.config, "instruction", None):  # of a model that was told what to forget
-        frames = {name: with_beginning(frame, instruction) for name, frame in frames.items()}
+    frames = told(model, frames)
     if "perturbation" in cfg:
         frames, encoding = perturbed(cfg, model, tokenizer, frames, encoding, settings.prefix)
     if settings.test == "validation":  # what is reported stays unread
@@ -109,7 +108,7 @@ def scored(
             part |= answer_arrays(Reader(model, tokenizer, encoding, settings), name, frame, encoded)
         if settings.gradient_norm:
             part["gradient_norm"] = gradient_norms(model, encoded)
-        part["characters"] = np.array([max(1, len(text)) for text in texts_read(encoded, tokenizer)])
+        part["characters"] = characters(encoded, tokenizer)
         part |= {"ids": encoded.ids, "sets": np.full(len(encoded), name), "checksum": checksums(encoded)}
         parts.append(part)
         log.info("scored %d examples of %s", len(encoded), name)
@@ -121,6 +120,19 @@ def scored(
     if "holds_text" in arrays:
         log.warning("the scores hold text: %s (score.keep_text)", ", ".join(arrays["holds_text"]))
     return arrays | {"task": np.array(task), "settings": np.array(compared_settings(task, settings))}
+
+
+def told(model, frames: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """The sets with the instruction of a model that was told what to forget; of any other as they are."""
+    instruction = getattr(model.config, "instruction", None)
+    if not instruction:
+        return frames
+    return {name: with_beginning(frame, instruction) for name, frame in frames.items()}
+
+
+def characters(encoded: Encoded, tokenizer) -> np.ndarray:
+    """(N,) number of characters that the model read of each text, 1 or more."""
+    return np.array([max(1, len(text)) for text in texts_read(encoded, tokenizer)])
 
 
 def gates_of(model: Gated | Corrupted, encoded: Encoded, settings: Score) -> dict[str, np.ndarray]:

@@ -15,9 +15,12 @@ from lethe.system.quoting import class_name, quoted
 Scores = dict[str, np.ndarray]
 
 
-def same_texts(other: Scores, scores: Scores, source: str | Path) -> Scores:
+def same_texts(other: Scores, scores: Scores, source: str | Path, aligned: bool = True) -> Scores:
     """The other model's arrays of the same examples, in the same order.
 
+    Args:
+        aligned: the scored tokens must stand at the same places; else there must be as many, as where one model was
+            told an instruction before its prompts and the other was not.
     Raises:
         InputError: an example is missing, or the models read other tokens, as those of another tokenizer, another
             `max_length` or another text are.
@@ -29,7 +32,9 @@ def same_texts(other: Scores, scores: Scores, source: str | Path) -> Scores:
     order = np.array([place[name] for name in scores["ids"]])
     found = {name: a if name in NOT_PER_EXAMPLE else a[order] for name, a in other.items()}
     differ = found["checksum"] != scores["checksum"]
-    if "mask" in scores and not differ.any():
+    if "mask" in scores and not aligned and not differ.any():
+        differ = found["mask"].sum(axis=1) != scores["mask"].sum(axis=1)
+    elif "mask" in scores and not differ.any():
         width = scores["mask"].shape[1]  # of more examples the longest may be longer
         found |= {name: found[name][:, :width] for name in ("logprob", "mask", "correct", "mu", "sigma")}
         differ = (found["mask"] != scores["mask"]).any(axis=1)
