@@ -178,6 +178,7 @@ NAMES = [
     "x" * 300,
     "two\nlines",
     "half \ud800",
+    "bell\x07 nul\x00 \ufffe",
 ]
 
 
@@ -190,7 +191,14 @@ def test_names_of_classes_are_shown_as_they_are():
         text = io.StringIO()
         figure.savefig(text, format="svg")
     shown = [html.unescape(found) for found in re.findall(r"<text[^>]*>([^<]*)</text>", text.getvalue())]
-    wanted = [*NAMES[:4], "\N{ZERO WIDTH SPACE}_hidden", "x" * 39 + "…", "two lines", "half ?"]
+    wanted = [
+        *NAMES[:4],
+        "\N{ZERO WIDTH SPACE}_hidden",
+        "x" * 39 + "…",
+        "two lines",
+        "half ?",
+        "bell? nul? ?",
+    ]
     assert [name for name in shown if name in {*wanted, "retain", "forget", "class centroid"}] == [
         *wanted, "retain", "forget", "class centroid"
     ]  # fmt: skip

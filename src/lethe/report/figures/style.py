@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import unicodedata
 from typing import Any
 
 import matplotlib
@@ -19,6 +20,7 @@ METHOD_COLOURS = ("#0072b2", "#d55e00", "#e69f00", "#cc79a7", "#56b4e9", "#8c564
 REFERENCE_MARKERS = {"base": "s", "original": "D", "retrain": "*"}
 METHOD_MARKERS = ("o", "^", "v", "P", "X", "<", ">", "h")
 PAGE, WIDEST = 10.4, 4.6  # inches: the text width of the page, the widest axes
+NO_TEXT = ("Cc", "Cs", "Cn")  # categories of Unicode that XML 1.0 excludes, in part
 LONGEST = 40  # characters of a text of a user in a figure
 RC: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
@@ -91,9 +93,10 @@ def inches(labels: np.ndarray) -> float:
 def literal(text: str) -> str:
     """Text of a user as matplotlib shows it as it is: no formula between $, no line break, nothing cut but its end.
 
-    A label that begins with _ would be left out of a legend; half a character (a lone surrogate) can be in no file.
+    A label that begins with _ would be left out of a legend. Control characters and what is no character, such as half
+    of one (a lone surrogate), can be in no SVG, which has all labels in comments, too.
     """
-    text = " ".join(text.encode("utf-8", "replace").decode().split())
+    text = "".join("?" if unicodedata.category(c) in NO_TEXT else c for c in " ".join(text.split()))
     text = text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
     text = text.replace("$", r"\$")
     return f"\N{ZERO WIDTH SPACE}{text}" if text.startswith("_") else text
