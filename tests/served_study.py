@@ -76,3 +76,13 @@ def bits(folder: Path) -> dict[str, bytes]:
     return {
         str(f): f.read_bytes() for f in sorted(folder.rglob("*")) if f.is_file() and f.name not in skipped
     }
+
+
+def listed(output: str) -> dict[str, str]:
+    """path -> whose it is, of what `lethe purge` printed."""
+    lines = [
+        line.split(": ")
+        for line in output.splitlines()
+        if line.startswith(("lethe: ", "not lethe: ", "kept: ", "in use: "))
+    ]
+    return {line[1]: line[0] for line in lines}

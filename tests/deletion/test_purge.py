@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import yaml
 from safetensors.numpy import save_file
-from served_study import ask, bits, make_in_process, subject
+from served_study import ask, bits, listed, make_in_process, subject
 
 from lethe import purge as purging
 from lethe import request as requests
@@ -80,16 +80,6 @@ def left(here, tmp_path):
     subprocess.run(["git", "init", "-q"], check=True)
     subprocess.run(["git", "add", "notes.txt"], check=True)
     return text
-
-
-def listed(output: str) -> dict[str, str]:
-    """path -> whose it is."""
-    lines = [
-        line.split(": ")
-        for line in output.splitlines()
-        if line.startswith(("lethe: ", "not lethe: ", "kept: ", "in use: "))
-    ]
-    return {line[1]: line[0] for line in lines}
 
 
 def test_every_place_is_listed_and_nothing_is_deleted_without_yes(left, here, tmp_path, capsys):

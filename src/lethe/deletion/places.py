@@ -223,21 +223,26 @@ def clean_weights(ids: frozenset[str]) -> Iterator[str]:
     """SHA-256 of the weights of all models here of which the forget sets say that none of the records is in them.
 
     A retrained model is clean if it was trained on none of them, a method's if it was made to forget them all and its
-    weights are not those of a model that was not, as a composed one's are.
+    weights are not those of a model that was not, as a composed one's are. Shards are what exact training makes: one
+    that a clean model has, too, never saw the records, whatever the shards beside it did.
     """
     found: dict[bool, set[str]] = {True: set(), False: set()}
     for stage in ("train", "unlearn"):
         for model in sorted(Path(ROOTS[stage]).glob("*/*/seed*/model")):
             study, run, seed = model.parts[-4:-1]
-            clean = is_clean(ids, study, run, seed) and not is_beside_original(model)
-            found[clean] |= {files.digest(file) for file in model.rglob("*.safetensors")}
+            clean = is_clean(ids, study, run, seed)
+            if not clean and rule_of(model) in OF_SHARDS:
+                continue
+            found[clean and rule_of(model) in (None, *OF_SHARDS)] |= {
+                files.digest(file) for file in model.rglob("*.safetensors")
+            }
     yield from sorted(found[True] - found[False])
 
 
-def is_beside_original(model: Path) -> bool:
-    """Whether a model is composed of the one that had to forget and what stands beside it."""
+def rule_of(model: Path) -> str | None:
+    """How a model is composed, of shards or of the one that had to forget and more; None: it is not."""
     file = model / "composed.json"
-    return file.exists() and read_record(file, COMPOSED)["rule"] not in OF_SHARDS
+    return read_record(file, COMPOSED)["rule"] if file.exists() else None
 
 
 def model_of_file(file: Path) -> Path | None:
