@@ -35,12 +35,18 @@ def cached(home, owner_name, folder, revision):
     return of / "snapshots" / COMMITS[revision]
 
 
+def cache(folder, monkeypatch):
+    """Let the Hub's client keep its models below a folder, and have no network; where it keeps them."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(folder / "hub"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    return folder / "hub"
+
+
 @pytest.fixture
 def offline(tmp_path, monkeypatch):
     """A cache without a network: owner/chat at two revisions, and owner/retrain; their folders."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    cache(tmp_path, monkeypatch)
     found = {}
     for seed, (name, revision) in enumerate((("chat", "main"), ("chat", "v1"), ("retrain", "main"))):
         plain = chat_model(tmp_path / f"{name}-{revision}", seed)

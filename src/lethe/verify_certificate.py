@@ -96,7 +96,7 @@ def scored_again(certificate: Certificate, params: Params, tolerance: float) -> 
         print(f"scores: taken as they are, by their digests: {missing[0]} is not here")
         return
     kept = score_files(step, of)
-    models = {run: model_of(params, step, run) for run in kept}
+    models = {run: certified(certificate, model_of(params, step, run)) for run in kept}
     able = [run for run in kept if here(models[run])]
     for run in kept.keys() - able:
         print(f"scores of {run}: taken as they are, by their digest: {models[run]} is not here")
@@ -114,6 +114,12 @@ def scored_again(certificate: Certificate, params: Params, tolerance: float) -> 
         what = "not the same to the bit, as on another machine; numbers may differ by"
         print(f"scored again: {', '.join(other)}: {what} {tolerance:g}")
         yield from other_numbers(certificate.numbers, measured(step, of, files), tolerance)
+
+
+def certified(certificate: Certificate, model: str) -> str:
+    """The name by which a certificate has a model: of one on the Hub at the commit, wherever its branch is by now."""
+    source, at_commit = model.partition("@")[0], (certificate.before.path, *certificate.files)
+    return next((name for name in at_commit if name.partition("@")[0] == source and "@" in name), model)
 
 
 def compute_as_the_workflow() -> None:

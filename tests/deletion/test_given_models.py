@@ -1,6 +1,7 @@
 """Requests where the model and its sets are given, and its texts are answers to questions: nothing is trained but
 what serves them."""
 
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -9,14 +10,16 @@ import yaml
 from hub_folder import CONFIGS, chat_model, hub_folder
 from served_study import ask, make_jobs, make_once
 from test_given_study import DATASET, content
+from test_hub import COMMITS, cache, cached
 
 from lethe import request as requests
 from lethe.__main__ import main
-from lethe.deletion.certificate import read
+from lethe.deletion.certificate import ModelFiles, read
 from lethe.params.addresses import folder_of
 from lethe.params.file import check_params, load_params
 from lethe.request import Order, serve
 from lethe.system.errors import InputError
+from lethe.system.files import digest
 
 SERVES = {"method": "npo", "thresholds": {"memorization_accuracy_retain": {"least": 0.0}}}
 BEFORE = ("prepare", "forget")  # without which no request can be resolved
@@ -78,6 +81,31 @@ def test_what_still_holds_the_texts_is_listed(here, capsys):
     assert "not lethe: data/retain90.json: text" in found
     assert "not lethe: models/target/model.safetensors: weights: version 0 of the model" in found
     assert "lethe: data/prepared/tofu/examples.parquet: text" in found
+
+
+def test_a_model_of_the_hub_is_certified_by_its_commit(made, tmp_path, monkeypatch, capsys):
+    """The branch may move on; where the client keeps the commit no more, one line says so."""
+    hub = cache(tmp_path, monkeypatch)
+    kept = cached(hub, "owner/chat", made / "models/target", "v1")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(requests, "make", make_once)
+    for name in ("data", ".snakemake"):
+        shutil.copytree(made / name, name, ignore=shutil.ignore_patterns("*request*"))
+    cfg = content({"original": "owner/chat@v1"}, methods=("npo",), seeds=[0], requests=SERVES)
+    Path("params.yaml").write_text(yaml.safe_dump(cfg))
+    assert serve(Order(ask(tmp_path, "DSR-1", {"id": "forget10/3"}))) == 0
+    file = "results/requests/tofu/DSR-1/certificate.json"
+    assert read(Path(file)).before == ModelFiles(path=f"owner/chat@{COMMITS['v1']}", digest=digest(kept))
+    (kept.parents[1] / "refs/v1").write_text(COMMITS["main"])
+    capsys.readouterr()
+    assert main(["verify", file]) == 0
+    assert "scored again: original, npo: the same to the bit" in capsys.readouterr().out
+    shutil.rmtree(hub)
+    assert main(["verify", file]) == 1
+    assert capsys.readouterr().out.splitlines()[0] == f"owner/chat@{COMMITS['v1']}: is not here"
+    assert main(["request", str(ask(tmp_path, "DSR-2", {"id": "forget10/2"}))]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("lethe request: model.source: owner/chat: cannot be loaded (")
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ class ModelFiles(StrictModel):
     """A version of the model."""
 
     path: str
-    """Folder of the model."""
+    """Folder of the model, or ID@COMMIT of one on the Hub."""
     digest: str
     """SHA-256 over the names and contents of its files."""
 

@@ -61,11 +61,11 @@ def certify(params: Params, study: str, number: int, answers: Sequence[Answer]) 
     served, step = requests.served[number - 1], request_name(study, number)
     of = params.studies[step]
     seed = of.seeds[0]
-    before, after = model_before(params, step), version_folder(params, study, number)
+    before, after = pinned(model_before(params, step)), version_folder(params, study, number)
     record = read_record(after / "run.json", RUN, ADVICE)
     files = [folder_of("prepare", step), folder_of("forget", step, seed=seed)]
     files += [str(after / "run.json"), *map(str, score_files(step, of).values())]
-    files += sorted({*scored_models(params, step)} - {before, f"{after}/model"})
+    files += sorted({*map(pinned, scored_models(params, step))} - {before, f"{after}/model"})
     return certificates.sealed(
         Certificate(
             study=study,
@@ -146,6 +146,14 @@ def measured(step: str, of: Study, files: Mapping[str, Path]) -> list[Number]:
     reference = files[of.measure.reference] if of.measure.reference else None
     thresholds, seed = of.requests.thresholds, of.seeds[0]
     return numbers(files[of.version], files["original"], retrained, reference, of.measure, thresholds, seed)
+
+
+def pinned(name: str) -> str:
+    """The name of a model that does not come to mean another: of one on the Hub ID@COMMIT, else the folder."""
+    if os.path.exists(name):
+        return name
+    folder = existing(name)
+    return f"{name.partition('@')[0]}@{folder.name}" if folder.parent.name == "snapshots" else name
 
 
 def jobs_of(step: str) -> Iterator[JobRecord]:
