@@ -12,6 +12,7 @@ from hub_folder import chat_model
 from ruamel.yaml import YAML
 from whole_study import make, planned
 
+import lethe
 from lethe.__main__ import main
 from lethe.params.addresses import folder_of
 from lethe.report.leaderboard import leaderboard
@@ -366,3 +367,10 @@ def test_deepcut_gives_accuracy_attack_and_latent_space(study, here):
     assert {f"{accuracy}_forget", f"{accuracy}_test", "attack_auc"} <= {*numbers}
     found = json.loads((here / folder_of("compare", study) / "comparison.json").read_text())["runs"]
     assert {"retrain", "deepcut", "gradient_difference"} <= {*found}
+
+
+def test_the_package_is_whole_without_what_lies_around_it():
+    """DVC refuses a dependency with a link that leads nowhere, as in a copy of the package alone."""
+    package = Path(lethe.__file__).parent
+    assert [path for path in package.rglob("*") if path.is_symlink()] == []
+    assert PRESETS[0].resolve().is_relative_to(package)

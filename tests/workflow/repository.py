@@ -26,7 +26,6 @@ PARTS = (
     ".gitignore",
     "workflow",
     "src/lethe",
-    "presets",  # to which src/lethe/presets points
     "data/raw/README.md",
 )
 STAGES = ("prepare", "forget", "train", "unlearn", "score", "measure", "compare", "report")
