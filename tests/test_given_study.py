@@ -12,6 +12,7 @@ from whole_study import ROOT, make, planned
 from lethe.data.parquet import read_table
 from lethe.evaluation.scores import load
 from lethe.params.addresses import folder_of
+from lethe.prepare import prepare
 from lethe.system.errors import InputError
 from lethe.system.files import digest
 
@@ -163,6 +164,16 @@ def test_a_list_of_forget_sets_shares_one_base_and_one_original(here):
     assert start == folder_of("train", "tofu-forget10", "original", 0)
 
 
+def test_nested_sets_are_no_requests_one_after_the_other(here, tmp_path):
+    file = content({"original": "models/target"}, LIST, score={}, forget={"strategy": "given", "requests": 2})
+    parameters, _ = planned(file)
+    assert sorted(parameters.studies) == ["tofu-1", "tofu-2"]
+    for study in parameters.studies.values():
+        cfg = {"task": "generation", "dataset": study.dataset.model_dump(mode="json"), "seed": 0}
+        with pytest.raises(InputError, match=r"dataset.splits.* of splits.*, too .*a row has one role"):
+            prepare(cfg, tmp_path / "out")
+
+
 FAULTS = [
     (
         {"references": None, "model": "models/target"},
@@ -213,6 +224,17 @@ FAULTS = [
         "model.weights: nf4; nothing trains but adapters",
     ),
     ({}, {"forget": ["forget10", "forget20"]}, "references.retrain: are of one forget set"),
+    (
+        {"forget": {"strategy": "given", "requests": 3}},
+        {"forget": ["forget10", "forget20"]},
+        r"forget.requests: 3: of a list of forget sets; allowed are 1, .* and 2, one after the other",
+    ),
+    (
+        {"forget": {"strategy": "given", "listed": True}},
+        {},
+        "dataset.splits: earlier, later and forget.listed follow from a list",
+    ),
+    ({}, {"earlier": {"first": "forget20"}}, "dataset.splits: earlier, later and forget.listed follow"),
 ]
 
 

@@ -16,6 +16,7 @@ PRESETS = Path(__file__).parents[1] / "presets"
 SPLITS = {  # configuration -> split -> numbers of its rows
     "raw": {"forget": range(8), "retain1": range(20, 28), "holdout": range(30, 36)},
     "scal": {f"forget_{k}": range(2 * k) for k in (1, 2, 3, 4)},
+    "sust": {f"forget_{k}": range(2 * k - 2, 2 * k) for k in (1, 2, 3, 4)},
     "verbmem": {"forget": range(4)},
     "knowmem": {
         "forget_qa": range(4),
@@ -101,23 +102,24 @@ def test_growing_forget_sets_of_one_model(here):
 
 def test_one_request_after_the_other(here):
     name = "muse-news-sustainability"
-    content = miniature(name, sets=1)
-    content["studies"][name]["forget"]["requests"] = 2
+    content = miniature(name, sets=3)
+    content["studies"][name]["forget"]["requests"] = 3
     make(content)
-    first, second = (
-        examples_by_set(folder_of("prepare", f"{name}-{k}"), folder_of("forget", f"{name}-{k}", seed=0))
-        for k in (1, 2)
-    )
-    assert {*second["forgotten"]["id"]} == {*first["forget"]["id"]}
-    assert {*first["forget"]["id"]} | {*second["forget"]["id"]} == {f"raw/forget/{n}" for n in range(8)}
+    for k in (1, 2, 3):
+        sets = examples_by_set(
+            folder_of("prepare", f"{name}-{k}"), folder_of("forget", f"{name}-{k}", seed=0)
+        )
+        for of, parts in {"forgotten": range(1, k), "forget": [k], "retain": range(k + 1, 4)}.items():
+            own = {one for one in sets[of]["id"] if one.startswith("sust/")} if of in sets else set()
+            assert own == {f"sust/forget_{part}/{row}" for part in parts for row in (0, 1)}
+        assert sum(one.startswith("raw/retain1/") for one in sets["retain"]["id"]) == 8
     records = [
         json.loads(
             (here / folder_of("unlearn", f"{name}-{k}", "gradient_difference", 0) / "run.json").read_text()
         )
-        for k in (1, 2)
+        for k in (1, 2, 3)
     ]
     assert records[0]["given"]["source"] == "models/target" and "given" not in records[1]
-    assert (
-        records[1]["data"]["original"] != records[0]["data"]["original"]
-    )  # the model that the first request left
+    starts = {record["data"]["original"] for record in records}
+    assert len(starts) == 3  # each goes on with the model that the one before left
     assert {"rouge_l_f1_verbmem", "rouge_l_f1_knowmem_retain"} <= {*numbers_of(f"{name}-2")}

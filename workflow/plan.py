@@ -195,7 +195,7 @@ def sources_of(study: Study) -> dict[str, Any]:
     found: dict[str, Any] = {"dataset": dataset}
     if splits:
         found = {f"dataset.splits.{name}": source for name, source in splits.by_role.items()}
-        found |= {f"dataset.splits.others.{name}": source for name, source in splits.others.items()}
+        found |= {f"dataset.splits.{key}": source for key, (_, source) in splits.beside.items()}
         found |= {f"dataset.probes.{name}": source for name, source in dataset.probes.items()}
     return found | ({"dataset.general": dataset.general} if dataset.general else {})
 

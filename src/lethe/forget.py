@@ -156,7 +156,7 @@ def chosen_ids(wish: Forget, pool: pd.DataFrame, seed: int) -> set[str]:
         case "memorised":
             return most_memorised(Path(wish.file or ""), pool, wish.size or len(pool))
         case "given":
-            return set(pool["id"][pool["split"] == "forget"])
+            return set(pool["id"][pool["split"].isin(("forget", "forgotten"))])
         case "superficial" | "deep":
             return targets(pool, wish.size or len(pool), seed)
 
@@ -228,11 +228,14 @@ def in_requests(chosen: set[str], pool: pd.DataFrame, wish: Forget, seed: int) -
     """The chosen examples in parts of about the same size, in the order in which they are asked for.
 
     All records of a subject that is forgotten come in one part, and with `closed` all near-duplicates. Parts that are
-    classes come in the order of the list.
+    classes come in the order of the list. Sets of a list that came before are one part.
 
     Raises:
         InputError: there are more requests than what can be asked for on its own.
     """
+    if wish.listed:
+        before = {*pool["id"][pool["split"] == "forgotten"]}
+        return [before, chosen - before] if before else [chosen]
     if wish.parts is not None:
         texts = text_ids(pool)  # all windows of a text, or none
         return [{*pool["id"][pool["id"].isin(part) | texts.isin(part)]} for part in wish.parts]

@@ -25,7 +25,7 @@ def load_sets(
     """
     frames, origins, dropped = [], {}, 0
     places = {f"splits.{role}": (role, source) for role, source in splits.by_role.items()}
-    places |= {f"splits.others.{name}": ("retain", source) for name, source in splits.others.items()}
+    places |= {f"splits.{key}": given for key, given in splits.beside.items()}
     places |= {f"probes.{name}": (name, source) for name, source in dataset.probes.items()}
     for place, (split, source) in places.items():
         frame, origins[place], empty = load(source, seed, f"dataset.{place}", tagged)

@@ -9,7 +9,12 @@ from scipy.cluster.hierarchy import DisjointSet
 from lethe.data.near_duplicates import numbered
 
 UNUSED = ""
-TRAINED = ("train", "forget", "retain")  # splits that the original is trained on: one, or two that are given
+TRAINED = (
+    "train",
+    "forget",
+    "forgotten",
+    "retain",
+)  # splits that the original is trained on: one, or those given
 
 
 def groups(cluster: np.ndarray, subject: pd.Series) -> np.ndarray:

@@ -153,7 +153,7 @@ class Splits(StrictModel):
     """Sets that are given, each from a source of its own; what one does not say is as in the dataset."""
 
     forget: Source
-    """What is to be forgotten; a list of sets makes a study of each."""
+    """What is to be forgotten; a list of sets makes a study of each, or a request of each (`forget.requests`)."""
     retain: Source
     """What is trained on beside it."""
     holdout: Source | None = None
@@ -164,6 +164,21 @@ class Splits(StrictModel):
     """Examples that nothing is trained on, against which the forget set is judged; null: there are none."""
     others: dict[Name, Source] = {}
     """The other forget sets of a list; not given by hand: what of them is not to be forgotten is trained on, too."""
+
+    earlier: dict[Name, Source] = {}
+    """The sets of a list that were asked for before, one a request; not given by hand."""
+    later: dict[Name, Source] = {}
+    """Those that are asked for afterwards, and are trained on until then; not given by hand."""
+
+    @property
+    def beside(self) -> dict[str, tuple[str, Source]]:
+        """Key below `splits` -> (split, source) of the other sets of a list."""
+        split_of = {"others": "retain", "earlier": "forgotten", "later": "retain"}
+        return {
+            f"{others}.{name}": (split, source)
+            for others, split in split_of.items()
+            for name, source in getattr(self, others).items()
+        }
 
     @property
     def by_role(self) -> dict[str, Source]:
@@ -214,8 +229,9 @@ class Dataset(Source, Prompting):
             return {name: filled(given) for name, given in sets.items()} if isinstance(sets, dict) else sets
 
         found = all_filled(splits)
-        if "others" in splits:
-            found["others"] = all_filled(splits["others"])
+        for others in ("others", "earlier", "later"):
+            if others in splits:
+                found[others] = all_filled(splits[others])
         value = {**value, "splits": found, "probes": all_filled(value.get("probes", {}))}
         forget = found.get("forget")
         if isinstance(forget, dict) and "source" in forget:

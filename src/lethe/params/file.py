@@ -123,7 +123,8 @@ class Params(StrictModel):
 def of_list(name: str, study: Any) -> dict[str, Any]:
     """A study with a list of forget sets as studies NAME-SET, each with the other sets beside; {} without a list.
 
-    All learn the same texts, so that they have one base and one original, which the first of them trains.
+    All learn the same texts, so that they have one base and one original, which the first of them trains. With as many
+    requests as sets these are asked for one after the other: studies NAME-1 … NAME-K, as `in_sequence` has them.
     """
     dataset = study.get("dataset") if isinstance(study, dict) else None
     splits = dataset.get("splits") if isinstance(dataset, dict) else None
@@ -133,21 +134,37 @@ def of_list(name: str, study: Any) -> dict[str, Any]:
     forget, labels = study.get("forget"), [label_of(member) for member in members]
     if len(set(labels)) < len(labels):  # splits of one configuration
         labels = [label_of(member, "split", "config") for member in members]
-    if isinstance(forget, dict) and forget.get("requests", 1) != 1:
+    count = forget.get("requests", 1) if isinstance(forget, dict) else 1
+    if count not in (1, len(members)) or isinstance(count, bool):
         raise ValueError(
-            f"studies.{name}.forget.requests: of a list of forget sets each is one; allowed is 1"
+            f"studies.{name}.forget.requests: {count}: of a list of forget sets; allowed are 1, a study of each, and"
+            f" {len(members)}, one after the other"
         )
     if len(set(labels)) < len(labels) or "" in labels:
         raise ValueError(
             f"studies.{name}.dataset.splits.forget: {', '.join(labels)}: each set of a list needs a name of its own,"
             " that of its configuration, split or file"
         )
+    if count != 1:
+        return one_by_one(name, study, dict(zip(labels, members, strict=True)))
     found = {}
     for label, member in zip(labels, members, strict=True):
         others = {key: other for key, other in zip(labels, members, strict=True) if key != label}
         own = {**dataset, "splits": {**splits, "forget": member, "others": others}}
         shares = {} if label == labels[0] else {"shares": f"{name}-{labels[0]}"}
         found[f"{name}-{label}"] = {**study, "dataset": own, **shares}
+    return found
+
+
+def one_by_one(name: str, study: dict[str, Any], sets: dict[str, Any]) -> dict[str, Any]:
+    """Studies NAME-1 … NAME-K, of which each forgets a set and goes on with the models of the one before."""
+    found, dataset, labels = {}, study["dataset"], [*sets]
+    for k, label in enumerate(labels, 1):
+        beside = {"earlier": labels[: k - 1], "later": labels[k:]}
+        others = {kind: {key: sets[key] for key in keys} for kind, keys in beside.items()}
+        own = {**dataset, "splits": {**dataset["splits"], "forget": sets[label], **others}}
+        forget = {**study["forget"], "request": k, "listed": True}
+        found[f"{name}-{k}"] = {**study, "dataset": own, "forget": forget}
     return found
 
 

@@ -51,6 +51,8 @@ class Forget(StrictModel):
     """The examples are asked for in so many parts, one after the other."""
     request: Count | None = None
     """Which of these parts; not given by hand: it follows from `requests`."""
+    listed: bool = False
+    """Each request is a set of a list; not given by hand: it follows from such a list in `dataset.splits.forget`."""
     of: str | None = None
     """The study whose deletion request this is; not given by hand: it follows from `requests` of that study."""
     parts: list[list[str]] | None = None

@@ -23,9 +23,9 @@ FILLED = {
     "Study": "model",
 }  # what other keys may say in place of these
 DERIVED = {
-    "Forget": ("request", "of", "parts"),
+    "Forget": ("request", "listed", "of", "parts"),
     "Study": ("shares",),
-    "Splits": ("others",),
+    "Splits": ("others", "earlier", "later"),
 }  # which follow from others
 NAMED = {
     "Method": "objective",

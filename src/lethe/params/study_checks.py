@@ -359,6 +359,10 @@ def check_splits(study: Study) -> None:
         raise ValueError(f"forget.strategy: {strategy}; allowed with dataset.splits is given")
     if splits.others and study.forget.requests > 1:
         raise ValueError("forget.requests: of a list of forget sets each is one; allowed is 1")
+    if study.forget.listed != bool(splits.earlier or splits.later):
+        raise ValueError(
+            "dataset.splits: earlier, later and forget.listed follow from a list of sets; allowed: leave them out"
+        )
     for key, needed in needed_sets(study).items():
         if absent := [name for name in needed if name in splits.absent]:
             raise ValueError(f"{key}: needs {' and '.join(absent)}, which dataset.splits does not give")
