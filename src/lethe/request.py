@@ -12,7 +12,7 @@ import fcntl
 import re
 import secrets
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
@@ -113,6 +113,11 @@ def splits_in(prepared: pd.DataFrame) -> tuple[dict[str, str], dict[str, int]]:
     return splits.to_dict(), texts["cluster"].to_dict()
 
 
+def examples_of(prepared: pd.DataFrame, texts: Collection[str]) -> list[str]:
+    """Ids of what training reads of texts: of a long one its windows."""
+    return prepared["id"][text_ids(prepared).isin(texts)].tolist()
+
+
 @dataclass(frozen=True)
 class Order:
     """What `lethe request` was asked to do.
@@ -131,15 +136,16 @@ def look(file: Path, named: str | None) -> str:
     """The answers to a request, and what each method would cost for it and showed in the study; nothing is made."""
     params, wanted = load_params(PARAMS), read_request(file)
     name, study, served = serving(params, named)
-    existing(Path(folder_of("prepare", name)) / "examples.parquet")
+    prepared = existing(Path(folder_of("prepare", name)) / "examples.parquet")
     answers, texts = answers_to(wanted, name, study, served)
     earlier = [record for one in served.served for record in one.records]
     records = records_of(answers, texts.table, earlier)
     lines = "".join(f"{said(answer)}\n" for answer in answers)
-    known = texts.table["id"][(texts.table["split"] == TRAIN) & ~texts.table["id"].isin(earlier)].tolist()
-    times = expected(params, name, Pool(known, records))
+    known = texts.table["id"][(texts.table["split"] == TRAIN) & ~texts.table["id"].isin(earlier)]
+    pool = Pool(*(examples_of(read_table(prepared), ids) for ids in (known, records)))
+    times = expected(params, name, pool)
     spent = {run: (of.measured, of.request, of.beforehand) for run, of in times.items()}
-    table = plain(choices(params, name, len(records), spent))
+    table = plain(choices(params, name, len(pool.asked), spent))
     notes = (
         []
         if study.references

@@ -2,14 +2,18 @@
 
 import copy
 import json
+import shutil
 from pathlib import Path
 
 import pytest
+import workflow_in_process
 import yaml
+from served_study import ask, subject
 
+from lethe.__main__ import main
 from lethe.deletion.expected import Expected, Pool, expected
 from lethe.objectives.sisa import Hyper, shard_and_slice, work
-from lethe.params.file import check_params
+from lethe.params.file import check_params, load_params
 
 ROOT = Path(__file__).parents[2]
 PARAMS = yaml.safe_load((ROOT / "tests/workflow/params_tiny.yaml").read_text())
@@ -85,3 +89,26 @@ def test_work_of_sisa_agrees_with_a_slow_reference(seed):
             if touched and p >= min(touched):
                 after += each[p] * sum(q <= p and name not in gone for q, name in own)
     assert work(hyper, KNOWN, sorted(gone), seed, total) == (after, before)
+
+
+def test_what_a_request_took_is_what_was_expected_of_it(made, served, tmp_path, monkeypatch, capsys):
+    """Were a step, or the reading of an example, a second; of tokens, as no two texts have as many, it is near."""
+    shutil.copytree(made, tmp_path / "here")
+    monkeypatch.chdir(tmp_path / "here")
+    workflow_in_process.run_study(load_params("params.yaml"), "people", ["npo", "retrain"], 1)
+    folders = {"npo": "results/unlearn/{}/npo/seed1", "retrain": "results/train/{}/retrain/seed1"}
+    request = ask(Path(), "DSR-1", subject(Path(), 0))
+    files = {run: Path(folder.format("people"), "cost.json") for run, folder in folders.items()}
+    costs = {run: json.loads(file.read_text()) for run, file in files.items()}
+    for cost, near in (("steps", 0), ("examples", 0), ("tokens", 0.1)):
+        for run, file in files.items():
+            put(file, costs[run] | {"wall_seconds": costs[run][cost]})
+        assert main(["request", str(request), "--plan"]) == 0
+        said = capsys.readouterr().out.replace(",", "")
+        rows = {line.split()[0]: line.split() for line in said.splitlines() if line}
+        for run, folder in folders.items():
+            took = json.loads((served / folder.format("people-request-1") / "cost.json").read_text())
+            assert [float(value) for value in rows[run][1:3]] == [
+                costs[run][cost], pytest.approx(took[cost], rel=near, abs=0),
+            ]  # fmt: skip
+    assert costs["npo"]["steps"] == 2 * 4 and "s for 8 examples s for 4 examples" in " ".join(rows["method"])

@@ -1,5 +1,6 @@
 """Exact deletion by SISA from the request to what is left of it: shards that held the texts go, all others stay."""
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -11,13 +12,14 @@ from served_study import ask, listed, make_in_process
 
 from lethe import request as requests
 from lethe.__main__ import main
-from lethe.objectives.sisa import Hyper, shard_and_slice
+from lethe.objectives.sisa import Hyper, shard_and_slice, work
 from lethe.params.file import load_params
 from lethe.system.files import digest
 from lethe.training.job import Job
 
 HYPER = {"shards": 2, "slices": 2}
 SEED = 1
+EPOCHS = study.TRAINING["epochs"]
 OWN = Path("results/unlearn/people/sisa/seed1/model")  # of the study, which forgot other texts
 SERVES = Path("results/unlearn/people-request-1/sisa/seed1/model")
 ORIGINAL = "results/train/people/original/seed1/model/model.safetensors"
@@ -58,6 +60,10 @@ def test_what_held_the_text_is_deleted_and_the_model_in_use_stays_whole(requeste
     slices = {f"checkpoints/{SERVES.parent}/state-parts/{name}.safetensors" for name in slices}
     held, other = (f"shard{s}/model.safetensors" for s in (requested, 1 - requested))
     assert all(Path(name).exists() for name in slices)
+    sets = pd.read_parquet("data/forget/people-request-1/seed1/sets.parquet").set_index("id")["set"]
+    pool = sets[sets.isin(["forget", "retain"])]
+    passed, _ = work(Hyper(**HYPER), [*pool.index], [*pool.index[pool == "forget"]], SEED, EPOCHS)
+    assert json.loads((SERVES.parent / "cost.json").read_text())["examples"] == passed
     assert digest(OWN / other) == digest(SERVES / other), "no text that was deleted was in it"
     before = digest(SERVES)
     capsys.readouterr()

@@ -38,7 +38,14 @@ def test_a_row_for_each_method_and_for_retraining(tmp_path, monkeypatch):
     put("results/compare/records/comparison.json", {"memory": [], "robustness": [], "verdicts": {}} | whole)
     times = {"icu": (4.0, 1.0, None), "npo": NOTHING, "retrain": (25.0, 20.0, 3.0)}
     table = choices(check_params(copy.deepcopy(PARAMS), "params.yaml"), "records", 2, times)
-    assert table.head == ["method", "s for 8 texts", "s for 2 texts", "s beforehand", "min_k_auc", "survives"]
+    assert table.head == [
+        "method",
+        "s for 8 examples",
+        "s for 2 examples",
+        "s beforehand",
+        "min_k_auc",
+        "survives",
+    ]
     assert table.rows == [
         ["icu", "4.0", "1.0", "–", "+0.050 near", "1 of 2"],
         ["npo", "–", "–", "–", "–", "–"],  # was not run

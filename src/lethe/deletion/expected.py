@@ -21,7 +21,7 @@ from lethe.system.records import FORGOTTEN, TIMES, read_record
 
 @dataclass(frozen=True)
 class Pool:
-    """Ids of the texts that the model in use knows, and those of them that are to be forgotten."""
+    """Ids of the examples that the model in use knows, of a long text its windows, and of those to be forgotten."""
 
     known: Sequence[str]
     asked: Sequence[str]
@@ -46,9 +46,9 @@ class Expected:
 def expected(params: Params, name: str, pool: Pool) -> dict[str, Expected]:
     """Of each method that a study declares and of retraining.
 
-    In proportion to the texts that an epoch passes over: those to be forgotten, or those that are left; retraining with
-    as many steps as the original takes what it took. A method that says by itself how many examples it passes (`work`)
-    is taken at its word. All else is as it was measured.
+    In proportion to the examples that an epoch passes over: those to be forgotten, or those that are left; retraining
+    with as many steps as the original takes what it took. A method that says by itself how many examples it passes
+    (`work`) is taken at its word. All else is as it was measured.
     """
     study = params.studies[name]
     return {run: expected_of(params, name, study, run, pool) for run in [*study.methods, RETRAIN]}
@@ -80,7 +80,7 @@ def first_role(study: Study, run: str) -> str | None:
 def by_work(
     study: Study, run: str, pool: Pool, trained: int, measured: float, before: float | None
 ) -> Expected:
-    """From the time that the study's run took for an example beforehand; of all `trained` texts of the study."""
+    """From the time that the study's run took for an example beforehand; of all `trained` examples of the study."""
     method = study.methods[run]
     file = plugins.imported("objectives", method.objective)
     hyper = file.Hyper(**check_hyper(f"methods.{run}", method, study.task))

@@ -18,13 +18,14 @@ from lethe.system.records import COMPARISON, FORGOTTEN, read_record
 Seconds = tuple[float | None, float | None, float | None]  # measured, expected, expected beforehand
 
 
-def choices(params: Params, name: str, records: int, times: Mapping[str, Seconds]) -> Table:
+def choices(params: Params, name: str, examples: int, times: Mapping[str, Seconds]) -> Table:
     """A row for each method and for retraining.
 
     What has not been run in the study has dashes. Gaps are to the retrained model, with their verdicts; `survives`
     counts the tests of robustness.
 
     Args:
+        examples: how many are to be forgotten.
         times: run -> seconds in the study, of the request, and before it.
     """
     study = params.studies[name]
@@ -38,7 +39,14 @@ def choices(params: Params, name: str, records: int, times: Mapping[str, Seconds
         cells = [shown(compared, run, metric) for metric in metrics]
         rows.append([run, *spent, *cells, surviving(compared, run)])
     then = BARE if forgotten is None else str(forgotten)
-    head = ["method", f"s for {then} texts", f"s for {records} texts", "s beforehand", *metrics, "survives"]
+    head = [
+        "method",
+        f"s for {then} examples",
+        f"s for {examples} examples",
+        "s beforehand",
+        *metrics,
+        "survives",
+    ]
     return Table(head, rows)
 
 
