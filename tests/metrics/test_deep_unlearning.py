@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from study import FINETUNE, SMALL
 
 from lethe.datasets.families import MOST, Options, examples
 from lethe.deduction import Deduction
@@ -20,6 +21,7 @@ from lethe.score import score
 from lethe.system.errors import InputError
 from lethe.train import train
 from lethe.training.job import Job
+from lethe.unlearn import unlearn
 
 GOLDEN = Path(__file__).parents[3] / "shared/golden/systems/edu_relat.json"
 FAMILY = [("1m", "father", "0m"), ("2f", "father", "0m"), ("1m", "sister", "2f"), ("2f", "brother", "1m")]
@@ -274,3 +276,39 @@ def test_facts_are_needed(tmp_path, study):
         forget({"forget": {"strategy": "deep", "size": 3}}, 1, tmp_path, tmp_path / "out")
     with pytest.raises(InputError, match=r"forget.size: 60; \d+ facts of train follow"):
         forget({"forget": {"strategy": "superficial", "size": 60}}, 1, study / "prepared", tmp_path / "out")
+
+
+def test_published_facts_are_learnt_and_forgotten_again(tmp_path):
+    """The first of them: the original knows them, ascent on targets with their minimal sets leaves none to follow."""
+    if not GOLDEN.exists():
+        pytest.skip("golden values are kept outside of the repository")
+    golden, prepared, sets = json.loads(GOLDEN.read_text()), tmp_path / "prepared", tmp_path / "deep"
+    few = {"facts": golden["facts"][:40], "gender": golden["gender"]}
+    (tmp_path / "facts.json").write_text(json.dumps(few))
+    options = {"families": 3, "facts": 4, "file": str(tmp_path / "facts.json"), "biographies": False}
+    sizes = {"train": 40, "validation": 4, "holdout": 4, "test": 4}
+    dataset = {"source": "families", "options": options, "sizes": sizes, "deduplicate": False}
+    prepare({"task": "generation", "dataset": dataset, "seed": 0}, prepared)
+    forget({"forget": {"strategy": "deep", "size": 2}}, 1, prepared, sets)
+    model = SMALL["generation"] | {"max_length": 40}
+    recipe = FINETUNE["generation"] | {"epochs": 45, "batch": {"retain": 8}}
+    ascent = {"epochs": 1, "learning_rate": 0.1, "batch": {"forget": 4}, "clip": None}
+    cfg = {"task": "generation", "model": model, "train": {"finetune": recipe}}
+    cfg["method"] = {"objective": "gradient_ascent", "training": ascent}
+
+    def job(run):
+        return Job(cfg, 1, run, tmp_path / run, tmp_path / "checkpoints" / run / "state", None)
+
+    train(job("base"), prepared)
+    train(job("original"), prepared, sets, tmp_path / "base/model")
+    unlearn(job("ascent"), prepared, sets, tmp_path / "original/model", tmp_path / "base/model")
+    found = {}
+    for run in ("original", "ascent"):
+        settings = {"task": "generation", "model": model, "score": {"n": [1], "extract": [], "tries": 0}}
+        file, first = tmp_path / f"{run}.npz", tmp_path / "original.npz"
+        score(settings, prepared, sets, tmp_path / run / "model", file)
+        measure({"measure": {"bootstrap": 100}}, 1, file, tmp_path / f"{run}-numbers", original=first)
+        found[run] = json.loads((tmp_path / f"{run}-numbers/metrics.json").read_text())
+    assert found["original"]["known_forget"] == found["original"]["known_retain"] == 1
+    assert found["ascent"]["known_forget"] == found["ascent"]["known_retain"] == 0
+    assert deep(found["original"]) == [0, 0, 1, 0] and deep(found["ascent"]) == [1, 1, 0, 1]
