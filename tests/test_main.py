@@ -35,6 +35,15 @@ def test_every_command_explains_itself(command, capsys):
     assert f"lethe {command}" in capsys.readouterr().out
 
 
+def test_an_output_whose_path_is_no_text_is_refused_before_the_work(capsys):
+    out = os.fsdecode(b"caf\xe9/\xff")
+    assert main(["judge", "--model=m", "--forget=f", "--holdout=h", "--test=t", f"--out={out}"]) == 2
+    assert (
+        capsys.readouterr().err
+        == r"lethe judge: --out: 'caf\udce9/\udcff': is not UTF-8; name another" + "\n"
+    )
+
+
 def test_a_step_that_runs_a_model_asks_for_a_gpu(monkeypatch, capsys):
     def claim(count):
         raise InputError(f"asked for {count}")

@@ -327,6 +327,13 @@ def add_judge(judge: argparse.ArgumentParser) -> None:
     )
 
 
+def check_out(args: argparse.Namespace) -> None:
+    """Raise InputError where the path of the output is no text, which Parquet and safetensors need."""
+    path = str(getattr(args, "out", None))
+    if any("\ud800" <= character <= "\udfff" for character in path):
+        raise InputError(f"--out: {path!a}: is not UTF-8; name another")
+
+
 def check_sets(args: argparse.Namespace, files: dict[str, str]) -> None:
     """Raise InputError unless a model is judged by a suite, or by all sets that are needed."""
     needed = ("forget", "holdout", "test")
@@ -549,6 +556,7 @@ def main(argv: list[str] | None = None) -> int:
     for client in ("httpx", "httpx2"):  # of the Hub's client, by its version
         logging.getLogger(client).setLevel(logging.WARNING)
     try:
+        check_out(args)
         if args.command in KEYS:
             args.cfg = parameters(args.cfg, args.command)
             plugins.use_those_of(args.cfg, "--cfg")

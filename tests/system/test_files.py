@@ -1,6 +1,7 @@
 """Outputs are absent or whole; digests depend on content and names alone."""
 
 import hashlib
+import os
 import resource
 import subprocess
 import sys
@@ -148,6 +149,15 @@ def test_remove_takes_a_link_and_not_what_it_points_to(tmp_path):
     files.remove(tmp_path / "link")
     files.remove(tmp_path / "absent")
     assert [f.name for f in tmp_path.iterdir()] == ["real"]
+
+
+def test_a_file_whose_name_is_no_text_counts(tmp_path):
+    """As of an archive of another encoding; its name counts as the bytes that it is."""
+    same = folder(tmp_path / "1", {"a": "x"})
+    (tmp_path / "1" / os.fsdecode(b"caf\xe9")).write_bytes(b"y")
+    listing = b"".join(name + b"\0" + hashlib.sha256(of).hexdigest().encode() + b"\n"
+                       for name, of in ((b"a", b"x"), (b"caf\xe9", b"y")))  # fmt: skip
+    assert same != files.digest(tmp_path / "1") == hashlib.sha256(listing).hexdigest()
 
 
 def test_dvc_ignores_what_digests_leave_out(tmp_path):

@@ -120,4 +120,4 @@ def digest(path: str | Path) -> str:
 def digest_of_names(named: Iterable[tuple[str, str]]) -> str:
     """Digest of a folder, from the names and digests of its files."""
     listing = "".join(f"{name}\0{content}\n" for name, content in sorted(named))
-    return hashlib.sha256(listing.encode()).hexdigest()
+    return hashlib.sha256(listing.encode("utf-8", "surrogateescape")).hexdigest()  # a name may be no text
