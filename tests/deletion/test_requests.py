@@ -15,10 +15,11 @@ import yaml
 from served_study import ask, bits, make_in_process, subject
 
 from lethe import request as requests
+from lethe import verify_certificate
 from lethe.__main__ import main
-from lethe.deletion.certificate import canonical, read, sealed, together, verdict_of
+from lethe.deletion.certificate import Number, canonical, read, sealed, together, verdict_of
 from lethe.deletion.certifying import measured, score_files
-from lethe.deletion.checking import PURGED, differences
+from lethe.deletion.checking import PURGED, differences, other_numbers
 from lethe.params.file import load_params
 from lethe.request import Order, serve, write_certificate
 from lethe.system.errors import InputError
@@ -264,17 +265,32 @@ def forget_more(arrays: dict) -> None:
     arrays["logprob"] = np.where(arrays["mask"], arrays["logprob"] - 1, 0).astype(arrays["logprob"].dtype)
 
 
-def test_scores_that_were_made_up_are_found_by_scoring_again(here, capsys):
-    """Every digest fits, and every number follows from the scores, which are not those of the model."""
-    params = load_params("params.yaml")
-    of, certificate = params.studies["people-request-1"], read(CERTIFICATE)
+def change_scores(change) -> None:
+    """Scores of the new version are others, which digests and numbers of the certificate, made anew, fit."""
+    of, certificate = load_params("params.yaml").studies["people-request-1"], read(CERTIFICATE)
     files = score_files("people-request-1", of)
     with np.load(files["npo"]) as kept:
         arrays = dict(kept)
-    forget_more(arrays)
+    change(arrays)
     np.savez(files["npo"], allow_pickle=False, **arrays)
     numbers = measured("people-request-1", of, files)
     resealed(numbers=numbers, files=certificate.files | {str(files["npo"]): digest(files["npo"])})
+
+
+@pytest.fixture
+def scored_before(served, monkeypatch):
+    """Scoring a model again gives what it gave before, as it does where a certificate verifies."""
+
+    def score_anew(of, run, prepared, forget, model, out):
+        out.parent.mkdir()
+        shutil.copy(served / score_files("people-request-1", of)[run], out)
+
+    monkeypatch.setattr(verify_certificate, "score_anew", score_anew)
+
+
+def test_scores_that_were_made_up_are_found_by_scoring_again(here, scored_before, capsys):
+    """Every digest fits, and every number follows from the scores, which are not those of the model."""
+    change_scores(forget_more)
     assert main(["verify", str(CERTIFICATE), "--trust-scores"]) == 0
     assert "no model was scored again" in capsys.readouterr().out
     assert main(["verify", str(CERTIFICATE)]) == 1
@@ -282,6 +298,42 @@ def test_scores_that_were_made_up_are_found_by_scoring_again(here, capsys):
     assert "scored again: npo: not the same to the bit" in output
     assert "loss_forget: value certified" in output or "perplexity" in output
     assert main(["verify", str(CERTIFICATE), "--tolerance", "1e9"]) == 0
+
+
+def other_digits(arrays: dict) -> None:
+    """As another device rounds them: by a part in a million or less."""
+    noise = 1 + 1e-6 * np.random.default_rng(0).uniform(-1, 1, arrays["logprob"].shape)
+    arrays["logprob"] = (arrays["logprob"] * noise).astype(np.float32)
+
+
+def test_scores_of_another_device_verify_within_the_tolerance(here, scored_before, capsys):
+    change_scores(other_digits)
+    certificate = read(CERTIFICATE)
+    resealed(code=certificate.code.model_copy(update={"device": "NVIDIA H200"}))
+    before = {one.metric: one.value for one in read(CERTIFICATE).numbers}
+    assert main(["verify", str(CERTIFICATE), "--tolerance", "1e-5"]) == 0
+    assert "scored again: npo: not the same to the bit" in capsys.readouterr().out
+    assert main(["verify", str(CERTIFICATE), "--tolerance", "0"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    differing = {line.split(":")[0] for line in lines if ": value certified" in line}
+    assert differing and differing < {*before}  # those that count, such as of right tokens, are the same
+
+
+@pytest.mark.parametrize(
+    ("said", "found", "differ"),
+    [
+        ({"value": 0.5}, {"value": 0.5 + 0.9e-3}, []),
+        ({"value": 0.5}, {"value": 0.5 + 1.1e-3}, ["value"]),
+        ({"value": 200.0}, {"value": 200.1}, []),  # of large numbers it is a share
+        ({"value": 200.0}, {"value": 200.3}, ["value"]),
+        ({"value": 0.5, "high": 0.6}, {"value": 0.5, "high": 0.7}, ["high"]),
+        ({"value": 0.5, "retrain": 0.5}, {"value": 0.5}, ["retrain"]),
+        ({"value": 0.5, "verdict": "met"}, {"value": 0.5001, "verdict": "open"}, ["verdict"]),
+    ],
+)
+def test_the_tolerance_is_of_numbers_alone(said, found, differ):
+    lines = other_numbers([Number(metric="m", **said)], [Number(metric="m", **found)], 1e-3)
+    assert [line.split()[1] for line in lines] == differ
 
 
 def test_another_model_under_the_digest_of_its_files_is_found(here):
