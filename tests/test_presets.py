@@ -174,6 +174,11 @@ def told_is_judged_as_told(given: list[str], shared: set[str]) -> None:
     assert {name: numbers[name] for name in shared} == pytest.approx(
         {name: study[name] for name in shared}, nan_ok=True
     )
+    read = [
+        np.load(folder_of("score", "tofu-forget01", run, 0) + "/scores.npz")["checksum"].tolist()
+        for run in ("original", "in_context")
+    ]
+    assert read[0] == read[1]  # without the instruction, so that the two can stand beside each other
     original, retrain = (numbers_of("tofu-forget01", run) for run in ("original", "retrain"))
     assert numbers["loss_forget"] != pytest.approx(original["loss_forget"], rel=1e-3)
     gaps = json.loads(Path("told/table.json").read_text())["probability_forget"]

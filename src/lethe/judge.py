@@ -21,7 +21,6 @@ from lethe import models, score
 from lethe.data.encoding import Encoded, check_read
 from lethe.data.texts import load as load_texts
 from lethe.data.texts import whole_texts
-from lethe.data.texts_read import checksums
 from lethe.data.windows import windowed
 from lethe.evaluation.bootstrap import intervals
 from lethe.evaluation.comparable import same_classes, same_settings, same_texts
@@ -339,10 +338,7 @@ def arrays_of(
         rows = plugins.part("tasks", request.task, "rows")
         how = {"max_length": most, "labels": labels, "prompting": request.prompting}
         encoding = partial(read_by, rows, tokenizer=tokenizer, **how)
-        told = score.told(model, named)
-        arrays = score.scored(request.task, model, tokenizer, told, labels, encoding, settings)
-        if told is not named:
-            arrays |= as_asked(named, arrays["ids"], encoding, tokenizer)
+        arrays = score.scored(request.task, model, tokenizer, named, labels, encoding, settings)
         if key == "--model":
             arrays |= downstream(model, tokenizer, settings.tasks, settings.batch_size)
         check_finite(arrays, Path(source))
@@ -350,13 +346,6 @@ def arrays_of(
         raise InputError(f"{key}: {error}") from None
     identity = json.dumps(models.identity(source.partition("@")[0], folder))
     return arrays | {"model": np.array(identity)}, frames
-
-
-def as_asked(frames: dict[str, pd.DataFrame], ids: np.ndarray, encoding, tokenizer) -> dict[str, np.ndarray]:
-    """checksum and characters (N,) of the examples without the model's instruction, which others were not told."""
-    table = pd.concat(frames.values()).set_index("id", drop=False).loc[ids.tolist()]
-    encoded = encoding(table.reset_index(drop=True))
-    return {"checksum": checksums(encoded), "characters": score.characters(encoded, tokenizer)}
 
 
 def read_by(rows: Callable[..., Encoded], frame: pd.DataFrame, tokenizer, **how: Any) -> Encoded:
@@ -372,7 +361,7 @@ def beside(request: JudgeRequest, frames: dict[str, pd.DataFrame], settings: Sco
     ours = arrays["classes"].tolist() if "classes" in arrays else None
     source = f"--retrain: {request.retrain}"
     found, _ = arrays_of(request.retrain, "--retrain", request, frames, settings, ours)
-    other = same_texts(found, arrays, source, aligned=False)
+    other = same_texts(found, arrays, source)
     same_settings(other, arrays, source)
     return other if ours is None else same_classes(other, arrays, source)
 

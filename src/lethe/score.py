@@ -58,7 +58,6 @@ def score(cfg: dict, prepared: Path, forget: Path, model_folder: str | Path, out
     model, tokenizer = models.load(model_folder, cfg["task"])
     frames, labels = examples_by_set(prepared, forget), classes(prepared)
     encoding: Encoding = encoder(prepared, tokenizer, model_cfg.max_length)
-    frames = told(model, frames)
     if "perturbation" in cfg:
         frames, encoding = perturbed(cfg, model, tokenizer, frames, encoding, settings.prefix)
     if settings.test == "validation":  # what is reported stays unread
@@ -88,9 +87,9 @@ def scored(
         labels: names of the classes in the order of their indices; empty where there are none.
         encoding: examples -> their rows of tokens.
     Returns:
-        task, ids, sets, checksum, characters (of what the model read of a text), settings, the classes where there are
-        some, what `facts_of` and `gates_of` say, gradient_norm where it is asked for, what the task's own `scores`
-        says, and of prompts what `answer_arrays` says.
+        task, ids, sets, checksum and characters (of what the model read of a text, but for an instruction), settings,
+        the classes where there are some, what `facts_of` and `gates_of` say, gradient_norm where it is asked for, what
+        the task's own `scores` says, and of prompts what `answer_arrays` says.
     Raises:
         InputError: a text holds a token that the model does not know; its record is named.
     """
@@ -99,17 +98,19 @@ def scored(
     prompted = plugins.gives(task, "text") and any(map(has_prompts, frames.values()))
     for name in [*filter(frames.__contains__, SCORED), *sorted({*frames} - {*SCORED, *UNSCORED})]:
         frame = sampled(frames[name], settings.most)
-        encoded = encoding(frame)
+        asked = told(model, frame)
+        encoded = encoding(asked)
+        plain = encoded if asked is frame else encoding(frame)
         models.check_tokens(model, encoded)
         part = scores(model, tokenizer, encoded, settings, name in settings.extract) | facts_of(frame, name)
         if isinstance(model, Corrupted) or (isinstance(model, Gated) and model.gates):
             part |= gates_of(model, encoded, settings) | kinds_of(frame)
         if prompted:
-            part |= answer_arrays(Reader(model, tokenizer, encoding, settings), name, frame, encoded)
+            part |= answer_arrays(Reader(model, tokenizer, encoding, settings), name, asked, encoded)
         if settings.gradient_norm:
             part["gradient_norm"] = gradient_norms(model, encoded)
-        part["characters"] = characters(encoded, tokenizer)
-        part |= {"ids": encoded.ids, "sets": np.full(len(encoded), name), "checksum": checksums(encoded)}
+        part["characters"] = np.array([max(1, len(text)) for text in texts_read(plain, tokenizer)])
+        part |= {"ids": encoded.ids, "sets": np.full(len(encoded), name), "checksum": checksums(plain)}
         parts.append(part)
         log.info("scored %d examples of %s", len(encoded), name)
     arrays = together(parts)
@@ -122,17 +123,10 @@ def scored(
     return arrays | {"task": np.array(task), "settings": np.array(compared_settings(task, settings))}
 
 
-def told(model, frames: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
-    """The sets with the instruction of a model that was told what to forget; of any other as they are."""
+def told(model, frame: pd.DataFrame) -> pd.DataFrame:
+    """The examples with the instruction of a model that was told what to forget; of any other as they are."""
     instruction = getattr(model.config, "instruction", None)
-    if not instruction:
-        return frames
-    return {name: with_beginning(frame, instruction) for name, frame in frames.items()}
-
-
-def characters(encoded: Encoded, tokenizer) -> np.ndarray:
-    """(N,) number of characters that the model read of each text, 1 or more."""
-    return np.array([max(1, len(text)) for text in texts_read(encoded, tokenizer)])
+    return with_beginning(frame, instruction) if instruction else frame
 
 
 def gates_of(model: Gated | Corrupted, encoded: Encoded, settings: Score) -> dict[str, np.ndarray]:

@@ -13,14 +13,14 @@ from lethe.system.errors import InputError
 from lethe.system.quoting import class_name, quoted
 
 Scores = dict[str, np.ndarray]
+PER_TOKEN = ("logprob", "correct", "mu", "sigma", "mask")  # of a language model, (N, T)
 
 
-def same_texts(other: Scores, scores: Scores, source: str | Path, aligned: bool = True) -> Scores:
-    """The other model's arrays of the same examples, in the same order.
+def same_texts(other: Scores, scores: Scores, source: str | Path) -> Scores:
+    """The other model's arrays of the same examples, in the same order, each token where it stands for this model.
 
-    Args:
-        aligned: the scored tokens must stand at the same places; else there must be as many, as where one model was
-            told an instruction before its prompts and the other was not.
+    A model that was told an instruction before its prompts has them further on.
+
     Raises:
         InputError: an example is missing, or the models read other tokens, as those of another tokenizer, another
             `max_length` or another text are.
@@ -32,18 +32,23 @@ def same_texts(other: Scores, scores: Scores, source: str | Path, aligned: bool 
     order = np.array([place[name] for name in scores["ids"]])
     found = {name: a if name in NOT_PER_EXAMPLE else a[order] for name, a in other.items()}
     differ = found["checksum"] != scores["checksum"]
-    if "mask" in scores and not aligned and not differ.any():
+    if "mask" in scores and not differ.any():
         differ = found["mask"].sum(axis=1) != scores["mask"].sum(axis=1)
-    elif "mask" in scores and not differ.any():
-        width = scores["mask"].shape[1]  # of more examples the longest may be longer
-        found |= {name: found[name][:, :width] for name in ("logprob", "mask", "correct", "mu", "sigma")}
-        differ = (found["mask"] != scores["mask"]).any(axis=1)
+    if "mask" in scores and not differ.any():
+        found |= {name: moved(found, scores["mask"], name) for name in PER_TOKEN}
     if differ.any():
         raise InputError(
             f"{source}: other tokens are scored in {int(differ.sum())} texts, first {quoted(scores['ids'][differ][0])};"
             " needed are the same texts, tokenizer and length"
         )
     return found
+
+
+def moved(scores: Scores, mask: np.ndarray, name: str) -> np.ndarray:
+    """An array of the scored tokens of each text, as many as in `mask` (N, T), at the places that it says."""
+    array = np.zeros(mask.shape, scores[name].dtype)
+    array[mask] = scores[name][scores["mask"]]
+    return array
 
 
 def same_settings(other: Scores, scores: Scores, source: str | Path) -> None:
