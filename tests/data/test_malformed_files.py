@@ -67,6 +67,7 @@ READ = {
     "not_a_number.jsonl": line(subject=float("nan")),
     "truth.jsonl": line(label=True),
     "CAPITALS.JSONL": LINE,
+    "names.jsonl": line(id="\0x\1", subject="x" * 4096),
     "dates.parquet": table(
         label=[datetime.date(2020, 1, 1)] * 2, subject=[None, datetime.datetime(2020, 1, 1)]
     ),
@@ -160,6 +161,9 @@ REFUSED = {
     "same_ids.jsonl": line(id=SECRET) * 2,
     "half.jsonl": LINE.replace(b"Ann", b"\\ud83d"),
     "half_id.jsonl": LINE.replace(b"r0", b"\\udc00"),
+    "nul_id.jsonl": line(id="r0") + line(id="r0\0"),
+    "nul_label.jsonl": line(label="a\0"),
+    "long_id.jsonl": line(id="x" * 4097),
     "half_subject.jsonl": LINE.replace(b"p1", b"\\ud83d"),
     "no_width.jsonl": line(text="\u200b\u2060\ufeff\ufe0f\u00ad"),
     "blank.jsonl": line(text=" \u3000\x00\n"),

@@ -17,6 +17,7 @@ from lethe.data.characters import is_blank, is_broken
 from lethe.data.table_files import LONGEST
 from lethe.system.errors import InputError
 
+LONGEST_NAME = 4096  # characters; every name of an array takes the room of the longest
 EXACT = 2**53  # from here on a float has lost digits of a whole number
 NAMES = (str, int, float, decimal.Decimal, datetime.date, datetime.time, datetime.timedelta, uuid.UUID)
 
@@ -59,6 +60,10 @@ def name_of(value: Any) -> str | None:
         return str(int(value))
     if isinstance(value, str):
         check_text(value)
+        if value.endswith("\0"):
+            raise InputError("ends with the character NUL, which arrays of names drop; mend it")
+        if len(value) > LONGEST_NAME:
+            raise InputError(f"holds a name of {len(value)} characters; allowed: at most {LONGEST_NAME}")
     return str(value)
 
 
