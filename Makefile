@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/pip install --disable-pip-version-check --quiet
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: results readme real test lint docs benchmark mutate
+.PHONY: results readme real test test-slow lint docs benchmark mutate
 
 results: $(BIN)/.ready  ## all results, ends with a table and results/report/report.html
 	snakemake
@@ -18,8 +18,11 @@ real: $(BIN)/.ready-real  ## a real chat model forgets an invented author; ends 
 	@cat docs/studies/authors/results/report/summary.md
 	@echo docs/studies/authors/results/report/report.html
 
-test: $(BIN)/.ready-dev  ## the test suite
+test: $(BIN)/.ready-dev  ## the test suite, but for what takes long
 	pytest -n 2
+
+test-slow: $(BIN)/.ready-dev  ## what takes long: kills, several processes, another device, whole chains of commands
+	pytest -n 2 -m slow
 
 lint: $(BIN)/.ready-dev $(BIN)/cffconvert  ## style, types, imports, workflow, licences
 	ruff check .

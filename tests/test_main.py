@@ -244,6 +244,7 @@ def stopped(folder, process, number: int, changed_since: int = 0) -> tuple[int, 
     return process.returncode, written
 
 
+@pytest.mark.slow
 def test_a_run_that_is_terminated_and_then_killed_ends_like_one_that_was_not(tmp_path):
     cfg = study.prepared(tmp_path, "generation")
     cfg["train"]["finetune"] = study.TRAINING | {"epochs": 90, "checkpoint_seconds": 0.05}
@@ -272,6 +273,7 @@ def test_a_run_that_is_terminated_and_then_killed_ends_like_one_that_was_not(tmp
     assert not (tmp_path / "state.safetensors").exists()
 
 
+@pytest.mark.slow
 def test_a_run_of_two_processes_leaves_the_outputs_of_one(tmp_path):
     """Started, trained and written as by the workflow; sharded, which needs most to be put together again."""
     cfg = study.prepared(tmp_path, "generation")

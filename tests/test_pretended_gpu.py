@@ -5,6 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.slow
 TESTS = Path(__file__).parent
 FILES = (
     "unlearn",

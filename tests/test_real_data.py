@@ -12,7 +12,10 @@ from lethe.prepare import prepare
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 SIZES = {"train": 120, "validation": 20, "holdout": 40, "test": 20}
-pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="no data files beside the repository")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not DATA.is_dir(), reason="no data files beside the repository"),
+]
 
 
 def prepared(folder, task, **dataset):

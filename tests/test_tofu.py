@@ -10,7 +10,7 @@ from whole_study import make, planned
 from lethe.data.parquet import read_table
 from lethe.params.addresses import folder_of, start_folder
 
-pytestmark = needs_tofu
+pytestmark = [needs_tofu, pytest.mark.slow]
 SETS = {"forget01": 40, "forget05": 200, "forget10": 400}
 BIG = {"epochs": 1, "learning_rate": 1e-3, "batch": {"forget": 100, "retain": 100}}
 

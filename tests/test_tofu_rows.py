@@ -14,7 +14,10 @@ from lethe.report.leaderboard import leaderboard
 
 ROOT = Path(__file__).parents[1]
 DATA = ROOT.parent / "shared/data/tofu"
-pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="no rows of TOFU beside the repository")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not DATA.is_dir(), reason="no rows of TOFU beside the repository"),
+]
 STUDY = "tofu-forget01"
 ROWS = dict.fromkeys(
     ("forget01", "forget01_perturbed", "retain_perturbed", "real_authors_perturbed", "world_facts_perturbed"),

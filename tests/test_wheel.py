@@ -83,6 +83,7 @@ def environment(wheel, tmp_path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_it_is_enough_to_judge_a_model(environment, tmp_path):
     small = study.SMALL["generation"]
     cfg = Model(source=small["source"], options=small["options"] | {"vocab_size": 300}, max_length=24)

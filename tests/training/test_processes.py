@@ -16,9 +16,10 @@ from lethe.objectives import icu, npo, rmu
 from lethe.params.training import Training
 from lethe.training.engine import no_check
 
-pytestmark = pytest.mark.skipif(
-    not torch.distributed.is_gloo_available(), reason="torch was built without gloo"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not torch.distributed.is_gloo_available(), reason="torch was built without gloo"),
+]
 
 
 def recipe(processes: int = 1, **changes) -> Training:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 
+import pytest
 import yaml
 from repository import jobs
+
+pytestmark = pytest.mark.slow
 
 SERVED = {"date": "2026-11-29", "digest": "0" * 64, "method": "npo"}
 

@@ -8,6 +8,8 @@ import json
 import pytest
 from repository import jobs
 
+pytestmark = pytest.mark.slow
+
 TOPICS = "studies.topics.measure.bootstrap"
 RECORDS = "studies.records.measure.bootstrap"
 COUNTS = {"measure": 5, "compare": 1, "report": 1}

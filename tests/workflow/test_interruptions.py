@@ -13,6 +13,8 @@ import psutil
 import pytest
 from repository import ROOT, Repo
 
+pytestmark = pytest.mark.slow
+
 LR = "learning_rate: {}"
 VALUES = ("0.001", "0.002")
 

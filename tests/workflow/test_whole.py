@@ -12,6 +12,8 @@ import pytest
 import yaml
 from repository import HERE, Repo, jobs, make
 
+pytestmark = pytest.mark.slow
+
 SIZE_LIMIT = 100  # KiB, less than the model of any run
 
 
