@@ -10,7 +10,7 @@ from lethe.data.encoding import facts
 from lethe.datasets import families
 from lethe.deletion import expected
 from lethe.deletion.checking import purged
-from lethe.deletion.places import is_beside_original
+from lethe.deletion.places import rule_of
 from lethe.evaluation import open_unlearning
 from lethe.report.choices import read
 from lethe.report.leaderboard import leaderboard
@@ -39,7 +39,7 @@ READERS = {
     "run": lambda file: read_record(file, RUN),
     "open-unlearning": open_unlearning.read,
     "times": lambda file: expected.read(file, TIMES),
-    "rule": lambda file: is_beside_original(file.parent),
+    "rule": lambda file: rule_of(file.parent),
     "family": families.read,
 }
 LOOSE = {"numbers", "open-unlearning", "times"}  # that read a file which says nothing of theirs
