@@ -25,7 +25,7 @@ from lethe.params.addresses import ROOTS
 from lethe.params.file import load_params, request_name
 from lethe.request import PARAMS, answers_to, one_at_a_time, serving
 from lethe.system.errors import InputError
-from lethe.system.files import digest, files_in, remove, write_json
+from lethe.system.files import digest, discard, files_in, remove_leftovers, write_json
 
 VERIFIED_BY = ("forget", "score", "measure")
 DELETES = "; nothing was deleted: --yes deletes those that are lethe's"
@@ -49,6 +49,8 @@ def purge(file: Path, study: str | None, yes: bool) -> int:
             return 0
         if yes and any(answer.forget for answer in asked.answers) and not asked.is_served:
             raise InputError(f"--yes: {file}: is not served yet: `lethe request` first, or no model is left")
+        if yes:
+            finish()
         search = asked.search()
         found = shown(search, asked.versions)
         ours = [place for place in found if place.ours]
@@ -138,17 +140,29 @@ def delete(found: Sequence[Place]) -> None:
 
     Prepared tables go last: what texts are known by may stand in them alone, and a purge that is killed goes on.
     """
-    gone = {Path(place.path) for place in found}
-    targets = [target(place) for place in found]
-    for file in sorted(Path(FOLDER).glob("*/*/certificate.json")):
+    gone, whole = {Path(place.path) for place in found}, set()
+    for file in certificates():
         certificate = read(file)
         named = {certificate.before.path, certificate.after.path, *certificate.files}
         lost = sorted(name for name in named if any(path.is_relative_to(name) for path in gone))
         if lost:
             write_json(file.with_name(PURGED), {"purged": sorted({*lost, *purged(file)})})
-        targets += map(Path, lost)
+        whole |= {*map(Path, lost)}
+    whole |= {target(place) for place in found}
+    targets = [path for path in sorted(whole) if not whole.intersection(path.parents)]
     for path in sorted(targets, key=lambda path: path.is_relative_to(ROOTS["prepare"])):
-        remove(path)
+        discard(path)
+
+
+def certificates() -> list[Path]:
+    return sorted(Path(FOLDER).glob("*/*/certificate.json"))
+
+
+def finish() -> None:
+    """Remove what a purge that was killed has moved away and not removed yet."""
+    models = [f / "model" for stage in ("train", "unlearn") for f in Path(ROOTS[stage]).glob("*/*/seed*")]
+    for path in [*models, *(Path(name) for file in certificates() for name in purged(file))]:
+        remove_leftovers(path)
 
 
 def target(place: Place) -> Path:

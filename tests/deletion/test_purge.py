@@ -2,8 +2,11 @@
 
 import gzip
 import json
+import os
 import shutil
+import signal
 import subprocess
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -82,7 +85,10 @@ def left(here, tmp_path):
     return text
 
 
-def test_every_place_is_listed_and_nothing_is_deleted_without_yes(left, here, tmp_path, capsys):
+def test_every_place_is_listed_and_nothing_is_deleted_without_yes(left, here, tmp_path, capsys, monkeypatch):
+    """On a terminal neither, and nobody is asked, so that a script never waits."""
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("asked"))
     before = bits(here)
     assert main(REQUEST) == 1
     output = capsys.readouterr().out
@@ -143,11 +149,45 @@ def test_a_purge_that_is_killed_goes_on_though_the_source_is_without_the_text(le
         remove(path)
 
     with monkeypatch.context() as patch:
-        patch.setattr(purging, "remove", remove_some)
+        patch.setattr(purging, "discard", remove_some)
         with pytest.raises(KeyboardInterrupt):
             main([*REQUEST, "--yes"])
     main([*REQUEST, "--yes"])
     assert [path for path in OURS if Path(path).exists()] == []
+
+
+def ended_at(unlinked: int) -> int:
+    """Status of a purge that SIGTERM ends at the deletion of that file; 1 if it goes to its end."""
+    child = os.fork()
+    if not child:
+        status, left, unlink = 3, count(unlinked - 1, -1), os.unlink
+
+        def unlink_some(*given, **more):
+            if next(left) == 0:
+                os.kill(os.getpid(), signal.SIGTERM)
+            unlink(*given, **more)
+
+        os.unlink = unlink_some
+        try:
+            status = main([*REQUEST, "--yes"])
+        finally:
+            os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def test_a_purge_that_is_terminated_anywhere_leaves_nothing_half_done(left, capsys):
+    """Also within the folder of a model; what a certificate names is there as it was, or known to be gone."""
+    for unlinked in count(4, 5):
+        if (ended := ended_at(unlinked)) == 1:
+            break
+        assert ended == -signal.SIGTERM
+        capsys.readouterr()
+        assert main(["verify", CERTIFICATE, "--trust-scores"]) == 0
+    assert unlinked > 10
+    assert [path for path in OURS if Path(path).exists()] == []
+    for name in json.loads(Path(CERTIFICATE).with_name("purged.json").read_text())["purged"]:
+        assert not Path(name).exists()
+    assert [file for top in ("data", "results") for file in Path(top).rglob(".*.old")] == []
 
 
 def test_what_is_too_large_to_be_read_is_named_and_weights_of_any_size_are_found(left, capsys, monkeypatch):

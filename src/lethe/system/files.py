@@ -65,10 +65,18 @@ def move(temporary: Path, path: Path) -> None:
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.EISDIR, errno.ENOTDIR):
                 raise
-        old = temporary.with_suffix(".old")
         with contextlib.suppress(FileNotFoundError):  # another process was faster
-            os.replace(path, old)
-            remove(old)
+            discard(path)
+
+
+def discard(path: Path) -> None:
+    """Remove a file, a link or a folder, of which nothing is left in its place before anything of it is removed.
+
+    What a process that was killed has left of it, `remove_leftovers` removes.
+    """
+    old = path.with_name(f".{path.name}.{HOST}.{os.getpid()}.old")
+    os.replace(path, old)
+    remove(old)
 
 
 def flush(file: Path) -> None:
