@@ -187,6 +187,7 @@ FAULTS = [
     ),
     ({"train": TRAIN}, {}, "train: .* not both"),
     ({"shadow": {"models": 4}}, {}, "shadow"),
+    ({"ulira": {}}, {}, "ulira: models are trained by the recipe of train; allowed with references: null"),
     (
         {"measure": {"reference": "base"}},
         {},

@@ -97,6 +97,8 @@ def check_shadow(study: Study) -> None:
 def check_ulira(study: Study) -> None:
     if study.ulira is None:
         return
+    if study.references:
+        raise ValueError("ulira: models are trained by the recipe of train; allowed with references: null")
     others = {
         *study.seeds,
         *(study.tune.seeds if study.tune else []),
