@@ -15,7 +15,9 @@ from served_study import make_in_process, parameters
 
 from lethe import request as requests
 from lethe.__main__ import main
+from lethe.deletion.searching import texts_in, wanted_of
 from lethe.params.file import load_params
+from lethe.request import texts_of
 
 PAGE = (Path(__file__).parents[2] / "docs/howto/deletion-walkthrough.md").read_text()
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", PAGE, re.DOTALL)
@@ -33,7 +35,9 @@ EXPECTED = [  # status, what is said
 
 
 @pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="OpenSSH is not installed")
-def test_the_walkthrough(tmp_path, monkeypatch, capsys):
+def test_the_walkthrough(tmp_path, monkeypatch, capsys, caplog):
+    """No four words of any text stand one after the other in what is printed, logged, certified or shown."""
+    caplog.set_level("INFO")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(requests, "make", make_in_process)
     (block,) = [text for kind, text in BLOCKS if kind == "yaml"]
@@ -50,14 +54,21 @@ def test_the_walkthrough(tmp_path, monkeypatch, capsys):
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", "officer"], check=True)
     Path("signers").write_text(f"officer@example.org {Path('officer.pub').read_text()}")
 
+    texts = texts_of("records", load_params("params.yaml").studies["records"]).table["text"]
+    private = wanted_of([*texts], [], 4)
+    assert private.n == 4 and private.found_in([f"said: {texts.iloc[0]}"])
+
     lines = [line for kind, text in BLOCKS if kind == "sh" for line in text.splitlines()]
     assert len(lines) == len(EXPECTED)
     for line, (status, said) in zip(lines, EXPECTED, strict=True):
         program, *arguments = shlex.split(line)
         assert program == "lethe"
         assert main(arguments) == status, line
-        output = capsys.readouterr().out
+        output, errors = capsys.readouterr()
         assert said in output, line
-        assert not [
-            text for text in table["text"] if len(text) > 20 and text in output
-        ]  # no window of one mark
+        assert not private.found_in([output, errors]), line
+    assert "scored" in caplog.text and not private.found_in([caplog.text])
+    shown = [file for file in Path("results/requests").rglob("*") if file.is_file()]
+    endings = {".json", ".html", ".sig"}
+    assert {file.suffix for file in shown} >= endings and len(shown) >= 7
+    assert [file for file in shown if private.found_in(texts_in(file.read_bytes()))] == []
