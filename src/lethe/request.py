@@ -297,7 +297,7 @@ def state_of(folder: Path) -> str:
     """The beginning of a model's digest, as it was pinned."""
     pin = folder / "model.sha256"
     here = "" if (folder / "model").is_dir() else ", not here"
-    return f"{pin.read_text().strip()[:16]}{here}" if pin.exists() else "not made"
+    return f"{pin.read_text(errors='replace').strip()[:16]}{here}" if pin.exists() else "not made"
 
 
 def of_request(study: str, one: Served) -> str:

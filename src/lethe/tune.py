@@ -244,7 +244,7 @@ def failure(top: Path, where: dict[str, Any]) -> str:
     """
     for stage in ("measure", "score", "unlearn", "train"):
         log = top / beside("logs", stage, ".log").format(**where)
-        lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
         if lines and lines[-1].startswith(f"lethe {stage}: "):
             return lines[-1]
     raise InputError(f"{where['study']}/{in_study(where['run'], where['seed'])}: has not ended; {AGAIN}")

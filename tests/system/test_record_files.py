@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from lethe.compare import numbers_of
@@ -13,6 +14,7 @@ from lethe.deletion.checking import purged
 from lethe.deletion.places import rule_of
 from lethe.evaluation import open_unlearning
 from lethe.report.choices import read
+from lethe.report.collect import Results, read_series
 from lethe.report.leaderboard import leaderboard
 from lethe.system.errors import InputError
 from lethe.system.records import COMPARISON, COST, NUMBERS, PREPARED, PURGES, RUN, TIMES, read_record
@@ -100,3 +102,40 @@ def test_a_file_of_facts_is_read_by_its_shape(tmp_path):
         file.write_text(json.dumps(FAMILY | {key: value}))
         with pytest.raises(InputError, match=f"dataset.options.file: .*family.json.*({said})"):
             families.read(file)
+
+
+TABLES = {
+    "text": b"step,loss\n0,many\n",
+    "not UTF-8": b"step,loss\n0,\xff\n",
+    "short": b"PK\x03\x04PAR1",
+    "list": b"[]",
+}
+
+
+def test_tables_and_arrays_that_a_report_cannot_read_end_in_one_line(tmp_path):
+    results = Results("s", None, tmp_path, *[None] * 10)
+    trace = tmp_path / "trace.csv"
+    scores = tmp_path / "results/score/s/a/seed0/scores.npz"
+    metrics = tmp_path / "results/measure/s/a/seed0/metrics.parquet"
+    readers = {
+        trace: lambda: read_series(trace),
+        scores: lambda: results.scores("a", 0, "sets"),
+        metrics: lambda: [results.columns_of("a", 0), results.examples("a", 0)],
+    }
+    for file, reader in readers.items():
+        with pytest.raises(InputError, match=f"{file.name}: no such file; `snakemake` makes it"):
+            reader()
+        file.parent.mkdir(parents=True, exist_ok=True)
+        for name, content in TABLES.items():
+            if file == trace and name in ("short", "list"):  # a table of one column, without rows
+                continue
+            file.write_bytes(content)
+            with pytest.raises(InputError, match=f"{file.name}: cannot be read") as error:
+                reader()
+            assert "\n" not in str(error.value), name
+    np.savez(scores, sets=np.arange(2))
+    assert results.scores("a", 0, "sets")[0].tolist() == [0, 1]
+    with pytest.raises(InputError, match=r"scores.npz: cannot be read"):
+        results.scores("a", 0, "none")
+    trace.write_text("step,loss\n0,\n1,2.5\n")
+    assert read_series(trace)["loss"].tolist() == pytest.approx([np.nan, 2.5], nan_ok=True)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -16,6 +19,7 @@ from lethe.params.file import Params
 from lethe.params.names import BLIND, VARIANT
 from lethe.params.study import Study
 from lethe.system.errors import InputError
+from lethe.system.quoting import reason
 from lethe.system.records import COMPARISON, COST, FORGOTTEN, NUMBERS, PREPARED, RUN, read_record
 from lethe.tasks import Column
 
@@ -62,17 +66,19 @@ class Results:
         """Columns of metrics.parquet: id, set, and one value per example; of those named what there is, or all."""
         from pyarrow import parquet
 
-        table = parquet.read_table(self.measured(run, seed), columns=list(columns) or None)
+        with reading(self.measured(run, seed)) as file:
+            table = parquet.read_table(file, columns=list(columns) or None)
         return {column: table[column].to_numpy() for column in table.column_names}
 
     def columns_of(self, run: str, seed: int) -> list[str]:
         """Names of the columns of metrics.parquet."""
         from pyarrow import parquet
 
-        return parquet.read_schema(self.measured(run, seed)).names
+        with reading(self.measured(run, seed)) as file:
+            return parquet.read_schema(file).names
 
     def measured(self, run: str, seed: int) -> Path:
-        return existing(self.root / folder_of("measure", self.name, run, seed) / "metrics.parquet")
+        return self.root / folder_of("measure", self.name, run, seed) / "metrics.parquet"
 
     @property
     def summaries(self) -> dict[str, dict[str, dict[str, Any]]]:
@@ -99,7 +105,7 @@ class Results:
     def scores(self, run: str, seed: int, *names: str) -> list[np.ndarray]:
         """Arrays of scores.npz; only those named are read."""
         path = self.root / folder_of("score", self.name, run, seed) / "scores.npz"
-        with np.load(existing(path), allow_pickle=False) as file:
+        with reading(path), np.load(path, allow_pickle=False) as file:
             return [file[name] for name in names]
 
 
@@ -150,14 +156,19 @@ def tokens(prepared: dict[str, Any]) -> tuple[int, int]:
     return sum(each["there"] for each in counted), sum(each["kept"] for each in counted)
 
 
-def existing(path: Path) -> Path:
+@contextmanager
+def reading(path: Path) -> Iterator[Path]:
+    """A file that a step wrote; what is wrong with it, on one line."""
     if not path.exists():
         raise InputError(f"{path}: no such file; `snakemake` makes it")
-    return path
+    try:
+        yield path
+    except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile, csv.Error) as error:
+        raise InputError(f"{path}: cannot be read ({reason(error)}); `snakemake` makes it") from None
 
 
 def read_series(path: Path) -> Series:
-    with open(existing(path), newline="", encoding="utf-8") as file:
+    with reading(path), open(path, newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    names = list(rows[0]) if rows else []
-    return {name: np.array([float(row[name] or "nan") for row in rows]) for name in names}
+        names = list(rows[0]) if rows else []
+        return {name: np.array([float(row[name] or "nan") for row in rows]) for name in names}

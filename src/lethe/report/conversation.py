@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from lethe.params.addresses import folder_of
-from lethe.report.collect import Results, existing
+from lethe.report.collect import Results, reading
 
 FORGET, OTHERS = 100, 20  # examples shown of the forget set, of each other set
 METRICS = {  # column of metrics.parquet -> title
@@ -66,10 +66,10 @@ def texts_of(results: Results, ids: list[str]) -> dict[str, tuple[str, str]]:
     """id -> what is asked, what is true."""
     from pyarrow import parquet
 
-    file = existing(results.root / folder_of("prepare", results.name) / "examples.parquet")
-    table = parquet.read_table(
-        file, columns=["id", "prompt", "text"], filters=[("id", "in", ids)]
-    ).to_pylist()
+    with reading(results.root / folder_of("prepare", results.name) / "examples.parquet") as file:
+        table = parquet.read_table(
+            file, columns=["id", "prompt", "text"], filters=[("id", "in", ids)]
+        ).to_pylist()
     return {row["id"]: (asked(row["prompt"]), row["text"]) for row in table}
 
 
@@ -84,8 +84,8 @@ def asked(prompt: Any) -> str:
 
 def answers_of(results: Results, run: str, seed: int) -> dict[str, str]:
     """id -> what the run said, where it was kept."""
-    path = existing(results.root / folder_of("score", results.name, run, seed) / "scores.npz")
-    with np.load(path, allow_pickle=False) as file:
+    path = results.root / folder_of("score", results.name, run, seed) / "scores.npz"
+    with reading(path), np.load(path, allow_pickle=False) as file:
         if "said" not in file.files:
             return {}
         return {
