@@ -102,24 +102,6 @@ def test_a_request_for_what_is_gone_makes_no_version(here, capsys):
     assert bits(here) == before
 
 
-def test_a_killed_request_goes_on_with_the_same_bits(made, served, tmp_path, monkeypatch):
-    shutil.copytree(made, tmp_path / "here")
-    shutil.copytree(served / "data/requests", tmp_path / "here/data/requests")
-    monkeypatch.chdir(tmp_path / "here")
-
-    def killed(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(requests, "make", killed)
-    with pytest.raises(KeyboardInterrupt):
-        serve(Order(Path("data/requests/DSR-1.jsonl")))
-    assert not CERTIFICATE.exists()
-    monkeypatch.setattr(requests, "make", make_in_process)
-    assert serve(Order(Path("data/requests/DSR-1.jsonl"))) == 0
-    assert read(CERTIFICATE) == read(served / CERTIFICATE)
-    assert CERTIFICATE.read_bytes() == (served / CERTIFICATE).read_bytes()
-
-
 @pytest.mark.parametrize(
     ("block", "method", "status", "beside"),
     [

@@ -44,6 +44,7 @@ def test_the_walkthrough(tmp_path, monkeypatch, capsys, caplog):
     content = parameters(tmp_path) | yaml.safe_load(block)
     content["dataset"] = {"source": "records", "options": {"people": 20, "records": 2}, "sizes": study.SIZES}
     content["train"]["pretrain"] = None
+    content["train"]["finetune"]["epochs"] = 2
     Path("params.yaml").write_text(yaml.safe_dump({"studies": {"records": content}}))
     workflow_in_process.run_study(load_params("params.yaml"), "records", ["base", "original"], 1)
     table = pd.read_parquet("data/prepared/records/examples.parquet")
