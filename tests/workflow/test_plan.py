@@ -134,12 +134,12 @@ def test_of_the_parameters_only_what_a_source_means_is_followed(dependencies):
 def test_no_other_file_of_the_package_is_missed(dependencies):
     """The page's template belongs to the report; the tasks of the evaluation harness have a test of their own.
 
-    Those of the pages of deletion requests are read by no job.
+    Those of the pages of deletion requests, and presets, are read by no job.
     """
     others = {f for f in (ROOT / "src/lethe").rglob("*.*") if f.suffix not in (".py", ".pyc")}
     tasks = set((ROOT / "src/lethe/evaluation/harness_tasks").iterdir())
     assert others - tasks
-    others -= {*(ROOT / "src/lethe/deletion").glob("*.html.jinja")}
+    others -= {*(ROOT / "src/lethe/deletion").glob("*.html.jinja"), *(ROOT / "src/lethe/presets").iterdir()}
     assert others - tasks <= set(dependencies.source_files("lethe.report.report"))
     assert not others & set(dependencies.source_files("lethe.score"))
 
