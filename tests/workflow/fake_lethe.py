@@ -113,6 +113,7 @@ def main():
         return
     for name in FILES[args.command]:
         cost = {"wall_seconds": time.time(), "tokens": int(digest[:3], 16) + 1}
+        cost |= {"steps": 1, "examples": 1, "peak_memory_bytes": 1}
         path = args.out / name
         value = int(digest[:6], 16)
         text = json.dumps(cost if name == "cost.json" else {"value": value, "accuracy_test": value})

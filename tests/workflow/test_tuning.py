@@ -91,7 +91,7 @@ def test_the_rule_takes_the_trial_nearest_to_retrain(searched):
             name = f"{run}-trial{k}"
             distances[k] = sum(abs(value(name, seed) - value("retrain", seed)) for seed in (7, 8)) / 2
             assert entry["distance"] == pytest.approx(distances[k])
-            assert set(entry["seeds"]["7"]["cost"]) == {"wall_seconds", "tokens"}
+            assert {"wall_seconds", "tokens"} < set(entry["seeds"]["7"]["cost"])
         assert log["chosen"][run] == min(distances, key=distances.get)
         chosen = yaml.safe_load((repo.path / "docs/tuning/topics.yaml").read_text())["methods"][run]
         assert chosen == entries[log["chosen"][run]]["settings"]
