@@ -35,6 +35,7 @@ from lethe.data.rows import Rows
 from lethe.objectives import finetune, icu, npo
 from lethe.params.training import Training
 from lethe.system import gpus
+from lethe.system.stopwatch import Stopwatch
 from lethe.training.batches import Batches, TrainingRows
 from lethe.training.engine import Engine
 from lethe.training.frozen import FrozenHidden, as_frozen
@@ -150,7 +151,7 @@ def ours(shape: Shape, kind: str, texts: int, length: int, device, compile: bool
     batches = Batches(TrainingRows(material, pairs), recipe, objective.terms, seed=0)
     with tempfile.TemporaryDirectory() as folder:
         engine = Engine(model, objective, batches, "", Path(folder) / "state")
-        engine.began = engine.saved = time.monotonic()
+        engine.watch, engine.saved = Stopwatch(), time.monotonic()
         active = np.ones(STEPS * texts, bool)
         for position in range(STEPS):
             engine.step(position, active)

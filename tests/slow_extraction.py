@@ -7,7 +7,12 @@ from __future__ import annotations
 
 from math import inf
 
+import numpy as np
+import pytest
 import torch
+
+from lethe.decoding import extraction as fast
+from lethe.decoding.sampling import sampled_continuations
 
 
 @torch.no_grad()
@@ -51,3 +56,18 @@ def extraction(model, text: list[int], ns, start: int = 1, eos=()) -> tuple[dict
     margin = min(gap for _, gap in [*forced, *found.values()])
     tokens = {t: c for t, (c, _) in found.items()}
     return {n: extraction_likelihood(text, tokens, n, start) for n in ns}, accuracy, margin
+
+
+def check_decoding(model, texts: np.ndarray, lengths: np.ndarray) -> None:
+    """What is decoded is that of passes without a cache, and draws do not depend on what is decoded together."""
+    found = fast.extraction(model, texts, n=(2,), lengths=lengths)
+    for row, length in enumerate(lengths):
+        likelihood, accuracy, margin = extraction(model, texts[row, :length].tolist(), (2,))
+        assert found.memorization_accuracy[row] == pytest.approx(accuracy)
+        assert found.extraction_likelihood[2][row] == pytest.approx(likelihood[2])
+        assert found.margin[row] == pytest.approx(margin, abs=1e-4)
+    count = len(texts)
+    draws = np.random.default_rng(0).random((count, 2, 12))
+    tries = sampled_continuations(model, texts, np.full(count, 4), draws, lengths)
+    again = sampled_continuations(model, texts, np.full(count, 4), draws, lengths, decode_batch_tokens=60)
+    assert np.array_equal(tries, again)

@@ -45,7 +45,7 @@ def lowered(logits: Tensor, rows: Rows, by: float) -> Tensor:
 
 def example_loss(model, rows: Rows) -> Tensor:
     """(B,) `nll` of the model on the rows."""
-    if many_logits_of_text(model, rows):
+    if type(rows) is Rows:
         return token_nll(model, rows).sum(1) / rows.predictions
     return nll(forward(model, rows), rows)
 
@@ -57,15 +57,11 @@ def sequence_log_probability(model, rows: Rows) -> Tensor:
 
 def token_nll(model, rows: Rows) -> Tensor:
     """(B, T-1) `Rows.token_nll` of the model on the rows; of many logits a part at a time, and none of prompts."""
-    if not many_logits_of_text(model, rows):
+    if type(rows) is not Rows or not many_logits(model, rows.input_ids.numel()):
         return rows.token_nll(forward(model, rows))
     scored = rows.scored
     values = nll_in_parts(model, rows.inputs(model), pad(scored, (0, 1)), rows.input_ids[:, 1:][scored])
     return values.new_zeros(scored.shape).masked_scatter(scored, values)
-
-
-def many_logits_of_text(model, rows: Rows) -> bool:
-    return type(rows) is Rows and many_logits(model, rows.input_ids.numel())
 
 
 def kl(frozen_logits: Tensor, logits: Tensor, rows: Rows) -> Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from lethe.params.model import Model
 from lethe.params.training import References
 from lethe.system import workers
 from lethe.system.errors import InputError
+from lethe.system.stopwatch import Stopwatch
 from lethe.system.streams import stream_seed
 from lethe.training import run_record
 from lethe.training.batches import Batches
@@ -68,15 +68,14 @@ def make_base(job: Job, prepared: Path) -> None:
     """
     cfg = Model.model_validate(job.cfg["model"])
     recipe = References.model_validate(job.cfg["train"]).pretrain
-    began, busy = time.monotonic(), time.process_time()
+    watch = Stopwatch()
     sets = examples_by_set(prepared)
     texts = tokenizer_texts(sets)
     frozen = recipe is None or recipe.lora is not None
     model, tokenizer = models.base(cfg, job.cfg["task"], classes(prepared), texts, job.seed, frozen)
     model.to(models.device())
     if recipe is None:
-        taken = {"wall_seconds": time.monotonic() - began, "processor_seconds": time.process_time() - busy}
-        save_run(job.out, model.eval(), tokenizer, None, taken)
+        save_run(job.out, model.eval(), tokenizer, None, watch.taken())
         return
     if "general" not in sets:
         raise InputError("train.pretrain: needs general text; set dataset.general or leave pretrain out")

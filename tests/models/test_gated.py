@@ -16,8 +16,6 @@ from test_unlearn import study
 
 from lethe import losses, models
 from lethe.data.encoding import Encoded
-from lethe.decoding.extraction import extraction
-from lethe.decoding.sampling import sampled_continuations
 from lethe.models.composed import cache_windows
 from lethe.models.gated import ADAPTERS, Gated, fresh_adapter, key, text_means
 from lethe.models.gates import Gate, Stages, contrastive_entropy, fit
@@ -273,18 +271,7 @@ def with_detectors(model, rows, places) -> Gated:
 
 def test_what_is_decoded_is_that_of_passes_without_a_cache(generator):
     texts, lengths = causal_models.texts(2)[:, :12], np.array([12, 9])
-    found = extraction(generator, texts, n=(2,), lengths=lengths)
-    for row, length in enumerate(lengths):
-        likelihood, accuracy, margin = slow_extraction.extraction(
-            generator, texts[row, :length].tolist(), (2,)
-        )
-        assert found.memorization_accuracy[row] == pytest.approx(accuracy)
-        assert found.extraction_likelihood[2][row] == pytest.approx(likelihood[2])
-        assert found.margin[row] == pytest.approx(margin, abs=1e-4)
-    draws = np.random.default_rng(0).random((2, 2, 12))
-    tries = sampled_continuations(generator, texts, np.full(2, 4), draws, lengths)
-    again = sampled_continuations(generator, texts, np.full(2, 4), draws, lengths, decode_batch_tokens=60)
-    assert np.array_equal(tries, again)
+    slow_extraction.check_decoding(generator, texts, lengths)
     passes = len(generator.readers)
     assert cache_windows(generator) == [None, 5] * (passes + 1) + [None] * passes
 

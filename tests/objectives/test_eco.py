@@ -12,8 +12,6 @@ from test_unlearn import study
 
 from lethe import losses, models
 from lethe.data.rows import Rows
-from lethe.decoding.extraction import extraction
-from lethe.decoding.sampling import sampled_continuations
 from lethe.models.composed import Composed, Mean, cache_windows
 from lethe.models.corrupted import Corrupted, Detector
 from lethe.objectives import eco
@@ -92,18 +90,7 @@ def rows_of(tokens: torch.Tensor) -> Rows:
 def test_what_is_decoded_is_that_of_passes_without_a_cache(corrupted):
     texts, lengths = causal_models.texts(3)[:, :12], np.array([12, 9, 11])
     assert 0 < corrupted.seen(rows_of(texts))[0].sum() < 3
-    found = extraction(corrupted, texts, n=(2,), lengths=lengths)
-    for row, length in enumerate(lengths):
-        likelihood, accuracy, margin = slow_extraction.extraction(
-            corrupted, texts[row, :length].tolist(), (2,)
-        )
-        assert found.memorization_accuracy[row] == pytest.approx(accuracy)
-        assert found.extraction_likelihood[2][row] == pytest.approx(likelihood[2])
-        assert found.margin[row] == pytest.approx(margin, abs=1e-4)
-    draws = np.random.default_rng(0).random((3, 2, 12))
-    tries = sampled_continuations(corrupted, texts, np.full(3, 4), draws, lengths)
-    again = sampled_continuations(corrupted, texts, np.full(3, 4), draws, lengths, decode_batch_tokens=60)
-    assert np.array_equal(tries, again)
+    slow_extraction.check_decoding(corrupted, texts, lengths)
     assert cache_windows(corrupted) == [None, 5, None]
 
 

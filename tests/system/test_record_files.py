@@ -9,15 +9,23 @@ import pytest
 from lethe.compare import numbers_of
 from lethe.data.encoding import facts
 from lethe.datasets import families
-from lethe.deletion import expected
 from lethe.deletion.checking import purged
 from lethe.deletion.places import rule_of
 from lethe.evaluation import open_unlearning
-from lethe.report.choices import read
 from lethe.report.collect import Results, read_series
 from lethe.report.leaderboard import leaderboard
 from lethe.system.errors import InputError
-from lethe.system.records import COMPARISON, COST, NUMBERS, PREPARED, PURGES, RUN, TIMES, read_record
+from lethe.system.records import (
+    COMPARISON,
+    COST,
+    NUMBERS,
+    PREPARED,
+    PURGES,
+    RUN,
+    TIMES,
+    read_record,
+    read_record_if_there,
+)
 
 WRONG = {
     "list": b"[]",
@@ -36,11 +44,11 @@ READERS = {
     "prepared": lambda file: facts(file.parent),
     "purged": lambda file: purged(file.with_name("certificate.json")),
     "leaderboard": lambda file: leaderboard([file.parent]),
-    "comparison": lambda file: read(file, COMPARISON),
-    "cost": lambda file: read(file, COST),
+    "comparison": lambda file: read_record_if_there(file, COMPARISON),
+    "cost": lambda file: read_record_if_there(file, COST),
     "run": lambda file: read_record(file, RUN),
     "open-unlearning": open_unlearning.read,
-    "times": lambda file: expected.read(file, TIMES),
+    "times": lambda file: read_record_if_there(file, TIMES),
     "rule": lambda file: rule_of(file.parent),
     "family": families.read,
 }

@@ -146,19 +146,25 @@ def repo(made, cluster, tmp_path) -> Iterator[SlurmRepo]:
     repo.end()
 
 
+def here_and_there(cluster, folder, params: dict):
+    """A repository with the real commands, and its copy on the cluster."""
+    (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    (folder / "commands").mkdir()
+    (folder / "commands/srun").symlink_to(cluster.commands / "srun")
+    local = make(folder / "local", folder / "commands", folder / "params.yaml")
+    local.commit("sources")
+    copy = local.copy(folder / "slurm")
+    repo = SlurmRepo(copy.path, cluster)
+    repo.commands = copy.commands
+    return local, repo
+
+
 def test_the_real_lethe_makes_the_same_bits_as_locally(cluster, tmp_path):
     """Through every rule but the report, with one method of one study."""
     target = "results/measure/topics/deepcut/seed0/metrics.json"
     params = yaml.safe_load((HERE / "params_tiny.yaml").read_text())
     del params["studies"]["records"]
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
-    (tmp_path / "commands").mkdir()
-    (tmp_path / "commands/srun").symlink_to(cluster.commands / "srun")
-    local = make(tmp_path / "local", tmp_path / "commands", tmp_path / "params.yaml")
-    local.commit("sources")
-    copy = local.copy(tmp_path / "slurm")
-    repo = SlurmRepo(copy.path, cluster)
-    repo.commands = copy.commands
+    local, repo = here_and_there(cluster, tmp_path, params)
     run = repo.start(*RUN, *OPTIONS, target)
     local(f"snakemake {target}")
     repo.await_end(run)
@@ -172,14 +178,7 @@ def test_the_real_lethe_makes_the_same_bits_as_locally(cluster, tmp_path):
 def test_tofu_and_a_chat_model_come_to_the_same_report_as_by_dvc(cluster, tmp_path):
     """All rules of a study in which nothing is trained but the method."""
     chat_model(tmp_path / "chat")
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(study(str(tmp_path / "chat")), sort_keys=False))
-    (tmp_path / "commands").mkdir()
-    (tmp_path / "commands/srun").symlink_to(cluster.commands / "srun")
-    local = make(tmp_path / "local", tmp_path / "commands", tmp_path / "params.yaml")
-    local.commit("sources")
-    copy = local.copy(tmp_path / "slurm")
-    repo = SlurmRepo(copy.path, cluster)
-    repo.commands = copy.commands
+    local, repo = here_and_there(cluster, tmp_path, study(str(tmp_path / "chat")))
     assert "train" not in jobs(repo("snakemake -n"))
     run = repo.start(*RUN, *OPTIONS)
     local("dvc repro")

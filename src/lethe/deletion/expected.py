@@ -6,9 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
-from typing import Any
-
-from pydantic import TypeAdapter
 
 from lethe.params.addresses import folder_of, model_folder
 from lethe.params.file import Params
@@ -16,7 +13,7 @@ from lethe.params.plug_ins import check_hyper
 from lethe.params.requests import RETRAIN
 from lethe.params.study import Study
 from lethe.system import plugins
-from lethe.system.records import FORGOTTEN, TIMES, read_record
+from lethe.system.records import FORGOTTEN, TIMES, read_record_if_there
 
 
 @dataclass(frozen=True)
@@ -57,9 +54,9 @@ def expected(params: Params, name: str, pool: Pool) -> dict[str, Expected]:
 def expected_of(params: Params, name: str, study: Study, run: str, pool: Pool) -> Expected:
     measured = mean_cost(params, name, run, "wall_seconds")
     before = mean_cost(params, name, run, "beforehand_seconds")
-    counts = read(Path(folder_of("forget", name, seed=study.seeds[0]), "forget.json"), FORGOTTEN).get(
-        "counts", {}
-    )
+    counts = read_record_if_there(
+        Path(folder_of("forget", name, seed=study.seeds[0]), "forget.json"), FORGOTTEN
+    ).get("counts", {})
     passed = {"forget": len(pool.asked), "retain": pool.left}
     role = first_role(study, run)
     if measured is None or role not in passed or not counts.get(role):
@@ -96,10 +93,6 @@ def by_work(
 def mean_cost(params: Params, name: str, run: str, cost: str) -> float | None:
     """Mean over the seeds that were run; None if none was, or none had such a cost."""
     files = [Path(model_folder(params, name, run, seed), "cost.json") for seed in params.studies[name].seeds]
-    found = [read(file, TIMES).get(cost) for file in files]
+    found = [read_record_if_there(file, TIMES).get(cost) for file in files]
     known = [value for value in found if value is not None]
     return mean(known) if known else None
-
-
-def read(file: Path, shape: TypeAdapter) -> dict[str, Any]:
-    return read_record(file, shape) if file.exists() else {}

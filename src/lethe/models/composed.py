@@ -118,6 +118,14 @@ RULES: dict[str, type] = {
 MEMBERS: dict[type, int] = {Mixture: 1, Offset: 3, Reduced: 2, Difference: 2}  # of others any number
 
 
+def arguments(
+    input_ids: Tensor, attention_mask: Tensor | None, use_cache: bool | None, more: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What the base of a model is called with, but for a cache; what is not said is not passed on."""
+    said = {} if use_cache is None else {"use_cache": use_cache}
+    return {"input_ids": input_ids, "attention_mask": attention_mask, **more, **said}
+
+
 class Composed(torch.nn.Module):
     """Members by their names, and the rule that makes one of them; hidden states are theirs side by side.
 

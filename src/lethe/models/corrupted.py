@@ -22,7 +22,7 @@ from transformers.cache_utils import Cache
 from transformers.modeling_outputs import CausalLMOutput
 
 from lethe.data.rows import Rows
-from lethe.models.composed import FILE, Composed, Mean, cache_windows
+from lethe.models.composed import FILE, Composed, Mean, arguments, cache_windows
 from lethe.system.files import write_json
 
 DETECTOR = "detector.safetensors"
@@ -68,9 +68,7 @@ class Corrupted(Composed):
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor | None = None, past_key_values=None, use_cache=None, **more
     ) -> CausalLMOutput:  # fmt: skip
-        given = {"input_ids": input_ids, "attention_mask": attention_mask} | more
-        if use_cache is not None:
-            given["use_cache"] = use_cache
+        given = arguments(input_ids, attention_mask, use_cache, more)
         state = None
         if past_key_values is not None:
             *layers, state = past_key_values.layers

@@ -29,7 +29,7 @@ from transformers.modeling_outputs import CausalLMOutput
 
 from lethe.data.rows import Rows
 from lethe.models.adapters import linear_layers
-from lethe.models.composed import FILE, Composed, Mean, cache_windows
+from lethe.models.composed import FILE, Composed, Mean, arguments, cache_windows
 from lethe.models.gates import Stages
 from lethe.system.files import write_json
 
@@ -110,9 +110,7 @@ class Gated(Composed):
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor | None = None, past_key_values=None, use_cache=None, **more
     ) -> CausalLMOutput:  # fmt: skip
-        given = {"input_ids": input_ids, "attention_mask": attention_mask} | more
-        if use_cache is not None:
-            given["use_cache"] = use_cache
+        given = arguments(input_ids, attention_mask, use_cache, more)
         if self.alone or not self.gates:
             whole = {} if past_key_values is None else {"past_key_values": past_key_values}
             earlier = 0.0 if self.alone else 1.0

@@ -6,14 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter
-
 from lethe.params.addresses import folder_of
 from lethe.params.file import Params
 from lethe.params.requests import RETRAIN
 from lethe.report.descriptions import digits
 from lethe.report.tables import BARE, Table, number
-from lethe.system.records import COMPARISON, FORGOTTEN, read_record
+from lethe.system.records import COMPARISON, FORGOTTEN, read_record_if_there
 
 Seconds = tuple[float | None, float | None, float | None]  # measured, expected, expected beforehand
 
@@ -29,8 +27,10 @@ def choices(params: Params, name: str, examples: int, times: Mapping[str, Second
         times: run -> seconds in the study, of the request, and before it.
     """
     study = params.studies[name]
-    compared = read(Path(folder_of("compare", name), "comparison.json"), COMPARISON)
-    facts = read(Path(folder_of("forget", name, seed=study.seeds[0]), "forget.json"), FORGOTTEN)
+    compared = read_record_if_there(Path(folder_of("compare", name), "comparison.json"), COMPARISON)
+    facts = read_record_if_there(
+        Path(folder_of("forget", name, seed=study.seeds[0]), "forget.json"), FORGOTTEN
+    )
     forgotten = facts.get("counts", {}).get("forget")
     metrics = [column["key"] for column in compared.get("columns", [])]
     rows = []
@@ -48,10 +48,6 @@ def choices(params: Params, name: str, examples: int, times: Mapping[str, Second
         "survives",
     ]
     return Table(head, rows)
-
-
-def read(file: Path, shape: TypeAdapter) -> dict[str, Any]:
-    return read_record(file, shape) if file.exists() else {}
 
 
 def time_of(seconds: float | None) -> str:

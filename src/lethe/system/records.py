@@ -116,3 +116,8 @@ def read_record(path: str | Path, shape: TypeAdapter, advice: str = "`snakemake`
         raise InputError(f"{path}: is not what lethe writes{where}; {advice}") from None
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: cannot be read ({reason(error)}); {advice}") from None
+
+
+def read_record_if_there(path: Path, shape: TypeAdapter) -> Any:
+    """`read_record`, or {} where there is no such file."""
+    return read_record(path, shape) if path.exists() else {}

@@ -14,7 +14,7 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from lethe.models.fused import fuse
+from lethe.system.stopwatch import Stopwatch
 from lethe.system.streams import stream_seed
 from lethe.training import checkpoints
 from lethe.training.batches import Batches, micro_batches
@@ -119,8 +120,7 @@ class Engine:
         if state:
             self.progress = Progress(**state)
             log.info("continuing at step %d, epoch %d", self.progress.step, self.progress.epoch)
-        self.began = self.saved = time.monotonic()
-        self.busy = time.process_time()
+        self.watch, self.saved = Stopwatch(), time.monotonic()
         self.plots = plots
         previous = signal.signal(signal.SIGTERM, self.terminate)
         try:
@@ -229,7 +229,7 @@ class Engine:
         groups = apart(means) if self.is_large else []
         return [sum(means[name] for name in names) for names in groups] or [total]
 
-    @property
+    @cached_property
     def is_large(self) -> bool:
         return sum(p.numel() for p in self.trained.parameters() if p.requires_grad) >= LARGE
 
@@ -286,9 +286,8 @@ class Engine:
 
     def spent(self) -> tuple[float, float]:
         """Wall and processor seconds of all attempts so far."""
-        at = self.progress
-        wall, processor = time.monotonic() - self.began, time.process_time() - self.busy
-        return at.seconds + wall, at.processor_seconds + processor
+        at, taken = self.progress, self.watch.taken()
+        return at.seconds + taken["wall_seconds"], at.processor_seconds + taken["processor_seconds"]
 
     def save(self) -> None:
         seconds, processor_seconds = self.spent()

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import time
 from collections.abc import Callable, Iterable
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +25,7 @@ from lethe.params.model import Model
 from lethe.params.training import Method, Training
 from lethe.system import workers
 from lethe.system.errors import InputError
+from lethe.system.stopwatch import Stopwatch
 from lethe.system.streams import stream_seed
 from lethe.training.batches import Batches
 from lethe.training.chosen import Between, Chosen
@@ -61,7 +61,7 @@ class Run:
         self.prepared, self.forget = prepared, forget
         self.original_folder, self.base_folder = original, base
         self.read: list[Path] = [prepared, forget]  # what the run was made from so far
-        self.began, self.busy = time.monotonic(), time.process_time()
+        self.watch = Stopwatch()
         self.start: Any = None  # the original model, where what is frozen shares weights with it
         self.minimised: dict[str, Progress] = {}  # work by its name, in the order in which it was done
         self.fitted: dict[str, Progress] = {}
@@ -298,10 +298,7 @@ class Run:
         progress = in_turn(self.minimised.values()) if self.minimised else None
         if progress is None and (parts or self.beforehand):  # the trace is that of the parts
             progress, parts = in_turn(parts), []
-        taken = {
-            "wall_seconds": time.monotonic() - self.began,
-            "processor_seconds": time.process_time() - self.busy,
-        }
+        taken = self.watch.taken()
         beside = self.original_folder if self.adapts_original else None
         if beside and not getattr(model, "peft_config", None):
             log.warning(
