@@ -3,6 +3,7 @@
 import json
 import math
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,8 @@ from lethe.compare import compare
 from lethe.evaluation.comparing import (
     beside_retrain,
     better,
+    bounds,
+    example_gaps,
     expected_quality,
     leak,
     mean_roc,
@@ -297,3 +300,82 @@ def test_ratios_are_compared_as_such_and_told_in_their_units():
     reach = scipy.stats.t.ppf(0.975, 1) * math.log(2) / 2
     ends = [beside * math.expm1(1.5 * math.log(2) + side * reach) for side in (-1, 1)]
     assert [gap["low"], gap["high"]] == pytest.approx(ends) and not gap["excludes_zero"]
+
+
+def fixed_models(transform=lambda value: value, name="a"):
+    """Two retrained models, 0 and 2, that are the same in both seeds, and runs of 1 and 3."""
+
+    def seeds(*values):
+        return {seed: {name: transform(value)} for seed, value in enumerate(values)}
+
+    return {"retrain": seeds(0.0, 0.0), "icu": seeds(1.0, 3.0)}, {"retrain-2": seeds(2.0, 2.0)}
+
+
+def test_retrained_models_that_are_the_same_in_all_seeds_are_looked_at_once():
+    """The spread is that of 0 and 2, variance 2 with 1 degree; of two runs and of two models means hold half each."""
+    numbers, extra = fixed_models()
+    found = summaries(numbers, 0.95, extra, fixed=True)
+    half = 12.706205 * math.sqrt(2 / 2 + 2 / 2)  # t with 1 degree of freedom, from tables
+    expected = {"mean": 1, "sd": math.sqrt(2), "n": 2, "distance": 1, "low": 1 - half, "high": 1 + half}
+    assert found["icu"]["a"]["gap"] == pytest.approx(expected | {"excludes_zero": False})
+    band = {
+        "half": 12.706205 * math.sqrt(2 * 1.5),
+        "degrees": 1,
+    }  # of one further model beside the mean of two
+    assert found["retrain"]["a"]["band"] == pytest.approx(band)
+    free = summaries(numbers, 0.95, extra)
+    assert free["retrain"]["a"]["band"]["degrees"] == 2 and free["icu"]["a"]["gap"]["high"] < 1 + half
+
+
+def test_a_single_model_that_is_the_same_in_all_seeds_tells_no_spread():
+    numbers, _ = fixed_models()
+    found = summaries(numbers, 0.95, fixed=True)
+    assert found["icu"]["a"]["gap"] == {"mean": 2, "sd": pytest.approx(math.sqrt(2)), "n": 2, "distance": 2}
+    assert "band" not in found["retrain"]["a"]
+
+
+def test_ratios_to_models_that_are_the_same_in_all_seeds():
+    """The same in logarithms: geometric means e² and e, so e² − e, and the band as a share of the mean of retrain."""
+    numbers, extra = fixed_models(math.exp, "perplexity_test")
+    found = summaries(numbers, 0.95, extra, fixed=True)
+    half = 12.706205 * math.sqrt(2)
+    gap = found["icu"]["perplexity_test"]["gap"]
+    assert gap["mean"] == pytest.approx(math.exp(2) - math.exp(1))
+    assert gap["high"] == pytest.approx(math.exp(1) * math.expm1(1 + half))
+    assert gap["low"] == pytest.approx(math.exp(1) * math.expm1(1 - half))
+    band = found["retrain"]["perplexity_test"]["band"]
+    assert band == {"half": pytest.approx(math.expm1(12.706205 * math.sqrt(3))), "degrees": 1}
+
+
+def test_an_interval_ends_at_zero_or_beyond():
+    assert bounds(0.0, 1.0)["excludes_zero"] is bounds(-1.0, 0.0)["excludes_zero"] is False
+    assert bounds(0.5, 1.0) == {"low": 0.5, "high": 1.0, "excludes_zero": True}
+    assert bounds(-1.0, -0.5)["excludes_zero"] is True
+
+
+def test_gaps_of_a_single_seed_have_intervals_over_its_examples():
+    """A model 3 above the other in each example, one that differs by chance, and a number that only one has."""
+    rng = np.random.default_rng(0)
+    sets, values = np.repeat(["forget"], 60), rng.normal(size=60)
+
+    def model(up, noise, *more):
+        metric = ModuleType("lethe.metrics.mine")
+        metric.aggregate = lambda arrays, values, settings, seed: {
+            name: float(values[name].mean()) for name in ("up", "noise", *more)
+        }
+        return {"sets": sets}, {metric: {"up": up, "noise": noise, "own": up}}
+
+    own, retrain = model(values + 3, rng.normal(size=60), "own"), model(values, rng.normal(size=60))
+    found = example_gaps(own, retrain, {"up", "noise", "absent"}, Measure(bootstrap=200), 0)
+    assert found["up"] == {
+        "low": pytest.approx(3),
+        "high": pytest.approx(3),
+        "excludes_zero": True,
+        "by": "examples",
+    }
+    assert found.keys() == {"up", "noise"}
+    assert found["noise"]["low"] < 0 < found["noise"]["high"] and found["noise"]["excludes_zero"] is False
+    wide = example_gaps(own, retrain, {"noise"}, Measure(bootstrap=200, confidence=0.99), 0)["noise"]
+    assert wide["low"] < found["noise"]["low"] and wide["high"] > found["noise"]["high"]
+    other = example_gaps(own, retrain, {"noise"}, Measure(bootstrap=200), 1)["noise"]
+    assert other != found["noise"]

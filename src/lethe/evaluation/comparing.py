@@ -1,7 +1,7 @@
 """Runs beside the retrained model: gaps and their intervals, noise bands, who leads, and what two models differ in.
 
 Everything here is arithmetic on numbers and on values per example that `lethe measure` wrote; the bootstrap of a
-single seed alone (`gaps_over_examples`) evaluates metrics, on resamples.
+single seed alone (`example_gaps`) evaluates metrics, on resamples.
 """
 
 from __future__ import annotations
