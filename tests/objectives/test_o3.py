@@ -4,6 +4,7 @@ import json
 import os
 import signal
 
+import encoder_folder
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,10 +17,13 @@ from lethe import models
 from lethe.data.parquet import read_table
 from lethe.forget import forget
 from lethe.metrics import gate as gate_metric
+from lethe.models.encoders import TextReader, text_encoder
 from lethe.models.gated import Gated
 from lethe.objectives.o3 import Hyper, fitted_gate
 from lethe.params.forget import Forget
 from lethe.params.measure import Measure
+from lethe.params.plug_ins import check_hyper
+from lethe.params.training import Method
 from lethe.report.remarks import gates
 from lethe.score import kinds_of, score
 from lethe.system.errors import InputError
@@ -143,10 +147,104 @@ def test_published_choices(requests):
     assert tensors(first).keys() < tensors(second).keys()
 
 
-@pytest.mark.parametrize(("entropy", "at"), [(0, 2), (2, 6)])  # after all of the detector's training
-def test_a_killed_run_ends_with_the_same_bits(requests, both, entropy, at, monkeypatch):
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory) -> str:
+    return encoder_folder.make(tmp_path_factory.mktemp("encoder"))
+
+
+@pytest.fixture(scope="module")
+def by_text(requests, encoder):
+    """The second request by an encoder, after one that reads the model's states."""
+    return requests.run("by-text", "b", "first/model", encoder=encoder, reads=3)
+
+
+def test_each_request_keeps_its_own_gate_where_one_reads_texts(requests, both, by_text, encoder):
+    """Whichever comes first; what is learnt is the same, whatever the gate reads."""
+    model, tokenizer = models.load(by_text, requests.task)
+    assert model.readers == [""] and [*model.texts] == ["1"]
+    first = requests.run("text-1", "a", encoder=encoder, reads=4)
+    second = requests.run("text-2", "b", "text-1/model")
+    third = requests.run("text-3", "a", "by-text/model", encoder=encoder, reads=2)
+    assert all(torch.equal(value, tensors(second)[key]) for key, value in tensors(both[1]).items())
+    for before, after in ((both[0], by_text), (first, second), (by_text, third)):
+        for name in ("adapters", "gates"):
+            kept = tensors(after, name)
+            assert all(torch.equal(value, kept[key]) for key, value in tensors(before, name).items())
+    texts = models.load(second, requests.task)[0].texts
+    assert [*texts] == ["0"] and texts["0"].reads == 4
+    texts = models.load(third, requests.task)[0].texts
+    assert [texts[place].reads for place in ("1", "2")] == [3, 2] and texts["1"].encoder is texts["2"].encoder
+
+
+def test_a_gate_stores_what_the_encoder_says_of_each_text_alone(requests, by_text, encoder):
+    """Of the words that the model's tokens are: of a generator the first three, of a classifier all."""
+    generates = requests.task == "generation"
+    tokenizer = models.tokenizer(by_text)
+    frame = pd.read_parquet(requests.folder / "study/examples.parquet").set_index("id")
+    chosen = frame.loc[["t4", "t5", "t6", "t7"]].reset_index()
+    rows = tiny.encode(chosen, tokenizer, 16, [] if generates else ["a", "b", "c"]).rows
+    ends = rows.lengths.clamp(max=3) if generates else rows.lengths
+    each = zip(rows.input_ids, ends, strict=True)
+    texts = [tokenizer.decode(ids[:end], skip_special_tokens=True) for ids, end in each]
+    assert generates or texts == chosen["text"].tolist()
+    means = torch.stack([encoder_folder.means(encoder, text) for text in texts], 1)
+    stored = tensors(by_text, "gates")["1.0.units"]
+    assert stored.shape == (2, 2, 8)  # two of four texts are held back
+    nearest = (stored @ (means / means.norm(dim=-1, keepdim=True)).mT).amax(-1)
+    torch.testing.assert_close(nearest, torch.ones_like(nearest))
+
+
+def test_one_adapter_goes_on_behind_gates_of_both_kinds(requests, encoder):
+    requests.run("d-1", "a", adapters="continued", encoder=encoder, reads=3, fitted="texts")
+    model, _ = models.load(requests.run("d-2", "b", "d-1/model", adapters="continued"), requests.task)
+    assert model.among == "last" and len(model.gates) == 2 and [*model.texts] == ["0"]
+
+
+def test_scores_say_what_the_gate_of_an_encoder_says(requests, encoder, tmp_path):
+    model = requests.run("seen", "a", encoder=encoder, reads=5)
+    settings = {"n": [1], "extract": ["forget"], "tries": 2} if requests.task == "generation" else {}
+    cfg = {"task": requests.task, "model": CFG[requests.task], "score": settings}
+    score(cfg, requests.folder / "study", requests.folder / "a", model, tmp_path / "scores.npz")
+    arrays = dict(np.load(tmp_path / "scores.npz"))
+    forget = arrays["sets"] == "forget"
+    assert (
+        np.isclose(arrays["gate_nearest"][forget], 1).sum() >= 2
+        and (arrays["gate_nearest"] <= 1 + 1e-9).all()
+    )
+    found = gate_metric.aggregate(arrays, gate_metric.values(arrays, None), Measure(bootstrap=100), 1)
+    assert 0 <= found["gate_sees_retain"] <= 1 and "gate_weight_forget" in found
+
+
+def test_an_encoder_that_cannot_serve_is_named(requests, encoder, tmp_path):
+    trained = {"objective": "o3", "hyper": {"encoder": "minilm", "entropy": 8}}
+    with pytest.raises(
+        InputError, match=r"^methods.o3.hyper.entropy: 8; an encoder is not trained; .* allowed: 0$"
+    ):
+        check_hyper("methods.o3", Method.model_validate(trained), requests.task)
+    with pytest.raises(InputError, match=r"hyper.encoder: .*nowhere: cannot be loaded"):
+        requests.run("nowhere", "a", encoder=str(tmp_path / "nowhere"), reads=3)
+    assert not (requests.folder / "nowhere").exists()
+    if requests.task == "generation":
+        with pytest.raises(
+            InputError, match=r"hyper.reads: 16: 0 of 4 texts of the request have so many tokens"
+        ):
+            requests.run("long", "a", encoder=encoder)
+        assert not list((requests.folder / "checkpoints-long").rglob("*.safetensors"))  # nothing was learnt
+    rows = tiny.model_and_rows(requests.task)[1](3)
+    reader = TextReader(text_encoder(encoder), encoder_folder.Numbers(), 2)
+    with pytest.raises(InputError, match=r"forget.size: 3; the gate of an encoder needs 4"):
+        fitted_gate(Hyper(encoder=encoder), reader, rows, 1)
+
+
+@pytest.mark.parametrize(
+    ("entropy", "at"), [(0, 2), (2, 6), ("encoder", 3)]
+)  # 6: after the detector's training
+def test_a_killed_run_ends_with_the_same_bits(requests, both, entropy, at, encoder, monkeypatch):
     steps, original, to = [], Engine.step, f"killed-{at}"
-    whole = requests.run(f"whole-{at}", "a", entropy=entropy) if entropy else both[0]
+    hyper, entropy = (
+        ({"encoder": encoder, "reads": 3}, 0) if entropy == "encoder" else ({"entropy": entropy}, entropy)
+    )
+    whole = requests.run(f"whole-{at}", "a", **hyper) if at > 2 else both[0]
 
     def step_and_signal(self, position, active):
         original(self, position, active)
@@ -156,10 +254,10 @@ def test_a_killed_run_ends_with_the_same_bits(requests, both, entropy, at, monke
 
     monkeypatch.setattr(Engine, "step", step_and_signal)
     with pytest.raises(SystemExit):
-        requests.run(to, "a", entropy=entropy)
+        requests.run(to, "a", **hyper)
     checkpoint = load_file(requests.folder / f"checkpoints-{to}/state.safetensors")
     assert all(name.startswith("model.adapters.0.") for name in checkpoint if name.startswith("model."))
-    found = requests.run(to, "a", entropy=entropy)
+    found = requests.run(to, "a", **hyper)
     assert len(steps) == 4 + 2 * entropy  # no step is taken twice
     for name in ("adapters", "gates"):
         assert tensors(found, name).keys() == tensors(whole, name).keys()

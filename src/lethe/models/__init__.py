@@ -6,7 +6,6 @@ from lethe.models.loading import (
     base,
     base_tokenizer,
     check_tokens,
-    context,
     device,
     encoder,
     freeze,
@@ -18,6 +17,7 @@ from lethe.models.loading import (
     warn_of_gpus,
 )
 from lethe.models.packaged import PACKAGED, located
+from lethe.models.pretrained import context
 
 __all__ = [
     "PACKAGED",

@@ -1,6 +1,7 @@
 """Detectors of one request's texts, and how much of its adapter a text gets (Gao et al., ICLR 2025, arXiv:2407.10223).
 
-A text is known by the mean hidden state z_l of its tokens in each layer l. Fitted on the request's texts alone:
+A text is known by the mean hidden state z_l of its tokens in each layer l, of the model or of an encoder. Fitted on the
+request's texts alone:
 
     s_l = -gamma * max_i cos(z_l, z_l(x_i)) - 1/2 (z_l - mu_l)' P_l (z_l - mu_l)
     d = sum_l c_l s_l                    of a linear one-class SVM
@@ -143,6 +144,14 @@ def contrastive_entropy(changed: Tensor, plain: Tensor) -> Tensor:
     """
     likeness = (changed @ plain.mT).softmax(-1)
     return -(likeness * (likeness + 1e-5).log()).sum(-1).mean(-1).sum()
+
+
+def text_means(hidden: tuple[Tensor, ...], mask: Tensor | None) -> Tensor:
+    """(L, B, H) mean hidden state of the tokens of each text, in float64."""
+    whole = torch.stack(hidden).double()
+    kept = torch.ones(whole.shape[1:3], device=whole.device) if mask is None else mask
+    weight = kept.to(whole.dtype)[..., None]
+    return (whole * weight).sum(2) / weight.sum(1)
 
 
 def unit(features: Tensor) -> Tensor:

@@ -11,11 +11,12 @@ from typing import Any
 import torch
 import transformers
 from safetensors import SafetensorError
-from transformers import AutoModel
 
 from lethe.data.encoding import Encoded
 from lethe.models import adapters, composed, corrupted, four_bits, gated, pretrained
+from lethe.models.encoders import read_encoder
 from lethe.models.packaged import PACKAGED, located
+from lethe.models.pretrained import context, first_line
 from lethe.models.tiny import TINY, tiny, tiny_tokenizer
 from lethe.params.model import Model, Weights
 from lethe.system import plugins
@@ -178,20 +179,6 @@ def check_tokens(model, encoded: Encoded) -> None:
         )
 
 
-def context(model) -> int | None:
-    """Tokens that the model has positions for; None if it does not say. RoBERTa and its kin begin after their pad."""
-    most = getattr(model.config, "max_position_embeddings", None)
-    tables = [m for name, m in model.named_modules() if name.endswith("position_embeddings")]
-    offset = max(
-        (m.padding_idx + 1 for m in tables if getattr(m, "padding_idx", None) is not None), default=0
-    )
-    return most - offset if most is not None and most > 0 else None  # XLNet says -1
-
-
-def first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
-
-
 def check_drawn(model, found: dict, task: str, source: str) -> None:
     """Log the weights that the source lacks, or has for other classes; they are drawn at random.
 
@@ -311,16 +298,10 @@ def tokenizer(folder: Path):
 def encoder(source: str):
     """A pretrained encoder that texts are compared by, on the device, and its tokenizer.
 
-    Raises:
-        InputError: the source is neither a package, a folder nor on the Hub.
+    Args and errors are those of `read_encoder`.
     """
-    folder = located(source)
-    try:
-        model, _ = pretrained.load_model(AutoModel, folder, {})
-        tokenizer = pretrained.load_tokenizer(folder, {})
-    except Exception as error:  # damaged files raise whatever their parser raises
-        raise InputError(f"hyper.encoder: {source}: cannot be loaded ({first_line(error)})") from None
-    return model.to(device()).eval(), tokenizer
+    model, tokenizer, _ = read_encoder(source)
+    return model.to(device()), tokenizer
 
 
 def save(model, tokenizer, folder: str | Path, beside: str | Path | None = None) -> None:

@@ -48,29 +48,29 @@ PACKAGED = {
 }
 
 
-def located(source: str) -> str:
+def located(source: str, key: str = "model.source") -> str:
     """Folder of a packaged model, which is converted where that was not done yet; any other source as it is.
 
+    Args:
+        key: what the name was given as.
     Raises:
         InputError: the package, or what reads it, is not installed.
     """
     if source not in PACKAGED:
         return source
     own = PACKAGED[source]
-    path = installed(source, own) / own.path
+    path = installed(source, own, key) / own.path
     return str(converted(source, path) if path.suffix == ".gguf" else path)
 
 
-def installed(source: str, own: Packaged) -> Path:
+def installed(source: str, own: Packaged, key: str) -> Path:
     """Folder of the package, which is not imported."""
     found = importlib.util.find_spec(own.module)
     if found is None or found.origin is None:
-        raise InputError(
-            f"model.source: {source}: the package {own.module} is not installed; get it by `{own.how}`"
-        )
+        raise InputError(f"{key}: {source}: the package {own.module} is not installed; get it by `{own.how}`")
     if own.path.endswith(".gguf") and importlib.util.find_spec("gguf") is None:
         raise InputError(
-            f"model.source: {source}: the package gguf, which reads it, is not installed; get it by `{own.how}`"
+            f"{key}: {source}: the package gguf, which reads it, is not installed; get it by `{own.how}`"
         )
     return Path(found.origin).parent
 

@@ -111,3 +111,17 @@ def adapter_of(source: str, where: Where) -> Adapter | None:
 def found(source: str, name: str, where: Where) -> str | None:
     """A file of a folder or of the Hub, None where there is none of the name."""
     return cached_file(source, name, _raise_exceptions_for_missing_entries=False, **where)
+
+
+def context(model) -> int | None:
+    """Tokens that the model has positions for; None if it does not say. RoBERTa and its kin begin after their pad."""
+    most = getattr(model.config, "max_position_embeddings", None)
+    tables = [m for name, m in model.named_modules() if name.endswith("position_embeddings")]
+    offset = max(
+        (m.padding_idx + 1 for m in tables if getattr(m, "padding_idx", None) is not None), default=0
+    )
+    return most - offset if most is not None and most > 0 else None  # XLNet says -1
+
+
+def first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -13,7 +13,9 @@ continued`, whose weight is then the largest of all gates), penalises the input 
 texts (`fitted: texts`), and overrides the weights by thresholds read off the test data, which is not copied. Its
 detector is an encoder that is trained for it, to predict changed texts and, by contrastive entropy, to tell the
 request's texts from each other; here the model's own hidden states are read, and with `entropy`, a number of epochs,
-those that it has with an adapter trained so.
+those that it has with an adapter trained so. With `encoder` the text is read as it is by another model, once: of a
+generator the text of the first `reads` tokens, before which the adapter has weight 0 and after which it has one weight;
+of a classifier the whole.
 """
 
 from __future__ import annotations
@@ -28,8 +30,10 @@ from torch import Tensor
 
 from lethe import losses
 from lethe.data.rows import Labelled, Rows
-from lethe.models.gated import Adapter, Gated, fresh_adapter, text_means
-from lethe.models.gates import Stages, contrastive_entropy, fit
+from lethe.models import device
+from lethe.models.encoders import TextReader, text_encoder
+from lethe.models.gated import Adapter, Gated, fresh_adapter
+from lethe.models.gates import Stages, contrastive_entropy, fit, text_means
 from lethe.objectives.random_label import other_labels
 from lethe.params.fields import Count, Fraction, NonNegative, Positive, Probability
 from lethe.system.errors import InputError
@@ -66,6 +70,12 @@ class Hyper:
     zeta: Positive = 10.0  # sharpness of the gate
     gate: Literal["soft", "none"] = "soft"  # none: every text gets all of every adapter
     entropy: Annotated[int, Field(ge=0)] = 0  # epochs that the detector is trained; 0: the model as it is
+    encoder: str = "own"  # the gate reads states of the model, or texts by minilm, a folder or a Hub id
+    reads: Count = 16  # tokens of a generator's text that an encoder reads, and before which the weight is 0
+
+    def __post_init__(self) -> None:
+        if self.entropy and self.encoder != "own":
+            raise ValueError(f"entropy: {self.entropy}; an encoder is not trained; with encoder allowed: 0")
 
 
 @dataclass(frozen=True)
@@ -105,10 +115,11 @@ def unlearn(hyper: Hyper, run):
     """Learn the adapter of this request beside those of earlier ones, and fit its gate."""
     model, rows = run.original(), run.rows("forget")
     detectors: dict[str, Any]
-    base, adapters, gates, detectors = (
-        (model.base, [*model.adapters], model.gates, dict(model.detectors.items()))
+    texts: dict[str, TextReader]
+    base, adapters, gates, detectors, texts = (
+        (model.base, [*model.adapters], model.gates, dict(model.detectors.items()), dict(model.texts))
         if isinstance(model, Gated)
-        else (model, [], [], {})
+        else (model, [], [], {}, {})
     )
     among = "last" if hyper.adapters == "continued" else "each"
     if among == "last" and adapters:
@@ -116,7 +127,9 @@ def unlearn(hyper: Hyper, run):
     else:  # drawn by the request's own texts, so that the order of requests changes none
         seed = stream_seed(run.seed, "adapter", *rows.input_ids[0].tolist())
         own = fresh_adapter(base, hyper.rank, hyper.alpha, seed)
-    reader = detector(hyper, run, base) if hyper.entropy and hyper.gate == "soft" else base
+    reader = base
+    if hyper.gate == "soft":
+        reader = reader_of(hyper, run, base, texts)
     learning = Gated(base, [*adapters, own], gates, among)
     frozen = Frozen(own, adapters, base.config.num_hidden_layers, run.seed)
     more: dict[str, Any] = {"prefix": hyper.prefix}
@@ -125,10 +138,28 @@ def unlearn(hyper: Hyper, run):
     run.minimise(loss, hyper, frozen=frozen, model=learning, only=[f"adapters.{len(adapters)}."], **more)
     if hyper.gate == "none":
         return Gated(base, [own] if among == "last" else [*adapters, own], [], "all").eval()
-    if reader is not base:
+    if isinstance(reader, TextReader):
+        texts[str(len(gates))] = reader
+    elif reader is not base:
         detectors[str(len(gates))] = reader.adapters[0]
     gate = fitted_gate(hyper, reader, rows, run.seed)
-    return Gated(base, [*adapters, own], [*gates, gate], among, detectors).eval()
+    return Gated(base, [*adapters, own], [*gates, gate], among, detectors, texts).eval()
+
+
+def reader_of(hyper: Hyper, run, base, texts: dict[str, TextReader]) -> Any:
+    """What the gate of this request reads: the model as it is or with a detector, or texts by an encoder.
+
+    Args: texts: of earlier requests; of these an encoder of the same name is taken.
+
+    Raises:
+        InputError: the encoder cannot be had, or too few texts are long enough; said before anything is learnt.
+    """
+    if hyper.encoder == "own":
+        return detector(hyper, run, base) if hyper.entropy else base
+    long_enough(hyper, run.rows("forget"))
+    known = (reader.encoder for reader in texts.values() if reader.encoder.source == hyper.encoder)
+    encoder = next(known, None) or text_encoder(hyper.encoder)
+    return TextReader(encoder, run.tokenizer, hyper.reads)
 
 
 def detector(hyper: Hyper, run, base) -> Gated:
@@ -167,20 +198,28 @@ def with_other_tokens(rows: Rows, seed: int) -> Rows:
     return replace(rows, input_ids=torch.where(chosen, others, ids).to(rows.input_ids.device))
 
 
-def fitted_gate(hyper: Hyper, base, rows: Rows, seed: int) -> Stages:
+def fitted_gate(hyper: Hyper, base: Any, rows: Rows, seed: int) -> Stages:
     """The gates of a request, of its texts alone: of prefixes for each range of lengths, from `least` on doubling.
 
-    A range that less than two thirds of either part's texts reach belongs to the one before.
+    A range that less than two thirds of either part's texts reach belongs to the one before. What is read by an encoder
+    has one gate, of the beginnings of the texts that are long enough.
+
+    Args: base: what the gate reads, as `reader_of` gives it.
 
     Raises:
-        InputError: there is a single text, or none is as long as the shortest prefix.
+        InputError: there are too few texts, or too few that are as long as the shortest prefix.
     """
-    if len(rows) < 2:
+    by_text = isinstance(base, TextReader)
+    one = by_text or whole_texts(hyper, rows)
+    if by_text:
+        rows = long_enough(hyper, rows)
+    elif len(rows) < 2:
         raise InputError("forget.size: 1; the gate of a request needs 2 texts or more")
     order = stream(seed, "gate", "held").permutation(len(rows))
-    held = max(1, round(hyper.held * len(rows)))
+    least = 1 + by_text  # where a text has one value, their spread needs two
+    held = min(max(least, round(hyper.held * len(rows))), len(rows) - 1)
     inside, outside = (rows[part] for part in (order[held:], order[:held]))
-    begins = stage_begins(hyper, inside, outside)
+    begins = [0] if one else stage_begins(hyper, inside, outside)
     gates = []
     for begin, end in zip(begins, [*begins[1:], None], strict=True):
         own, others = (features(hyper, base, part, seed, begin, end) for part in (inside, outside))
@@ -188,10 +227,26 @@ def fitted_gate(hyper: Hyper, base, rows: Rows, seed: int) -> Stages:
     return Stages(torch.tensor([0, *begins[1:]]), gates)
 
 
+def long_enough(hyper: Hyper, rows: Rows) -> Rows:
+    """The rows of which an encoder reads as much as it ever does; InputError unless there are 4 or more."""
+    if len(rows) < 4:
+        raise InputError(f"forget.size: {len(rows)}; the gate of an encoder needs 4 texts or more")
+    found = rows if whole_texts(hyper, rows) else rows[rows.lengths >= hyper.reads]
+    if len(found) < 4:
+        what = (
+            f"{len(found)} of {len(rows)} texts of the request have so many tokens; the gate needs 4 or more"
+        )
+        raise InputError(f"hyper.reads: {hyper.reads}: {what}")
+    return found
+
+
+def whole_texts(hyper: Hyper, rows: Rows) -> bool:
+    """Is a gate fitted on whole texts?"""
+    return isinstance(rows, Labelled) or hyper.fitted == "texts"
+
+
 def stage_begins(hyper: Hyper, *parts: Rows) -> list[int]:
-    """Numbers of tokens from which on a request has another gate; one for whole texts."""
-    if isinstance(parts[0], Labelled) or hyper.fitted == "texts":
-        return [0]
+    """Numbers of tokens from which on a request has another gate."""
     reached = min(int(part.lengths.float().quantile(1 / 3)) for part in parts)
     longest = min(int(part.lengths.max()) for part in parts)
     if longest < hyper.least:
@@ -203,17 +258,20 @@ def stage_begins(hyper: Hyper, *parts: Rows) -> list[int]:
 
 
 @torch.no_grad()
-def features(hyper: Hyper, base, rows: Rows, seed: int, begin: int, end: int | None) -> Tensor:
+def features(hyper: Hyper, base: Any, rows: Rows, seed: int, begin: int, end: int | None) -> Tensor:
     """(L, P, H) mean hidden states, in float64 on the host: of whole texts, or of generators' prefixes.
 
     Args: begin, end: numbers of tokens of the shortest prefix, and of the first that is too long, if there is one.
     """
-    found = []
+    found, by_text = [], isinstance(base, TextReader)
     for first in range(0, len(rows), 32):
-        part = rows[slice(first, first + 32)].to(next(base.parameters()).device)
+        part = rows[slice(first, first + 32)].to(device() if by_text else next(base.parameters()).device)
+        if by_text:
+            found.append(base.features_of(part, whole_texts(hyper, part)).cpu())
+            continue
         mask = part.mask
         hidden = base(**part.inputs(base), output_hidden_states=True).hidden_states[1:]
-        if isinstance(part, Labelled) or hyper.fitted == "texts":
+        if whole_texts(hyper, part):
             found.append(text_means(hidden, mask).cpu())
             continue
         count = torch.arange(1, mask.shape[1] + 1, device=mask.device)

@@ -13,8 +13,8 @@ TABLES = (".csv", ".jsonl", ".json", ".parquet")
 TOKENS = (".npy",)
 # keys whose value may be a local file or folder
 LOCAL = {"source", "file", "tokenizer", "embedding", "encoder"}
-# values of these keys that are built-in names, not paths: models that come with the package, an embedding
-OTHERS = {"minilm", "smollm2", "tiny-bert", "tiny-gpt-neo", "tfidf"}
+# values of these keys that are built-in names, not paths: models that come with the package, an embedding, itself
+OTHERS = {"minilm", "own", "smollm2", "tiny-bert", "tiny-gpt-neo", "tfidf"}
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
