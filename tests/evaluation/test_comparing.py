@@ -52,6 +52,18 @@ def test_one_seed_has_no_spread_and_no_interval():
     found = summaries(numbers, 0.95)
     assert found["npo"]["a"] == {"mean": 0.75, "n": 1, "gap": {"mean": 0.25, "distance": 0.25, "n": 1}}
     assert found["retrain"]["a"] == {"mean": 0.5, "n": 1}
+    ratio = {run: {7: {"perplexity_test": value}} for run, value in (("retrain", 4.0), ("npo", 9.0))}
+    found = summaries(ratio, 0.95)["npo"]["perplexity_test"]
+    assert found == {
+        "mean": pytest.approx(9),
+        "n": 1,
+        "gap": pytest.approx({"mean": 5, "distance": 5, "n": 1}),
+    }
+
+
+def test_without_a_retrained_model_there_are_no_gaps():
+    found = summaries({"npo": {0: {"a": 1.0}, 1: {"a": 2.0}}}, 0.95)
+    assert found["npo"]["a"] == {"mean": 1.5, "sd": pytest.approx(math.sqrt(0.5)), "n": 2}
 
 
 def test_a_metric_that_a_seed_lacks_counts_fewer():
@@ -120,6 +132,7 @@ def test_a_lead_among_many_must_be_surer():
     p = scipy.stats.ttest_rel(*([numbers[run][s]["up"] for s in range(3)] for run in "ab")).pvalue
     assert 0.05 / 3 < p < 0.05
     assert better(numbers, ["a", "b"], column, 0.05)["a"]["up"] == ["b"]
+    assert better(numbers, ["a", "b"], column, 0.01)["a"]["up"] == []
     assert better(numbers, ["a", "b", "c"], column, 0.05)["a"]["up"] == []
 
 
