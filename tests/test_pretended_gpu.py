@@ -18,7 +18,7 @@ FILES = (
     "models/fused",
     "models/adapters",
 )
-FILES += ("decoding/recall", "decoding/sampling")
+FILES += ("decoding/recall", "decoding/sampling", "objectives/o3")
 NEAR = (  # tests that compute on the host what they compare with, start processes, or end them
     "one_text_at_a_time or by_its_definition or one_example_at_a_time or completions_of_the_beginnings"
     " or two_processes or killed or norms_are_those_of_single_texts"

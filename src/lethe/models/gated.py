@@ -304,9 +304,10 @@ class Gated(Composed):
     def save_pretrained(self, folder: Path) -> None:
         folder = Path(folder)
         self.base.save_pretrained(folder / "base")
-        tensors = {name: p.detach().contiguous() for name, p in self.adapters.named_parameters()}
+        tensors = {name: p.detach().cpu().contiguous() for name, p in self.adapters.named_parameters()}
         tensors |= {
-            f"{DETECTOR}{name}": p.detach().contiguous() for name, p in self.detectors.named_parameters()
+            f"{DETECTOR}{name}": p.detach().cpu().contiguous()
+            for name, p in self.detectors.named_parameters()
         }
         save_file(tensors, folder / ADAPTERS)
         stored = {
