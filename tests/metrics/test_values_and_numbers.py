@@ -1,0 +1,388 @@
+"""What each metric writes of a whole model, by its name: one value per example, and numbers of the sets.
+
+The formulas have tests of their own; here it is which arrays a metric reads, and what it calls what it finds.
+"""
+
+import math
+
+import numpy as np
+import pytest
+
+from lethe.metrics import (
+    accuracy,
+    answer_entropy,
+    calibration_error,
+    confidence,
+    downstream_accuracy,
+    entity_f1,
+    entropy,
+    gate,
+    gradient_norm,
+    lira,
+    macro_f1,
+    margin,
+    modified_entropy,
+    reference_loss,
+    rmia,
+    token_accuracy,
+    ulira,
+)  # fmt: skip
+from lethe.metrics.common.attacks import auc, membership
+from lethe.params.measure import Measure
+
+SETTINGS = Measure(bootstrap=100, false_positive_rates=[0.5, 0.3], calibration_bins=2, confidence=0.9)
+SETS = np.array(["forget", "retain", "holdout", "test", "forget", "retain", "holdout", "test"])
+P = np.array(
+    [
+        [0.7, 0.2, 0.1], [0.6, 0.3, 0.1], [0.3, 0.4, 0.3], [0.2, 0.3, 0.5],
+        [0.25, 0.25, 0.5], [0.1, 0.8, 0.1], [0.5, 0.4, 0.1], [0.4, 0.35, 0.25],
+    ]
+)  # fmt: skip
+LABELS = np.array([0, 0, 1, 1, 1, 1, 2, 0])
+
+
+def classified(**more) -> dict[str, np.ndarray]:
+    return {"sets": SETS, "logits": np.log(P), "labels": LABELS} | more
+
+
+def others(p, label):
+    return [(c, q) for c, q in enumerate(p) if c != label]
+
+
+SCORES = {  # name -> what it is of the probabilities p of one example, and the sign with which a member scores lower
+    confidence: ("confidence", lambda p, y: max(p), -1),
+    entropy: ("entropy", lambda p, y: -sum(q * math.log(q) for q in p), 1),
+    margin: ("margin", lambda p, y: math.log(p[y]) - math.log(max(q for _, q in others(p, y))), -1),
+    modified_entropy: (
+        "modified_entropy",
+        lambda p, y: -(1 - p[y]) * math.log(p[y]) - sum(q * math.log(1 - q) for _, q in others(p, y)),
+        1,
+    ),
+}
+
+
+@pytest.mark.parametrize("metric", SCORES)
+def test_scores_of_classifiers_are_attacks(metric):
+    name, formula, sign = SCORES[metric]
+    scores = classified()
+    expected = np.array([formula(p, y) for p, y in zip(P.tolist(), LABELS.tolist(), strict=True)])
+    values = metric.values(scores, SETTINGS)
+    assert values == {name: pytest.approx(expected)}
+    found = metric.aggregate(scores, values, SETTINGS, 0)
+    assert (
+        found == pytest.approx(membership(name, sign * expected, scores, SETTINGS)) and f"{name}_auc" in found
+    )
+
+
+@pytest.mark.parametrize("metric", SCORES)
+def test_of_tagged_texts_scores_are_means_over_their_tags(metric):
+    """Four texts of the eight examples, two words each, the last of which has one."""
+    name, formula, _ = SCORES[metric]
+    tags = LABELS.reshape(4, 2).copy()
+    tags[3, 1] = -100
+    scores = {"sets": SETS[:4], "logits": np.log(P).reshape(4, 2, 3), "tags": tags}
+    each = [formula(p, y) for p, y in zip(P.tolist(), LABELS.tolist(), strict=True)]
+    expected = [np.mean(each[0:2]), np.mean(each[2:4]), np.mean(each[4:6]), each[6]]
+    assert metric.values(scores, SETTINGS) == {name: pytest.approx(expected)}
+
+
+def test_accuracy_of_each_set():
+    values = accuracy.values(classified(), SETTINGS)
+    assert {name: column.tolist() for name, column in values.items()} == {
+        "correct": [True, True, True, False, False, True, False, True]
+    }
+    found = accuracy.aggregate(classified(), values, SETTINGS, 0)
+    assert found == {
+        "accuracy_forget": 0.5,
+        "accuracy_retain": 1,
+        "accuracy_holdout": 0.5,
+        "accuracy_test": 0.5,
+    }
+
+
+def test_macro_f1_of_each_set():
+    """Forget: true 0 and 1, called 0 and 2, so F1 of 1, 0 and 0; holdout: true 1 and 2, called 1 and 0."""
+    assert macro_f1.values(classified(), SETTINGS) == {}
+    found = macro_f1.aggregate(classified(), {}, SETTINGS, 0)
+    expected = {"forget": 1 / 3, "retain": 1, "holdout": 1 / 3, "test": 1 / 3}
+    assert found == {f"macro_f1_{name}": pytest.approx(value) for name, value in expected.items()}
+
+
+def test_calibration_error_of_each_set():
+    """Bins up to 0.5 and above; forget is sure to 0.7, rightly, and to 0.5, wrongly: (0.3 + 0.5) / 2."""
+    assert calibration_error.values(classified(), SETTINGS) == {}
+    found = calibration_error.aggregate(classified(), {}, SETTINGS, 0)
+    expected = {
+        "forget": 0.4,
+        "retain": 0.3,
+        "holdout": abs(1 - 0.4 - 0.5) / 2,
+        "test": abs(1 - 0.4 - 0.5) / 2,
+    }
+    assert found == {f"calibration_error_{name}": pytest.approx(value) for name, value in expected.items()}
+    whole = calibration_error.aggregate(
+        classified(), {}, SETTINGS.model_copy(update={"calibration_bins": 1}), 0
+    )
+    assert whole["calibration_error_forget"] == pytest.approx(abs(1 - 0.7 - 0.5) / 2)
+
+
+def test_entropy_of_answers_where_there_are_some():
+    """Four words that differ: three pairs and two triples, of log2 3 and 1 bit."""
+    said = answer_entropy.of_answers(["a b c d", None, "too short"], [])
+    expected = (2 / 3 * math.log2(3) + 4 / 3) / 2
+    assert said["answer_entropy"] == pytest.approx([expected, np.nan, np.nan], nan_ok=True)
+    scores = {"sets": np.array(["forget", "forget", "retain"])} | said
+    values = answer_entropy.values(scores, SETTINGS)
+    assert values["answer_entropy"].mask.tolist() == [False, True, True]
+    assert answer_entropy.aggregate(scores, values, SETTINGS, 0) == {
+        "answer_entropy_forget": pytest.approx(expected)
+    }
+
+
+# ------------------------------------------------------------------ tagged text
+
+CLASSES = np.array(["O", "B-PER", "I-PER"])
+TAGS = np.array([[1, 2, 0], [0, 1, -100], [1, 0, 0]])
+CALLED = np.array([[1, 2, 1], [0, 0, 2], [1, 0, 0]])
+TAGGED = {
+    "sets": np.array(["forget", "test", "forget"]),
+    "classes": CLASSES,
+    "tags": TAGS,
+    "logits": np.eye(3)[CALLED],
+}
+
+
+def test_tags_of_each_set():
+    """Right are 2 of 3, 1 of 2 and 3 of 3; what stands beyond the end of a text counts for nothing."""
+    values = token_accuracy.values(TAGGED, SETTINGS)
+    assert {name: column.tolist() for name, column in values.items()} == {
+        "right_tags": [2, 1, 3],
+        "words": [3, 2, 3],
+    }
+    found = token_accuracy.aggregate(TAGGED, values, SETTINGS, 0)
+    assert found == {"token_accuracy_forget": pytest.approx(5 / 6), "token_accuracy_test": 0.5}
+
+
+def test_entities_of_each_set():
+    """Of forget two persons are found rightly and one more is called one; that of test is not found."""
+    values = entity_f1.values(TAGGED, SETTINGS)
+    assert {name: column.tolist() for name, column in values.items()} == {
+        "entities_right": [1, 0, 1], "entities": [1, 1, 1], "entities_predicted": [2, 0, 1]
+    }  # fmt: skip
+    found = entity_f1.aggregate(TAGGED, values, SETTINGS, 0)
+    assert found == {"entity_f1_forget": pytest.approx(2 * 2 / (2 + 3)), "entity_f1_test": 0}
+
+
+# ------------------------------------------------------------------ what other models and programs say
+
+
+def test_a_reference_is_subtracted():
+    logprob, reference = -np.arange(1.0, 25).reshape(8, 3), -np.ones((8, 3))
+    scores = {"sets": SETS, "logprob": logprob, "reference_logprob": reference, "mask": np.ones((8, 3), bool)}
+    values = reference_loss.values(scores, SETTINGS)
+    expected = np.arange(8) * 3.0 + 1  # means 2, 5, …
+    assert values == {"reference_loss": pytest.approx(expected)}
+    found = reference_loss.aggregate(scores, values, SETTINGS, 0)
+    assert found == membership("reference_loss", expected, scores, SETTINGS) and "reference_loss_auc" in found
+    with pytest.raises(ValueError, match="no scored token"):
+        reference_loss.values(scores | {"mask": np.zeros((8, 3), bool)}, SETTINGS)
+
+
+def test_the_length_of_the_gradient_is_an_attack():
+    scores = {"sets": SETS, "gradient_norm": np.arange(8.0)}
+    values = gradient_norm.values(scores, SETTINGS)
+    assert values == {"gradient_norm": pytest.approx(np.arange(8.0))}
+    found = gradient_norm.aggregate(scores, values, SETTINGS, 0)
+    assert found == membership("gradient_norm", np.arange(8.0), scores, SETTINGS)
+    assert found["gradient_norm_auc"] == 0.75  # 0 and 4 below 3 and 7: three pairs of four
+
+
+def test_tasks_of_the_harness_and_their_means():
+    names = [
+        "arc_acc",
+        "cloze_acc",
+        "cloze_probability",
+        "forget_wmdp_acc",
+        "forget_wmdp_probability",
+        "cloze_acc_norm",
+    ]
+    scores = {
+        "downstream_names": np.array(names),
+        "downstream_values": np.array([0.5, 0.7, 0.4, 0.25, 0.3, 0.9]),
+    }
+    assert downstream_accuracy.values(scores, SETTINGS) == {}
+    found = downstream_accuracy.aggregate(scores, {}, SETTINGS, 0)
+    of_tasks = {
+        f"downstream_{name}": value
+        for name, value in zip(names, (0.5, 0.7, 0.4, 0.25, 0.3, 0.9), strict=True)
+    }
+    means = {"downstream_accuracy": 0.6, "downstream_probability": 0.4}
+    means |= {"downstream_accuracy_forget": 0.25, "downstream_probability_forget": 0.3}
+    assert found == pytest.approx(of_tasks | means)
+    scores["downstream_values"][2] = np.inf
+    with pytest.raises(ValueError, match=r"^downstream_cloze_probability is not finite$"):
+        downstream_accuracy.aggregate(scores, {}, SETTINGS, 0)
+
+
+def gated(**more) -> dict[str, np.ndarray]:
+    sets = np.array(["forget", "forget", "retain", "holdout", "test", "test", "general_test", "validation"])
+    weight = np.array([0.9, 0.4, 0.5, 0.4, 0.1, 0.95, 0.0, 1.0])
+    return {"sets": sets, "gate": weight, "gate_nearest": weight[::-1].copy()} | more
+
+
+def test_whom_a_gate_sees():
+    """Pairs of forget and another set in which forget's weight is larger, ties half."""
+    scores = gated()
+    values = gate.values(scores, SETTINGS)
+    assert values.keys() == {"gate_weight", "gate_nearest"}
+    assert values["gate_weight"] is scores["gate"] and values["gate_nearest"] is scores["gate_nearest"]
+    found = gate.aggregate(scores, values, SETTINGS, 0)
+    expected = {"retain": 1 / 2, "holdout": 3 / 4, "test": 2 / 4, "general_test": 1}
+    sees = {name: value for name, value in found.items() if name.startswith("gate_sees_")}
+    assert sees == {f"gate_sees_{name}": value for name, value in expected.items()}
+    assert found["gate_weight_forget"] == pytest.approx(0.65) and found["gate_weight_validation"] == 1
+    for name, column in (("gate_weight", "gate"), ("gate_nearest", "gate_nearest")):
+        assert membership(name, -scores[column], scores, SETTINGS).items() <= found.items()
+
+
+def test_where_texts_have_kinds_a_gate_is_judged_within_those_that_were_forgotten():
+    """Of the kinds of forget, 1 and 2, is the test text of weight 0.1 alone, below both."""
+    scores = gated(gate_kind=np.array([1, 2, 3, 3, 1, 3, 1, 1]))
+    found = gate.aggregate(scores, gate.values(scores, SETTINGS), SETTINGS, 0)
+    assert found["gate_weight_auc"] == 1 and found["gate_sees_test"] == 0.5
+    assert gate.of_the_same_kinds(scores)["matched"].tolist() == [
+        True,
+        True,
+        False,
+        False,
+        True,
+        False,
+        True,
+        True,
+    ]
+    scores["matched"] = np.array([False] * 4 + [False, True, False, False])
+    assert not gate.of_the_same_kinds(scores)["matched"].any()
+    plain = gated()
+    assert gate.of_the_same_kinds(plain) is plain
+
+
+# ------------------------------------------------------------------ shadow models
+
+
+def shadowed(models: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Scores of 40 classified texts with shadow models of which each text is in a half, and which texts these know."""
+    rng = np.random.default_rng(0)
+    sets = np.resize(SETS, 40)
+    known = np.isin(sets, ["forget", "retain", "holdout", "test"]) & (np.arange(40) != 7)
+    labels = rng.integers(0, 3, 40)
+    scores = {"sets": sets, "logits": rng.normal(size=(40, 3)), "labels": labels}
+    scores |= {"shadow_confidence": rng.normal(size=(40, models)), "shadow_known": known}
+    scores["shadow_confidence"][7] = np.nan
+    member = np.arange(models) % 2 == np.arange(40)[:, None] % 2
+    return scores | {"shadow_member": member}, known
+
+
+@pytest.mark.parametrize(("models", "shared"), [(8, True), (63, True), (64, False)])
+def test_lira_is_of_the_texts_that_shadow_models_know(models, shared):
+    scores, known = shadowed(models)
+    target = lira.logit_confidence(scores["logits"], scores["labels"])[known]
+    shadow, member = scores["shadow_confidence"][known], scores["shadow_member"][known]
+    values = lira.values(scores, SETTINGS)
+    assert values.keys() == {"lira", "lira_offline"}
+    for name, attack in (("lira", lira.lira_online), ("lira_offline", lira.lira_offline)):
+        assert values[name].mask.tolist() == (~known).tolist()
+        assert values[name].compressed() == pytest.approx(attack(target, shadow, member, shared))
+    assert lira.fitted(shadow, member, True)[1] != pytest.approx(lira.fitted(shadow, member, False)[1])
+
+
+def test_attacks_with_shadow_models_are_judged_as_others_are():
+    scores, _ = shadowed(8)
+    scores["matched"] = np.arange(40) != 7
+    for metric, names in ((lira, ("lira", "lira_offline")), (rmia, ("rmia", "rmia_offline"))):
+        values = metric.values(scores, SETTINGS)
+        expected = [membership(name, values[name].filled(np.nan), scores, SETTINGS) for name in names]
+        assert metric.aggregate(scores, values, SETTINGS, 0) == expected[0] | expected[1]
+        assert f"{names[0]}_auc" in expected[0]
+
+
+def test_confidence_of_texts_is_minus_the_loss():
+    scores = {
+        "logprob": np.array([[-1.0, -3.0], [-5.0, np.nan]]),
+        "mask": np.array([[True, True], [True, False]]),
+    }
+    assert lira.target_confidence(scores).tolist() == [-2, -5]
+
+
+@pytest.mark.parametrize("task", ["classification", "generation"])
+def test_rmia_beats_the_hold_out_texts(task):
+    """Probabilities are those of the true class, or the geometric mean over tokens."""
+    scores, known = shadowed(8)
+    if task == "generation":
+        scores |= {
+            "logprob": -np.random.default_rng(1).uniform(0.1, 2, (40, 3)),
+            "mask": np.ones((40, 3), bool),
+        }
+        del scores["logits"]
+        scores["shadow_confidence"] = -np.abs(scores["shadow_confidence"])
+        target, shadow = np.exp(scores["logprob"].mean(axis=1)), np.exp(scores["shadow_confidence"])
+    else:
+        odds = np.exp(lira.logit_confidence(scores["logits"], scores["labels"]))
+        target, shadow = odds / (1 + odds), 1 / (1 + np.exp(-scores["shadow_confidence"]))
+    target, shadow, member = target[known], shadow[known], scores["shadow_member"][known]
+    population = scores["sets"][known] == "holdout"
+    for slope, gamma in ((0.3, 1.0), ("auto", 1.0), (1.0, 2.0)):
+        settings = SETTINGS.model_copy(update={"rmia_slope": slope, "rmia_gamma": gamma})
+        values = rmia.values(scores, settings)
+        assert values.keys() == {"rmia", "rmia_offline"}
+        used = rmia.tuned_slope(shadow, member, population, gamma) if slope == "auto" else slope
+        means = (
+            rmia.mean_probability_online(shadow, member),
+            rmia.mean_probability_offline(shadow, member, used),
+        )
+        for name, mean in zip(values, means, strict=True):
+            expected = rmia.rmia(target, mean, target[population], mean[population], gamma)
+            assert values[name].mask.tolist() == (~known).tolist()
+            assert values[name].compressed() == pytest.approx(expected), (name, slope, gamma)
+
+
+def test_probabilities_that_are_nothing_in_numbers_have_a_ratio():
+    scores, _ = shadowed(8)
+    scores["shadow_confidence"][0] = -np.inf
+    scores["logits"][0] = np.array([0.0, 2000.0, 2000.0])
+    scores["labels"][0] = 0
+    settings = SETTINGS.model_copy(update={"rmia_slope": 0.3})
+    assert np.isfinite(rmia.values(scores, settings)["rmia"].compressed()).all()
+
+
+def test_unlearned_models_attack_by_each_method():
+    rng = np.random.default_rng(2)
+    scores, _ = shadowed(8)
+    audited = np.isin(scores["sets"], ["forget", "test"]) & (np.arange(40) != 4)
+    confidences = rng.normal(size=(40, 2, 8))
+    confidences[~audited] = np.nan
+    member = np.arange(8) % 2 == np.arange(40)[:, None] // 4 % 2
+    scores |= {"ulira_methods": np.array(["npo", "icu"]), "ulira_confidence": confidences}
+    scores |= {"ulira_member": member, "ulira_known": audited}
+    values = ulira.values(scores, SETTINGS)
+    assert [*values] == ["ulira_npo", "ulira_icu"]
+    target = lira.logit_confidence(scores["logits"], scores["labels"])[audited]
+    for place, column in enumerate(values.values()):
+        expected = lira.lira_online(target, confidences[audited, place], member[audited], shared_spread=True)
+        assert column.mask.tolist() == (~audited).tolist() and column.compressed() == pytest.approx(expected)
+    for column in values.values():
+        column[4] = 0.0  # a text to forget without a value would end in an error
+    found = ulira.aggregate(scores, values, SETTINGS, 0)
+    assert {"ulira_npo_auc", "ulira_icu_auc"} <= {*found}
+    for name, column in values.items():
+        groups = [column.data[(scores["sets"] == of) & ~column.mask] for of in ("forget", "test")]
+        assert found[f"{name}_auc"] == auc(*groups)
+        called = [np.mean(groups[0] < 0), np.mean(groups[1] >= 0)]
+        assert found[f"{name}_balanced_accuracy"] == pytest.approx(np.mean(called))
+    some = scores["sets"] == "test"
+    for column in values.values():
+        column[np.flatnonzero(some)[:3]] = np.ma.masked
+    fewer = ulira.aggregate(scores, values, SETTINGS, 0)
+    groups = [
+        values["ulira_npo"].data[(scores["sets"] == of) & ~values["ulira_npo"].mask]
+        for of in ("forget", "test")
+    ]
+    assert fewer["ulira_npo_auc"] == auc(*groups) and len(groups[1]) == some.sum() - 3
