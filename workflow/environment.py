@@ -18,9 +18,6 @@ from lethe.system import tracker_name
 from lethe.system.errors import InputError
 from lethe.system.warm_start import VARIABLE
 
-# glibc gives freed tensors back to the system, which clears their pages again: 5 to 17 % of the time of small models.
-ALLOCATION = {"MMAP_THRESHOLD": 32, "TRIM_THRESHOLD": 256, "TOP_PAD": 64}  # MiB
-
 
 def set_environment() -> None:
     """What every job inherits. Ends the process with one line if it names a tracker that is not there."""
@@ -34,8 +31,6 @@ def set_environment() -> None:
     os.environ["PATH"] = os.pathsep.join([os.environ["PATH"], str(Path(sys.executable).parent)])
     os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # idle threads leave the core to other jobs
     os.environ["PYTHONUTF8"] = "1"  # texts are UTF-8, whatever a machine's locale says
-    for name, megabytes in ALLOCATION.items():
-        os.environ.setdefault(f"MALLOC_{name}_", str(megabytes << 20))
     # Snakemake sets a job's threads for OpenMP and BLAS, and so for torch; tokenizers look elsewhere.
     before_every_command("export RAYON_NUM_THREADS=$OMP_NUM_THREADS; ")
 

@@ -64,6 +64,14 @@ def slow(model, encoded):
     return np.array([el[ORDER] for el, _, _ in found]), np.array([ma for _, ma, _ in found])
 
 
+def test_looks_every_few_epochs_and_leaves_rows_as_they_were_in_between(model, sets):
+    check = EpochCheck(Stop(n=ORDER, every=3), refinement(), sets)
+    found = {epoch: check(model, epoch, []) for epoch in range(7)}
+    assert [epoch for epoch, of in found.items() if of.columns] == [0, 3, 6]
+    for epoch in (1, 2, 4, 5):
+        assert found[epoch].active is None and not found[epoch].done
+
+
 def test_values_and_thresholds_are_those_of_forgotten_and_unseen_text(model, sets):
     found = EpochCheck(Stop(n=ORDER, slack=1.5), None, sets)(model, 0, [])
     likelihood, accuracy = slow(model, sets["forget"])

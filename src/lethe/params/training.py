@@ -32,6 +32,8 @@ class Stop(StrictModel):
     """Texts of a set whose extraction likelihood is computed, the first; null: all."""
     slack: NonNegative = 0.0
     """Added to both thresholds, in standard errors of the mean of the unseen values."""
+    every: Annotated[int, Field(ge=1, le=10**9)] = 1
+    """Epochs from one look at what is memorised to the next, from 0 on; ICU's texts rest by it, too."""
 
 
 class Choose(StrictModel):

@@ -23,7 +23,7 @@ import threading
 from pathlib import Path
 
 VARIABLE = "LETHE_WARM"
-STEPS = ("forget", "train", "unlearn", "score", "measure", "compare")
+STEPS = ("prepare", "forget", "train", "unlearn", "score", "measure", "compare")
 MODULES = ("lethe.__main__", *(f"lethe.{step}" for step in STEPS))  # imported before the first fork
 FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 

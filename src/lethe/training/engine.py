@@ -42,7 +42,7 @@ LARGE = 50_000_000  # numbers that train, from which on no second gradient is ke
 class Findings:
     """What is found out before the first and after every epoch.
 
-    columns: numbers for epochs.csv; active: (N,) bool rows of the first role still trained on, or None for all;
+    columns: numbers for epochs.csv; active: (N,) bool rows of the first role still trained on, None: as before;
     done: end the run.
     """
 

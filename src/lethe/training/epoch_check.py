@@ -44,7 +44,7 @@ class Refinement:
 
 
 class EpochCheck:
-    """Memorisation of the forget set after an epoch, against thresholds from unseen text; forgotten texts are skipped.
+    """Memorisation of the forget set between epochs, against thresholds from unseen text; forgotten texts are skipped.
 
     Thresholds `unseen` are means over the validation set under the same model, as it is now: text that it never saw,
     at the same length and under the same tokenizer. A model that is damaged predicts less of any text; what it has
@@ -62,12 +62,14 @@ class EpochCheck:
     ):
         self.stop, self.refinement, self.encoded = stop, refinement, encoded
         rule = stop or Stop()
-        self.order, self.start, self.most = rule.n, rule.start, rule.most
+        self.order, self.start, self.most, self.every = rule.n, rule.start, rule.most, rule.every
         self.similarities = similarities(refinement, tokenizer) if refinement else []
         for name in ("forget", "validation"):
             check_lengths(encoded[name], name, self.order, self.start, self.most)
 
     def __call__(self, model, epoch: int, history: list[dict]) -> Findings:
+        if epoch % self.every:
+            return Findings({})
         thresholds = self.thresholds(model)
         accuracy, extracted = self.measured(model, self.encoded["forget"].rows)
         likelihood = f"extraction_likelihood_{self.order}"
