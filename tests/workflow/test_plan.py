@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -29,11 +27,11 @@ for command in sys.argv[1:]:
 
 @pytest.fixture(scope="module")
 def dependencies():
-    sys.path.insert(0, str(ROOT / "workflow"))
+    sys.path[:0] = [str(ROOT), str(ROOT / "workflow")]
     import dependencies
 
     yield dependencies
-    sys.path.remove(str(ROOT / "workflow"))
+    sys.path[:] = [path for path in sys.path if path not in (str(ROOT), str(ROOT / "workflow"))]
 
 
 @pytest.fixture(scope="module")
@@ -46,9 +44,8 @@ def imported() -> dict[str, set[str]]:
 
 
 def test_a_search_for_settings_touches_no_job(dependencies, tmp_path):
-    import plan
-
     from lethe.params.file import check_params
+    from workflow import plan
 
     content = yaml.safe_load((ROOT / "params.yaml").read_text())
     digests = dependencies.Digests(tmp_path / "memory.json")
@@ -59,9 +56,8 @@ def test_a_search_for_settings_touches_no_job(dependencies, tmp_path):
 
 
 def test_models_that_forget_are_more_jobs_and_change_only_what_they_attack(dependencies, tmp_path):
-    import plan
-
     from lethe.params.file import check_params
+    from workflow import plan
 
     content = yaml.safe_load((ROOT / "params.yaml").read_text())
     digests = dependencies.Digests(tmp_path / "memory.json")
@@ -84,9 +80,8 @@ def test_models_that_forget_are_more_jobs_and_change_only_what_they_attack(depen
 
 def test_a_run_that_is_measured_between_epochs_alone_depends_on_how(dependencies, tmp_path):
     """What scores are made of, and the metrics; of Snakemake's jobs and of DVC's stages, which both have this plan."""
-    import plan
-
     from lethe.params.file import check_params
+    from workflow import plan
 
     content = yaml.safe_load((ROOT / "params.yaml").read_text())
     digests = dependencies.Digests(tmp_path / "memory.json")
@@ -144,122 +139,6 @@ def test_no_other_file_of_the_package_is_missed(dependencies):
     assert not others & set(dependencies.source_files("lethe.score"))
 
 
-NESTED = """
-try:
-    pass
-except ValueError:
-    import lethe.g
-match f:
-    case 1:
-        with f:
-            if f:
-                pass
-            else:
-                import lethe.h
-class C:
-    async def m(self):
-        while f:
-            import lethe.i
-"""
-
-
-def test_imports_of_every_form_are_followed(dependencies, tmp_path, monkeypatch):
-    """Absolute and relative, of modules and of names, at the top and in functions, and their packages."""
-    texts = {
-        "__init__.py": "",
-        "a.py": "import numpy\nfrom lethe.inner import b\n\ndef f():\n    from . import c\n" + NESTED,
-        "g.py": "",
-        "h.py": "",
-        "i.py": "",
-        "inner/__init__.py": "from .d import name\n",
-        "inner/b.py": "import lethe.inner.e as e\n",
-        "inner/d.py": "name = 1\n",
-        "inner/e.py": "from ..f import thing\n",
-        "c.py": "from lethe import __main__\n",
-        "f.py": "thing = 1\n",
-        "__main__.py": "from lethe import not_used\n",
-        "not_used.py": "",
-    }
-    for name, text in texts.items():
-        file = tmp_path / "lethe" / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
-    monkeypatch.setattr(dependencies, "SOURCES", tmp_path)
-    dependencies.imports.cache_clear()
-    found = {str(f.relative_to(tmp_path / "lethe")) for f in dependencies.source_files("lethe.a")}
-    dependencies.imports.cache_clear()
-    assert found == set(texts) - {"__main__.py", "not_used.py"}
-
-
-@pytest.fixture
-def settled(dependencies, monkeypatch):
-    """Files count as old enough to be remembered as soon as they are written."""
-    monkeypatch.setattr(dependencies, "TICK", -60.0)
-
-
-def test_digests_are_remembered_but_follow_the_content(dependencies, settled, tmp_path):
-    """SHA-256 of `abc` is in FIPS 180-4; a folder's digest changes with a name and with a content."""
-    file = tmp_path / "folder" / "file"
-    file.parent.mkdir()
-    file.write_text("abc")
-    digests = dependencies.Digests(tmp_path / "memory.json")
-    assert digests.of(file) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    seen = {digests.of(file.parent)}
-    digests.save()
-    again = dependencies.Digests(tmp_path / "memory.json")
-    assert again.known == digests.known != {}
-    (file.parent / ".snakemake_timestamp").touch()
-    (file.parent / ".DS_Store").touch()
-    assert again.of(file.parent) in seen
-    file.write_text("abd")
-    seen.add(again.of(file.parent))
-    file.rename(file.with_name("other"))
-    seen.add(again.of(file.parent))
-    assert len(seen) == 3
-
-
-def test_a_change_that_keeps_time_and_size_is_noticed(dependencies, settled, tmp_path):
-    """As by `rsync --inplace --times`: the time of status tells."""
-    file = tmp_path / "file"
-    file.write_text("r12")
-    digests = dependencies.Digests(tmp_path / "memory.json")
-    before, when = digests.of(file), file.stat()
-    with open(file, "r+") as handle:
-        handle.write("r13")
-    os.utime(file, ns=(when.st_atime_ns, when.st_mtime_ns))
-    assert file.stat().st_mtime_ns == when.st_mtime_ns and file.stat().st_ino == when.st_ino
-    assert digests.of(file) != before
-
-
-def test_a_file_that_was_changed_a_moment_ago_is_read_again(dependencies, tmp_path, monkeypatch):
-    """Where times have steps of seconds, a second change leaves no trace: such a file is not remembered."""
-    file = tmp_path / "file"
-    file.write_text("r12")
-    same = os.stat(file)
-    monkeypatch.setattr(dependencies, "os", SimpleNamespace(stat=lambda _: same))
-    digests = dependencies.Digests(tmp_path / "memory.json")
-    before = digests.of_file(file)
-    file.write_text("r13")
-    assert digests.of_file(file) != before
-    monkeypatch.setattr(dependencies, "TICK", -60.0)
-    before = digests.of_file(file)
-    file.write_text("r14")
-    assert digests.of_file(file) == before  # all that can be seen is as it was
-    assert digests.of_file(file, anew=True) != before
-
-
-def test_what_is_small_is_read_whatever_is_remembered(dependencies, settled, tmp_path, monkeypatch):
-    file = tmp_path / "file"
-    file.write_text("abc")
-    digests = dependencies.Digests(tmp_path / "memory.json")
-    right = digests.of(file)
-    digests.known[str(file)] = (digests.known[str(file)][0], "0" * 64)
-    assert digests.of(file) == "0" * 64 and digests.of(file, anew=True) == right
-    digests.known[str(file)] = (digests.known[str(file)][0], "0" * 64)
-    monkeypatch.setattr(dependencies, "SMALL", 2)
-    assert digests.of(file, anew=True) == "0" * 64
-
-
 FILES = [
     ROOT / "params.yaml",
     HERE / "params_tiny.yaml",
@@ -278,10 +157,9 @@ def test_the_parameters_of_a_run_are_read_again_as_they_were(tmp_path, file):
 
 
 def test_score_jobs_follow_their_tasks(dependencies, tmp_path, monkeypatch):
-    import plan
-
     from lethe.params.file import check_params
     from lethe.system.errors import InputError
+    from workflow import plan
 
     monkeypatch.chdir(tmp_path)
     content = yaml.safe_load((HERE / "params_tiny.yaml").read_text())
@@ -309,9 +187,8 @@ def test_score_jobs_follow_their_tasks(dependencies, tmp_path, monkeypatch):
 
 
 def test_a_variant_is_scored_with_its_perturbation_alone(dependencies, tmp_path, monkeypatch):
-    import plan
-
     from lethe.params.file import check_params
+    from workflow import plan
 
     content = yaml.safe_load((HERE / "params_tiny.yaml").read_text())
     content["studies"]["records"]["robustness"] = {"relearn": {"levels": [2]}, "shift": {"levels": [3]}}
@@ -335,10 +212,9 @@ def test_a_variant_is_scored_with_its_perturbation_alone(dependencies, tmp_path,
 
 
 def test_every_file_of_a_study_is_there_and_its_content_counts(dependencies, tmp_path, monkeypatch):
-    import plan
-
     from lethe.params.file import check_params
     from lethe.system.errors import InputError
+    from workflow import plan
 
     monkeypatch.chdir(tmp_path)
     content = yaml.safe_load((HERE / "params_tiny.yaml").read_text())
@@ -375,9 +251,8 @@ def test_every_file_of_a_study_is_there_and_its_content_counts(dependencies, tmp
 def test_plug_ins_beside_the_package_belong_to_the_jobs_that_import_them(
     dependencies, own_plug_ins, monkeypatch, tmp_path
 ):
-    import plan
-
     from lethe.params.file import check_params
+    from workflow import plan
 
     monkeypatch.chdir(tmp_path)
     source = (ROOT / "src/lethe/objectives/npo.py").read_text()
@@ -412,9 +287,8 @@ def test_plug_ins_beside_the_package_belong_to_the_jobs_that_import_them(
 
 def test_a_pair_of_small_models_is_made_by_the_recipes_of_the_references(dependencies, tmp_path):
     """And what a file of facts holds decides what is prepared."""
-    import plan
-
     from lethe.params.file import check_params
+    from workflow import plan
 
     content = yaml.safe_load((HERE / "params_tiny.yaml").read_text())
     study = content["studies"]["records"]
@@ -444,10 +318,9 @@ def test_a_pair_of_small_models_is_made_by_the_recipes_of_the_references(depende
 @pytest.mark.parametrize(("what", "most"), [("name", 5), ("path", 60)])
 def test_what_the_file_system_cannot_hold_is_said_early(dependencies, tmp_path, monkeypatch, what, most):
     """Encrypted file systems allow 143 bytes in a name; some say no limit."""
-    import plan
-
     from lethe.params.file import check_params
     from lethe.system.errors import InputError
+    from workflow import plan
 
     content = yaml.safe_load((HERE / "params_tiny.yaml").read_text())
     jobs = plan.jobs(check_params(content, "params.yaml"), dependencies.Digests(tmp_path / "memory.json"))
