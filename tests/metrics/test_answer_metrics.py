@@ -1,5 +1,6 @@
 """Metrics of answers beside cases worked by hand and the values of the published code, where these are at hand."""
 
+import itertools
 import json
 from pathlib import Path
 
@@ -195,6 +196,31 @@ def test_bounds_hold_as_often_as_they_say():
     assert (sampling_bounds.deviation_bound(scores, 0.8) >= deviation).mean() >= 0.8
     hits = draw.binomial(40, 0.1, 2000)
     assert 0.8 <= (sampling_bounds.proportion_bound(hits, 40, 0.8) >= 0.1).mean() < 0.95
+
+
+def test_the_bound_of_the_deviation_is_the_worst_distribution_within_the_band(monkeypatch):
+    """On a grid of four points every corner of the band is tried, as by hand; 0 surely holds a sample's share of 0."""
+    monkeypatch.setattr(sampling_bounds, "POINTS", 4)
+    points = [0, 1 / 3, 2 / 3, 1]
+    for samples in (
+        [0.1, 0.1, 0.9, 0.5, 0.0] * 8,
+        [0.0] * 30,
+        [1.0] * 9,
+        [0.4, 0.5] * 20,
+        [0.0, 0.0, 0.0, 1.0] * 20,
+    ):
+        share = [np.mean([s <= point for s in samples]) for point in points]
+        width = np.sqrt(np.log(2 / 0.2) / (2 * len(samples)))
+        low = sum(1 - min(share[k + 1] + width, 1) for k in range(3)) / 3
+        high = sum(1 - max(share[k] - width, 0) for k in range(3)) / 3
+        worst = [max((points[k + e] - m) ** 2 for m in (low, high) for e in (0, 1)) for k in range(3)]
+        squared = []
+        for signs in itertools.product((-1, 1), repeat=3):
+            at = [share[k] + sign * width for k, sign in enumerate(signs)]
+            at = [max(at[0], 0), at[1], at[2], 1]
+            squared.append(sum(worst[k] * (at[k + 1] - at[k]) for k in range(3)))
+        found = sampling_bounds.deviation_bound(np.array([samples]), 0.8)
+        assert found == pytest.approx(np.sqrt(max(squared))), samples
 
 
 def test_forget_quality_tells_n():

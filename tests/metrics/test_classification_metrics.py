@@ -92,6 +92,16 @@ def test_calibration_error_of_edges_and_of_perfect_calibration():
         calibration_error(np.array([1.5]), np.array([True]), 10)
 
 
+def test_one_example_is_enough_and_none_is_an_error():
+    one, none = np.array([1]), np.array([], int)
+    assert macro_f1(one, one) == 1 and macro_f1(one, one - 1) == 0
+    assert calibration_error(np.array([0.75]), np.array([True]), 4) == pytest.approx(0.25)
+    with pytest.raises(ValueError, match=r"^no example: F1 needs at least one$"):
+        macro_f1(none, none)
+    with pytest.raises(ValueError, match=r"^at least one example, with a confidence"):
+        calibration_error(np.array([]), np.array([], bool), 4)
+
+
 def test_attack_equals_scikit_learns_pipeline_fitted_on_retain_and_holdout_only():
     scores = classification_scores(3, memory=0.5)
     features, sets = attack_features(scores["logits"], scores["labels"]), scores["sets"]

@@ -48,6 +48,37 @@ def test_longest_common_substring_by_hand():
     )  # no token is too common to count
 
 
+def test_short_texts_have_a_bleu_and_common_tokens_count():
+    assert bleu([5, 6], [5, 6]) == 1  # of the orders that there are
+    assert longest_common_substring([3, 4] * 150, [3, 4] * 150) == 300  # each token is half of the text
+
+
+def test_token_0_is_a_token():
+    suffix, completion = rows([0, 5], [0, 0, 0], [7]), rows([5, 0], [0, 0, 0], [0])
+    assert verbatim_completion.tokens_of(suffix[0]) == [0, 5]
+    texts = {"suffix": suffix, "completion": completion, "tries": np.stack([completion, suffix], axis=1)[:2]}
+    found = verbatim_completion.of_texts(texts)
+    assert found["completion_verbatim"].tolist() == [0, 1, 0]
+    assert found["completion_rouge_l"] == pytest.approx([1 / 2, 1, 0])
+    texts = {"suffix": suffix[1:2], "tries": np.zeros((1, 2, 3), np.int32)}
+    texts["suffix"] = texts["suffix"][:, :3]
+    found = sampled_extraction.of_texts(texts)
+    assert found["sampled_verbatim"].tolist() == found["sampled_rouge_l_best"].tolist() == [1]
+    assert found["sampled_rouge_l"].tolist() == [[1, 1]]
+
+
+def test_the_best_of_each_text_is_its_own():
+    """Of three texts the second was not sampled; the first has a half and a whole, the third nothing."""
+    suffix = rows([1, 2], [3, 4], [5, 6], width=2)
+    tries = np.array([[[1, 9], [1, 2]], [[-1, -1], [-1, -1]], [[9, 9], [8, 8]]])
+    found = sampled_extraction.of_texts({"suffix": suffix, "tries": tries})
+    assert found["sampled_rouge_l_best"] == pytest.approx([1, np.nan, 0], nan_ok=True)
+    assert found["sampled_verbatim"] == pytest.approx([0.5, np.nan, 0], nan_ok=True)
+    assert found["sampled_rouge_l"] == pytest.approx(
+        np.array([[0.5, 1], [np.nan, np.nan], [0, 0]]), nan_ok=True
+    )
+
+
 def rows(*lists, width=6):
     return np.array([[*tokens, *[-1] * (width - len(tokens))] for tokens in lists], dtype=np.int32)
 

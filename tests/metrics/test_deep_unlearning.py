@@ -85,6 +85,30 @@ def test_a_mean_over_all_that_is_wanted_is_an_error():
         accuracy({0}, {0, 1}, 2)
 
 
+def test_of_equal_shares_the_set_counts_beside_which_most_is_kept():
+    """Half of each set is lost; beside the first one more of four other facts, beside the second none of two."""
+    sets = [frozenset({0, 2}), frozenset({0, 1, 2, 3})]
+    assert recall({0, 1}, sets, 6) == (0.5, sets[1])
+    assert recall({0, 1}, sets, 4) == (0.5, sets[0])  # beside all facts there is nothing to keep
+    assert recall({0, 2, 4}, sets, 6) == (1, sets[0])
+
+
+def test_several_targets_are_wanted_together():
+    """Two facts that follow from nothing else, one more, and two questions: what is wanted is both."""
+    facts = [("a", "father", "b"), ("c", "father", "d"), ("e", "father", "f")]
+    arrays = scores(unknown=[0, 3], targets=(0, 1))
+    arrays |= {"fact": np.array([*facts, *[("", "", "")] * 3])}
+    found = aggregate(arrays, values(arrays, None), None, 0)
+    assert (found["deep_success"], found["deep_recall"], found["targets_gone"]) == (0.5, 0.5, 0.5)
+    assert found["deep_accuracy"] == pytest.approx(
+        1 - 1 / 4
+    )  # of one more fact and three questions one question
+    assert found["deep_accuracy_relations"] == 1  # the question is no fact
+    arrays["target"][2] = True
+    found = aggregate(arrays, values(arrays, None), None, 0)
+    assert "deep_accuracy_relations" not in found and found["deep_accuracy"] == pytest.approx(1 - 1 / 3)
+
+
 def test_known_is_every_token_of_the_answer():
     correct = np.array([[False, True, True], [False, True, False], [True, False, False]])
     mask = np.array([[False, True, True], [False, True, True], [False, False, True]])

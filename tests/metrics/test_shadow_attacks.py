@@ -109,6 +109,79 @@ def test_rmia_finds_members():
         rmia(probability, mean * 0, probability, mean)
 
 
+def test_rmia_counts_ties_as_beaten_and_refuses_what_has_no_ratio():
+    """Ratios 1 and 3 of population ratios 1, 2 and 3; by a factor of 2 the first beats none."""
+    population = np.array([0.1, 0.2, 0.3]), np.array([0.1, 0.1, 0.1])
+    asked = np.array([0.2, 0.6]), np.array([0.2, 0.2])
+    assert rmia(*asked, *population) == pytest.approx([2 / 3, 0])
+    assert rmia(*asked, *population, gamma=2.0) == pytest.approx([1, 2 / 3])
+    one = np.ones(1)
+    assert rmia(one, one, one, one).tolist() == [0]
+    for broken in ((one * np.inf, one, one, one), (one, one, one * np.inf, one)):
+        with pytest.raises(ValueError, match=r"^a ratio of probabilities is not finite$"):
+            rmia(*broken)
+    for broken in ((one, one, one, 0 * one), (one, 0 * one, one, one), (one, one, one[:0], one[:0])):
+        with pytest.raises(
+            ValueError, match=r"^population examples and positive mean probabilities are needed$"
+        ):
+            rmia(*broken)
+
+
+def test_means_of_probabilities_are_those_of_each_row():
+    shadow = np.array([[0.9, 0.2, 0.4], [0.1, 0.5, 0.3]])
+    member = np.array([[True, False, False], [False, True, True]])
+    assert mean_probability_online(shadow, member) == pytest.approx([(0.9 + 0.3) / 2, (0.4 + 0.1) / 2])
+    assert mean_probability_offline(shadow, member) == pytest.approx(
+        [(1.3 * 0.3 + 0.7) / 2, (1.3 * 0.1 + 0.7) / 2]
+    )
+    assert mean_probability_offline(shadow, member, 0.0) == pytest.approx([(0.3 + 1) / 2, (0.1 + 1) / 2])
+
+
+def slow_areas(shadow, member, population, gamma):
+    """The AUC of each shadow model and slope, attacked by the others, example by example; None without one kind."""
+    found = []
+    for s in range(shadow.shape[1]):
+        groups = {"member": [], "other": [], "population": []}
+        for i in range(len(shadow)):
+            out = [shadow[i, o] for o in range(shadow.shape[1]) if o != s and not member[i, o]]
+            if out:
+                kind = "member" if member[i, s] else "population" if population[i] else "other"
+                groups[kind].append((shadow[i, s], np.mean(out)))
+        if not all(groups.values()):
+            continue
+        areas = []
+        for slope in np.arange(11) / 10:
+            ratio = {
+                kind: [p / (((1 + slope) * out + 1 - slope) / 2) for p, out in of]
+                for kind, of in groups.items()
+            }
+            beaten = {
+                kind: [np.mean([r >= gamma * z for z in ratio["population"]]) for r in ratio[kind]]
+                for kind in ("member", "other")
+            }
+            pairs = [(m > o) + 0.5 * (m == o) for m in beaten["member"] for o in beaten["other"]]
+            areas.append(np.mean(pairs))
+        found.append(areas)
+    return np.sum(found, axis=0)
+
+
+@pytest.mark.parametrize("gamma", [1.0, 1.5])
+@pytest.mark.parametrize("seed", range(6))
+def test_the_slope_is_that_of_a_loop_over_models_and_examples(seed, gamma):
+    """Of four models, of which the first knows nothing and examples are in all, some or none of the others."""
+    rng = np.random.default_rng(seed)
+    member = rng.random((24, 4)) < 0.6
+    member[:, 0] = False
+    member[:3, 1:] = True
+    shadow = np.clip(rng.uniform(0.05, 0.6, (24, 1)) + 0.15 * member + rng.normal(0, 0.05, (24, 4)), 0.01, 1)
+    population = np.arange(24) % 3 == 0
+    areas = slow_areas(shadow, member, population, gamma)
+    found = tuned_slope(shadow, member, population, gamma)
+    assert found == np.argmax(np.round(areas, 12)) / 10
+    if gamma == 1:
+        assert tuned_slope(shadow, member, population) == found
+
+
 def test_the_slope_is_that_which_tells_shadow_models_apart():
     """As planted, p with the example is p_out·e: that grows with p_out, and 1 is the slope that says so."""
     target, shadow, member, is_member = planted(1000, shadows=8)
