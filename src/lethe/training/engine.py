@@ -98,8 +98,8 @@ class Engine:
         ):  # `model` stays whole, beside what is trained, for epoch checks and for the end
             self.trained = copy.deepcopy(model)
             model.to("meta" if self.team.rank else "cpu")
+        fuse(self.trained)
         if self.device.type != "cpu":
-            fuse(self.trained)
             torch.backends.cuda.enable_cudnn_sdp(False)  # knows no one order; see `one_order`
         adapt_blocks(self.trained, self.recipe)
         self.loss = self.team.share(LossOfModel(self.trained, objective))

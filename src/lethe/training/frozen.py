@@ -24,8 +24,7 @@ CHUNK = 1024  # positions whose distributions are held at once
 
 def as_frozen(model):
     """The model, in evaluation mode and never trained; of weights equal to those of one that trains come its logits."""
-    if next(model.parameters()).device.type != "cpu":
-        fuse(model)
+    fuse(model)
     return model.eval().requires_grad_(False)
 
 

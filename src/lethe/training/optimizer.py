@@ -24,11 +24,13 @@ def parameter_groups(model, recipe: Training) -> list[dict]:
 
 
 def build_optimizer(model, recipe: Training) -> torch.optim.Optimizer:
-    """The optimiser of the recipe; on a GPU its step is one fused kernel."""
+    """The optimiser of the recipe, whose step is one fused kernel where torch has it."""
     groups = parameter_groups(model, recipe)
     if not groups:
         raise InputError("model.freeze: no parameter is left to train; allowed are fewer prefixes")
-    fused = True if groups[0]["params"][0].is_cuda else None
+    able = groups[0]["params"][0].device.type in ("cpu", "cuda")
+    split = recipe.sharded and recipe.optimizer == "sgd"  # torch has no fused step for such weights
+    fused = True if able and not split else None
     shared: dict[str, Any] = {"lr": recipe.learning_rate, "weight_decay": recipe.weight_decay, "fused": fused}
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(groups, **shared)
