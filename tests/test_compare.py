@@ -364,7 +364,8 @@ def test_gaps_of_a_single_seed_have_intervals_over_examples(single):
         for key in WITH_INTERVAL:
             gap = found["runs"][run][key]["gap"]
             assert (gap["low"], gap["high"]) == (table[key]["gap_low"], table[key]["gap_high"]), (run, key)
-            assert gap["by"] == "examples"
+            own, retrained = (RUNS[name][KEYS.index(key)][0] for name in (run, "retrain"))
+            assert gap["by"] == "examples" and gap["mean"] == pytest.approx(own - retrained)
         beside = found["runs"][run]["completion_rouge_l_forget"]["gap"]
         assert "by" not in beside and "low" not in beside  # no column
 

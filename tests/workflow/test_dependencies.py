@@ -132,3 +132,117 @@ def test_what_is_small_is_read_whatever_is_remembered(dependencies, settled, tmp
     digests.known[str(file)] = (digests.known[str(file)][0], "0" * 64)
     monkeypatch.setattr(dependencies, "SMALL", 2)
     assert digests.of(file, anew=True) == "0" * 64
+
+
+TASK = '''"""A task."""
+
+import json
+from lethe import used
+
+@json.dumps
+def columns(found):
+    return LIMIT + len(found)
+
+
+LIMIT = 3
+OTHER = 4
+'''
+
+
+def test_of_a_task_only_the_parts_that_are_asked_for_are_followed(dependencies, tmp_path, monkeypatch):
+    """A part is its statements and those that they read; a module that asks names it."""
+    files = {
+        "__init__.py": "",
+        "used.py": "",
+        "tasks/__init__.py": "",
+        "tasks/mine.py": TASK,
+        "asks.py": 'from lethe.system.plugins import part\n\nprint(part("tasks", name, "columns"))\n',
+        "imports.py": "from lethe.tasks.mine import LIMIT\n",
+    }
+    for name, text in files.items():
+        file = tmp_path / "lethe" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    monkeypatch.setattr(dependencies, "SOURCES", tmp_path)
+    for function in (dependencies.imports, dependencies.asked):
+        function.cache_clear()
+    found = dependencies.followed("lethe.asks", tasks=["mine"])
+    limit = dependencies.followed("lethe.imports")
+    nobody = dependencies.followed("lethe.asks")
+    for function in (dependencies.imports, dependencies.asked):
+        function.cache_clear()
+    assert {"lethe.asks", "lethe.tasks.mine:columns"} <= found and "lethe.tasks.mine" not in found
+    assert "lethe.tasks.mine:LIMIT" in limit and not [name for name in nobody if ":" in name]
+    columns = "@json.dumps\ndef columns(found):\n    return LIMIT + len(found)\nLIMIT = 3"
+    assert dependencies.text_of_part("lethe.tasks.mine:columns") == f"import json\n{columns}"
+    assert dependencies.text_of_part("lethe.tasks.mine:OTHER") == "OTHER = 4"
+    assert dependencies.text_of_part("lethe.tasks.mine:absent") == ""
+
+
+def test_files_of_modules_are_those_of_the_package_or_of_plug_ins_beside_it(
+    dependencies, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    for name in ("own/objectives/mine.py", "src/lethe/objectives/__init__.py", "src/lethe/objectives/npo.py"):
+        file = tmp_path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("")
+    monkeypatch.setattr(dependencies, "SOURCES", tmp_path / "src")
+    monkeypatch.setattr(dependencies.plugins, "in_use", [tmp_path / "own"])
+    files = {
+        "lethe.objectives.mine": ("own/objectives/mine.py", "own/objectives/mine.py"),
+        "lethe.objectives.mine:loss": ("own/objectives/mine.py", "own/objectives/mine.py"),
+        "lethe.objectives.npo": ("src/lethe/objectives/npo.py", "lethe/objectives/npo.py"),
+        "lethe.objectives": ("src/lethe/objectives/__init__.py", "lethe/objectives/__init__.py"),
+    }
+    for module, (file, name) in files.items():
+        assert dependencies.file_of(module) == tmp_path / file
+        assert dependencies.name_of(dependencies.file_of(module)) == name
+        assert dependencies.is_module(module)
+    assert not dependencies.is_module("lethe.objectives.absent")
+
+
+def test_what_is_remembered_is_written_where_it_changed(dependencies, tmp_path, monkeypatch):
+    file, memory = tmp_path / "file", tmp_path / "memory.json"
+    file.write_text("abc")
+    digests = dependencies.Digests(memory)
+    digests.save()
+    assert not memory.exists(), "nothing was read"
+    monkeypatch.setattr(dependencies, "TICK", -60.0)
+    digests.of(file)
+    digests.save()
+    kept = memory.read_text()
+    memory.unlink()
+    digests.of(file)
+    digests.of(file, anew=True)
+    digests.save()
+    assert not memory.exists(), "nothing changed"
+    (tmp_path / "more").write_text("abc")
+    digests.of(tmp_path / "more")
+    digests.of(file, anew=True)  # as it was
+    digests.save()
+    assert memory.read_text() != kept and str(tmp_path / "more") in memory.read_text()
+    monkeypatch.setattr(dependencies, "TICK", 3.0)
+    file.write_text("changed a moment ago")
+    digests.of(file)
+    digests.save()
+    assert {*dependencies.Digests(memory).known} == {str(tmp_path / "more")}
+
+
+def test_a_folder_is_read_anew_where_it_is_small(dependencies, tmp_path, monkeypatch):
+    """In which the digest that is remembered of a file is wrong."""
+    monkeypatch.setattr(dependencies, "TICK", -60.0)
+    file = tmp_path / "folder/file"
+    file.parent.mkdir()
+    file.write_text("abc")
+    digests = dependencies.Digests(tmp_path / "memory.json")
+    right = digests.of(file.parent)
+    wrong = (digests.known[str(file)][0], "0" * 64)
+    digests.known[str(file)] = wrong
+    assert digests.of(file.parent) != right and digests.of(file.parent, anew=True) == right
+    digests.known[str(file)] = wrong
+    monkeypatch.setattr(dependencies, "SMALL", 3)
+    assert digests.of(file.parent, anew=True) == right
+    digests.known[str(file)] = wrong
+    monkeypatch.setattr(dependencies, "SMALL", 2)
+    assert digests.of(file.parent, anew=True) != right

@@ -179,6 +179,18 @@ def test_models_that_are_audited_are_decoded_not_at_all(plan):
     assert "methods" not in json.loads(jobs["measure/records/npo/0"].cfg)["ulira"]
 
 
+def test_data_are_read_whatever_is_remembered_of_them(plan, monkeypatch):
+    monkeypatch.setattr("dependencies.TICK", -60.0)
+    content = changed("records.forget", {"strategy": "ids", "file": "request"})
+    file = plan.Path("request")
+    file.write_text("abc")
+    digests = plan.Digests(plan.Path("digests.json"))
+    digests.of(file)
+    digests.known["request"] = (digests.known["request"][0], "0" * 64)
+    found = plan.jobs(check_params(content, "params.yaml"), digests)["forget"]["records/0"]
+    assert json.loads(found.sources)["request"] == "ba7816bf8f01cfea"  # FIPS 180-4
+
+
 def test_digests_of_texts_of_a_rule_are_those_of_what_it_does(plan):
     rule = """
 rule a:
@@ -213,10 +225,13 @@ def f():
 
 
 def test_a_plan_is_written_where_it_changed(plan):
-    jobs = {"train": {"s/0": plan.Job({"study": "s", "seed": "0"}, '{"a": 1}', '{"f": "0"}')}}
+    made = {"s/0": plan.Job({"study": "s", "seed": "0"}, '{"a": 1}', '{"f": "0"}')}
+    jobs = {"train": made}
     assert not plan.is_written(jobs, "train")
     plan.write(jobs)
     file = plan.Path("results/plan/train.json")
+    more = {"t/0": plan.Job({"study": "t", "seed": "0"}, "{}", "{}")}
+    assert plan.text_of(more | made) == plan.text_of(made | more)
     text = '{\n "s/0": {\n  "cfg": {\n   "a": 1\n  },\n  "sources": {\n   "f": "0"\n  }\n }\n}\n'
     assert file.read_text() == text and plan.is_written(jobs, "train")
     before = file.stat().st_mtime_ns
