@@ -25,7 +25,7 @@ GENERATION = [
     for name in plugins.able("objectives", "generation")
     if "loss" in plugins.functions_in("objectives", name)
     # look up what they have computed by the tokens; read a loss of the original; fit a gate on the host
-    and name not in ("icu", "icu_tokens", "pdu", "o3")
+    and name not in ("icu", "icu_tokens", "icu_matched", "pdu", "o3")
 ]
 
 
