@@ -109,6 +109,14 @@ def test_model_utility_is_the_harmonic_mean_of_all_or_absent():
     scores, settings = scores_of(SMALL), Measure(utility_sets=["retain", "real_authors"])
     found = numbers_of(scores, settings, model_utility)
     assert found["model_utility"] == pytest.approx(6 / (2 + 1 + 4 / 3 + 2 + 1 + 2))
+    parts = model_utility.components(scores, settings, 0)
+    kinds = {
+        "retain": "probability",
+        "real_authors": "probability_with_options",
+    }  # of other wordings, or of none
+    assert parts.keys() == {
+        f"{key}_{name}" for name, kind in kinds.items() for key in (kind, "rouge_l_recall", "truth_ratio")
+    }
     assert numbers_of(scores, Measure(), model_utility) == {}  # world_facts is not there
     assert model_utility.harmonic_mean([0.5, 0.0]) == 0
 

@@ -50,7 +50,7 @@ def test_longest_common_substring_by_hand():
 
 def test_short_texts_have_a_bleu_and_common_tokens_count():
     assert bleu([5, 6], [5, 6]) == 1  # of the orders that there are
-    assert longest_common_substring([3, 4] * 150, [3, 4] * 150) == 300  # each token is half of the text
+    assert longest_common_substring([9, *[3, 4] * 150], [3, 4] * 150) == 300  # each token is half of the text
 
 
 def test_token_0_is_a_token():

@@ -11,6 +11,7 @@ from lethe.metrics.common import statistics
 
 def test_summary_of_three_by_hand():
     assert statistics.summary([1, 2, 6]) == pytest.approx({"mean": 3, "sd": math.sqrt(7), "n": 3})
+    assert statistics.summary([1, 3]) == pytest.approx({"mean": 2, "sd": math.sqrt(2), "n": 2})
 
 
 def test_spread_of_one_value_is_absent_not_zero():

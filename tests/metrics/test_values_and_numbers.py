@@ -124,6 +124,7 @@ def test_calibration_error_of_each_set():
 
 def test_entropy_of_answers_where_there_are_some():
     """Four words that differ: three pairs and two triples, of log2 3 and 1 bit."""
+    assert answer_entropy.ngram_entropy("a b c") == pytest.approx(1 / 3)  # two pairs, 1 bit; a triple, none
     said = answer_entropy.of_answers(["a b c d", None, "too short"], [])
     expected = (2 / 3 * math.log2(3) + 4 / 3) / 2
     assert said["answer_entropy"] == pytest.approx([expected, np.nan, np.nan], nan_ok=True)
@@ -236,6 +237,8 @@ def test_whom_a_gate_sees():
     expected = {"retain": 1 / 2, "holdout": 3 / 4, "test": 2 / 4, "general_test": 1}
     sees = {name: value for name, value in found.items() if name.startswith("gate_sees_")}
     assert sees == {f"gate_sees_{name}": value for name, value in expected.items()}
+    fewer = gate.told_apart(scores["gate"][:3], scores["sets"][:3])
+    assert fewer == {"gate_sees_retain": 1 / 2}  # of what is there
     assert found["gate_weight_forget"] == pytest.approx(0.65) and found["gate_weight_validation"] == 1
     for name, column in (("gate_weight", "gate"), ("gate_nearest", "gate_nearest")):
         assert membership(name, -scores[column], scores, SETTINGS).items() <= found.items()
