@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import tiny
 import torch
+from recorded_run import RecordedRun
 from test_weighted_ascent import TWO, probabilities
 
 from lethe import losses
@@ -114,3 +115,25 @@ def test_alternatives_are_those_of_the_data_or_an_error_that_names_a_record(tmp_
     examples.sets = {"forget": frame.assign(alternatives=[["ab"], None])}
     with pytest.raises(InputError, match=r"dataset.alternatives: 1 examples .* first .r2"):
         examples.endings(None)
+
+
+def test_refusals_of_the_file_and_the_share_of_the_prompt_are_those_that_were_chosen(tmp_path):
+    """And of answers by another model of what is asked, which ALT-PO takes, the first half of a text is the prompt."""
+    file = tmp_path / "refusals.txt"
+    file.write_text("No.\nNever.\n")
+
+    class Asked(RecordedRun):
+        texts: list | None = ["not asked"]  # noqa: RUF012
+
+        def endings(self, texts=None):
+            self.texts = texts
+            return ["these"]
+
+    for method in (idk, idk_dpo, alt_po):
+        run = Asked(tiny.language_model(), "generation")
+        hyper = method.Hyper() if method is alt_po else method.Hyper(file=str(file), prefix=0.25)
+        method.unlearn(hyper, run)
+        assert run.settings["endings"] == ["these"]
+        share = 0.5 if method is alt_po else 0.25
+        assert run.settings["prefix"] == share and run.settings["hyper"] is hyper
+        assert run.texts == (None if method is alt_po else ["No.", "Never."])

@@ -96,7 +96,7 @@ def test_ceu_leaves_the_first_token_of_an_answer_out_but_not_the_only_one():
 
 
 class TaughtRun:
-    """A run whose fine-tuned model is the original with 1 added to every weight."""
+    """A run whose fine-tuned model is the original with 1/2 added to every weight."""
 
     def original(self):
         return tiny.language_model()
@@ -108,7 +108,7 @@ class TaughtRun:
         assert rows == ("forget",)
         with torch.no_grad():
             for parameter in model.parameters():
-                parameter.add_(1)
+                parameter.add_(0.5)
         return model
 
 
@@ -118,4 +118,4 @@ def test_a_task_vector_is_stepped_the_other_way_and_at_zero_it_is_the_original_t
     for own, before in zip(found.parameters(), tiny.language_model().parameters(), strict=True):
         if alpha == 0:
             assert torch.equal(own, before)
-        torch.testing.assert_close(own, before - alpha, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(own, before - alpha / 2, rtol=1e-5, atol=1e-5)
