@@ -19,6 +19,8 @@ from pathlib import Path
 
 import pandas as pd
 from ruamel.yaml import YAML
+from ruamel.yaml.constructor import RoundTripConstructor
+from ruamel.yaml.representer import RoundTripRepresenter
 
 from lethe.data.parquet import read_table
 from lethe.data.splits import TRAINED
@@ -263,9 +265,27 @@ def own_key() -> bytes:
     return KEY.read_bytes()
 
 
+class Null(str):
+    """A null as it was written: `null`, `~` or nothing."""
+
+
+class NullsAsWritten(RoundTripConstructor):
+    """Remembers how nulls are written."""
+
+
+class WritesNulls(RoundTripRepresenter):
+    """Writes nulls as they were."""
+
+
+NULL = "tag:yaml.org,2002:null"
+NullsAsWritten.add_constructor(NULL, lambda constructor, node: Null(node.value))
+WritesNulls.add_representer(Null, lambda representer, null: representer.represent_scalar(NULL, str(null)))
+
+
 def add_served(file: Path, study: str, entry: Served) -> None:
     """Add a request to a study in the parameter file, whose other lines stay as they are."""
     yaml = YAML()
+    yaml.Constructor, yaml.Representer = NullsAsWritten, WritesNulls
     yaml.preserve_quotes, yaml.width = True, 1_000_000
     text = file.read_text(encoding="utf-8-sig")
     if not FLUSH.search(text):

@@ -170,7 +170,7 @@ def test_only_what_was_served_is_added_to_the_parameters(tmp_path, flush):
         .replace("    methods:\n      icu:", "    requests:\n      method: icu\n    methods:\n      icu:")
     )
     if flush:
-        content = yaml.safe_dump(yaml.safe_load(content), sort_keys=False).replace(": null", ":")
+        content = yaml.safe_dump(yaml.safe_load(content), sort_keys=False).replace("stop: null", "stop:")
     file = tmp_path / "params.yaml"
     file.write_text(content)
     for k in (1, 2):
