@@ -446,7 +446,7 @@ def test_no_value_is_taken_for_one_of_another_type(path, value):
 
 
 def test_a_whole_number_may_stand_for_a_float(tmp_path):
-    text = (ROOT / "params.yaml").read_text().replace("learning_rate: 3.0e-4", "learning_rate: 1")
+    text = (ROOT / "params.yaml").read_text().replace("learning_rate: 5.0e-4", "learning_rate: 1")
     (tmp_path / "params.yaml").write_text(text.replace("learning_rate: 4.0e-4", "learning_rate: 1.0e-3"))
     study = load_params(tmp_path / "params.yaml").studies["topics"]
     assert study.train.finetune.learning_rate == 1.0
