@@ -1,5 +1,6 @@
 """Memory that was freed is used again, not cleared by the system each time."""
 
+import os
 import subprocess
 import sys
 
@@ -21,11 +22,12 @@ print(faults() - before)
 """
 
 
-def pages(first: str) -> int:
+def pages(first: str, **environment: str) -> int:
     """Pages that the system has lent while 8 MB were used and freed twenty times."""
     done = subprocess.run(
-        [sys.executable, "-c", CHANGES.format(first=first)], capture_output=True, text=True, check=True
-    )
+        [sys.executable, "-c", CHANGES.format(first=first)], capture_output=True, text=True, check=True,
+        env=os.environ | environment,
+    )  # fmt: skip
     return int(done.stdout)
 
 
@@ -34,3 +36,8 @@ def test_freed_memory_is_not_lent_anew():
     usual, kept = pages(""), pages("import lethe")
     assert kept < 500
     assert usual > 10 * max(kept, 1)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="thresholds are glibc's")
+def test_what_the_environment_says_stays():
+    assert pages("import lethe", MALLOC_MMAP_THRESHOLD_=str(1 << 20)) > 20 * (8 << 20) // 4096 // 2

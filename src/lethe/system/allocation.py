@@ -7,21 +7,23 @@ every step of a small model on a CPU, for 5 % to three quarters of its time, as 
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 
 MIB = 1 << 20
-THRESHOLDS = {
-    -3: 32 * MIB,
-    -1: 256 * MIB,
-    -2: 64 * MIB,
-}  # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, M_TOP_PAD of malloc.h
+# name -> its number in malloc.h, bytes
+THRESHOLDS = {"MMAP_THRESHOLD": (-3, 32 * MIB), "TRIM_THRESHOLD": (-1, 256 * MIB), "TOP_PAD": (-2, 64 * MIB)}
 
 
 def keep_freed_memory() -> None:
-    """Raise glibc's thresholds for this process and its forks; nothing where the C library is another."""
+    """Raise glibc's thresholds for this process and its forks; nothing where the C library is another.
+
+    What the environment says (MALLOC_TRIM_THRESHOLD_ and so on) stays.
+    """
     if not sys.platform.startswith("linux"):
         return
     change = getattr(ctypes.CDLL(None), "mallopt", None)
     if change:
-        for parameter, size in THRESHOLDS.items():
-            change(parameter, size)
+        for name, (number, size) in THRESHOLDS.items():
+            if f"MALLOC_{name}_" not in os.environ:
+                change(number, size)
