@@ -16,12 +16,11 @@ import numpy as np
 from scipy import special
 
 from lethe.metrics.common.attacks import auc, auc_draws, auc_interval
-from lethe.metrics.common.gaps import gap_to_retrained, paired_gaps, verdict
+from lethe.metrics.common.gaps import error_of_examples, gap_to_retrained, paired_gaps, verdict
 from lethe.metrics.common.statistics import percentile_interval
 
-Draw = Callable[
-    [], np.ndarray
-]  # another model of one recipe, for one seed's forget set: values whose mean is its number
+# Another model of one recipe, for one seed's forget set: values of examples, whose mean is its number.
+Draw = Callable[[], np.ndarray]
 SIZES = ((1, 64), (2, 64), (4, 64), (8, 64), (32, 64), (64, 300), (300, 300), (1000, 1000))
 AREAS = (0.5, 0.7, 0.9, 0.97, 0.995)
 MARGIN = 4.0  # in standard deviations of the training noise
@@ -110,29 +109,16 @@ def false_stars(rng: np.random.Generator, draws: int) -> list[list[str]]:
                 retrained = [[float(of.mean()) for of in group] for group in groups]
                 gap = gap_to_retrained(runs["a"], retrained)
                 assert gap is not None
-                error = error_of_examples(values, [group[0] for group in groups])
+                error = error_of_examples([a - b[0] for a, b in zip(values, groups, strict=True)])
                 several += gap.at_least(error).p_value() < 0.05
                 unbounded += gap.p_value() < 0.05
                 first = [group[0] for group in retrained]
                 single += paired_gaps({"a": runs["a"]}, first)["a"].p_value() < 0.05
                 found = paired_gaps(runs, first).values()
                 pooled += sum(gap.p_value() < 0.05 for gap in found) / len(METHODS)
-            rows.append(
-                [
-                    name,
-                    str(seeds),
-                    *(f"{count / draws:.3f}" for count in (several, unbounded, single, pooled)),
-                ]
-            )
+            counts = several, unbounded, single, pooled
+            rows.append([name, str(seeds), *(f"{count / draws:.3f}" for count in counts)])
     return rows
-
-
-def error_of_examples(run: list[np.ndarray], retrained: list[np.ndarray]) -> float:
-    """Standard error that the gap has by the examples alone, below which `compare` sets none; 0 of a single value."""
-    if any(len(values) < 2 for values in run):
-        return 0.0
-    squares = [(a - b).var(ddof=1) / len(a) for a, b in zip(run, retrained, strict=True)]
-    return float(np.sqrt(sum(squares)) / len(squares))
 
 
 def verdicts(rng: np.random.Generator, draws: int) -> list[list[str]]:

@@ -1,10 +1,8 @@
 """The losses that forget tokens are brought to, against NumPy's quantiles, and the gradient by hand."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import torch
-from transformers import PretrainedConfig
+from tiny import Bigrams
 
 from lethe.data.rows import Rows
 from lethe.objectives import icu_matched
@@ -35,18 +33,6 @@ def test_words_are_counted_once_and_neither_prompts_nor_pads():
     rows = Rows(torch.tensor([[0, 1, 1, 3, 2], [2, 1, 2, 0, 0]]), torch.tensor([4, 3]), torch.tensor([1, 2]))
     half = 0.5**0.5
     torch.testing.assert_close(words(rows, 4), torch.tensor([[0, half, 0, half], [0, 0, 1.0, 0]]))
-
-
-class Bigrams(torch.nn.Module):
-    """The logits of the next token are a row of a table."""
-
-    def __init__(self, table):
-        super().__init__()
-        self.table = torch.nn.Parameter(table)
-        self.config = PretrainedConfig(vocab_size=table.shape[-1])
-
-    def forward(self, input_ids, **others):
-        return SimpleNamespace(logits=self.table[input_ids])
 
 
 def test_a_likely_token_is_raised_and_an_unlikely_one_brought_back():

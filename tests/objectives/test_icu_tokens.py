@@ -1,9 +1,7 @@
 """Which tokens rest, worked by hand, and that only the others have a gradient."""
 
-from types import SimpleNamespace
-
 import torch
-from transformers import PretrainedConfig
+from tiny import Bigrams
 
 from lethe.data.rows import Rows
 from lethe.objectives import icu_tokens
@@ -28,18 +26,6 @@ def test_padding_and_other_texts_change_nothing():
     whole = awake(losses, scored, UNSEEN)
     assert torch.equal(awake(losses[1:2], scored[1:2], UNSEEN), whole[1:2])
     assert torch.equal(awake(losses[:, :5], scored[:, :5], UNSEEN), whole[:, :5])
-
-
-class Bigrams(torch.nn.Module):
-    """The logits of the next token are a row of a table."""
-
-    def __init__(self, table):
-        super().__init__()
-        self.table = torch.nn.Parameter(table)
-        self.config = PretrainedConfig(vocab_size=table.shape[-1])
-
-    def forward(self, input_ids, **others):
-        return SimpleNamespace(logits=self.table[input_ids])
 
 
 def test_the_gradient_is_that_of_the_tokens_that_do_not_rest():

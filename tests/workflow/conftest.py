@@ -9,7 +9,14 @@ import os
 from pathlib import Path
 
 import pytest
-from repository import HERE, Repo, make
+from repository import HERE, ROOT, Repo, make
+
+
+@pytest.fixture
+def importable(monkeypatch) -> None:
+    """Modules of workflow/ can be imported, too as `workflow.NAME`, by which mutmut knows them."""
+    monkeypatch.syspath_prepend(str(ROOT / "workflow"))
+    monkeypatch.syspath_prepend(str(ROOT))
 
 
 @pytest.fixture(scope="session")

@@ -6,16 +6,27 @@ import os
 from types import SimpleNamespace
 
 import pytest
-from repository import ROOT
 
 
 @pytest.fixture
-def dependencies(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "workflow"))
-    monkeypatch.syspath_prepend(str(ROOT))
-    from workflow import dependencies  # by this name mutmut knows it
+def dependencies(importable):
+    from workflow import dependencies
 
     return dependencies
+
+
+@pytest.fixture
+def write_package(dependencies, monkeypatch, tmp_path):
+    """Writes files of a package `lethe`, in which dependencies are then looked for."""
+
+    def write(texts: dict[str, str]) -> None:
+        for name, text in texts.items():
+            file = tmp_path / "lethe" / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
+        monkeypatch.setattr(dependencies, "SOURCES", tmp_path)
+
+    return write
 
 
 NESTED = """
@@ -37,7 +48,7 @@ class C:
 """
 
 
-def test_imports_of_every_form_are_followed(dependencies, tmp_path, monkeypatch):
+def test_imports_of_every_form_are_followed(dependencies, tmp_path, write_package):
     """Absolute and relative, of modules and of names, at the top and in functions, and their packages."""
     texts = {
         "__init__.py": "",
@@ -54,11 +65,7 @@ def test_imports_of_every_form_are_followed(dependencies, tmp_path, monkeypatch)
         "__main__.py": "from lethe import not_used\n",
         "not_used.py": "",
     }
-    for name, text in texts.items():
-        file = tmp_path / "lethe" / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
-    monkeypatch.setattr(dependencies, "SOURCES", tmp_path)
+    write_package(texts)
     dependencies.imports.cache_clear()
     found = {str(f.relative_to(tmp_path / "lethe")) for f in dependencies.source_files("lethe.a")}
     dependencies.imports.cache_clear()
@@ -149,7 +156,7 @@ OTHER = 4
 '''
 
 
-def test_of_a_task_only_the_parts_that_are_asked_for_are_followed(dependencies, tmp_path, monkeypatch):
+def test_of_a_task_only_the_parts_that_are_asked_for_are_followed(dependencies, write_package):
     """A part is its statements and those that they read; a module that asks names it."""
     files = {
         "__init__.py": "",
@@ -159,11 +166,7 @@ def test_of_a_task_only_the_parts_that_are_asked_for_are_followed(dependencies, 
         "asks.py": 'from lethe.system.plugins import part\n\nprint(part("tasks", name, "columns"))\n',
         "imports.py": "from lethe.tasks.mine import LIMIT\n",
     }
-    for name, text in files.items():
-        file = tmp_path / "lethe" / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
-    monkeypatch.setattr(dependencies, "SOURCES", tmp_path)
+    write_package(files)
     for function in (dependencies.imports, dependencies.asked):
         function.cache_clear()
     found = dependencies.followed("lethe.asks", tasks=["mine"])

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from repository import HERE, ROOT
+from repository import HERE
 
 from lethe.params.file import check_params
 from lethe.params.names import SHADOW
@@ -19,11 +19,9 @@ BOTH = ("topics", "records")
 
 
 @pytest.fixture
-def plan(monkeypatch, tmp_path):
-    monkeypatch.syspath_prepend(str(ROOT / "workflow"))
-    monkeypatch.syspath_prepend(str(ROOT))
+def plan(importable, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    from workflow import plan  # by this name mutmut knows it
+    from workflow import plan
 
     return plan
 

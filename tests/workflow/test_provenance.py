@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from repository import ROOT
 
 READ, MADE = 1e9, 1e9 + 100  # s, times of the input and of the outputs, long ago
 CFG, SOURCES = '{"beta": 1}', '{"lethe/code.py": "0123"}'
@@ -100,9 +99,7 @@ class Place:
 
 
 @pytest.fixture
-def place(monkeypatch, tmp_path):
-    monkeypatch.syspath_prepend(str(ROOT / "workflow"))
-    monkeypatch.syspath_prepend(str(ROOT))
+def place(importable, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     return Place()
 

@@ -7,17 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from repository import ROOT
 
 CFG, SOURCES = '{"a": 1, "b": [2]}', '{"lethe/code.py": "0123"}'
 
 
 @pytest.fixture
-def seals(monkeypatch, tmp_path):
-    monkeypatch.syspath_prepend(str(ROOT / "workflow"))
-    monkeypatch.syspath_prepend(str(ROOT))
+def seals(importable, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    from workflow import seals  # by this name mutmut knows it
+    from workflow import seals
 
     return seals
 

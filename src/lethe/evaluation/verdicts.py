@@ -13,7 +13,15 @@ import numpy as np
 
 from lethe.evaluation.comparing import Numbers, by_metric
 from lethe.evaluation.transfer import Table, transfer
-from lethe.metrics.common.gaps import Gap, gap_to_fixed, gap_to_retrained, holm, paired_gaps, verdict
+from lethe.metrics.common.gaps import (
+    Gap,
+    error_of_examples,
+    gap_to_fixed,
+    gap_to_retrained,
+    holm,
+    paired_gaps,
+    verdict,
+)
 from lethe.metrics.loss_tests import combined, loss_ks
 from lethe.params.claims import Claims
 from lethe.system import plugins
@@ -94,18 +102,15 @@ def gaps(
 def example_error(load: Load, run: str, seeds: Sequence[int], metric: str) -> float:
     """Standard error of a gap by the examples of the seeds alone, 0 for what is no mean over the examples of a set."""
     column, _, name = metric.rpartition("_")
-    squares = []
+    differences = []
     for seed in seeds:
         own, retrain = load(run, seed), load("retrain", seed)
         if column not in own or column not in retrain:
             return 0.0
         members = own["sets"] == name
         difference = own[column][members].astype(np.float64) - retrain[column][members].astype(np.float64)
-        difference = difference[np.isfinite(difference)]
-        if len(difference) < 2:
-            return 0.0
-        squares.append(difference.var(ddof=1) / len(difference))
-    return float(np.sqrt(sum(squares)) / len(squares)) if squares else 0.0
+        differences.append(difference[np.isfinite(difference)])
+    return error_of_examples(differences)
 
 
 def judged(

@@ -25,11 +25,8 @@ from pathlib import Path
 VARIABLE = "LETHE_WARM"
 STEPS = ("prepare", "forget", "train", "unlearn", "score", "measure", "compare")
 LIBRARIES = ("sklearn.linear_model", "dvclive")  # that most steps import only where they need them
-MODULES = (
-    "lethe.__main__",
-    *(f"lethe.{step}" for step in STEPS),
-    *LIBRARIES,
-)  # imported before the first fork
+# Imported before the first fork.
+MODULES = ("lethe.__main__", *(f"lethe.{step}" for step in STEPS), *LIBRARIES)
 FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 

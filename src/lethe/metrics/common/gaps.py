@@ -59,6 +59,16 @@ class Gap:
         return float(2 * special.stdtr(self.degrees, -abs(self.gap) / self.error))
 
 
+def error_of_examples(differences: Sequence[np.ndarray]) -> float:
+    """Standard error that a mean gap has by the examples of its seeds alone; 0 where a seed has fewer than two.
+
+    Args: differences: of each seed, a value for each example: of the run less that of a retrained model.
+    """
+    if not differences or any(len(of) < 2 for of in differences):
+        return 0.0
+    return float(np.sqrt(sum(of.var(ddof=1) / len(of) for of in differences)) / len(differences))
+
+
 def gap_to_retrained(run: ArrayLike, retrained: Sequence[ArrayLike]) -> Gap | None:
     """The gap of a run to retrained models of the same seeds.
 
