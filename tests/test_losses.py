@@ -1,6 +1,7 @@
 """Losses against sums written out and the model's own loss."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import tiny
@@ -39,6 +40,29 @@ def test_of_many_logits_nothing_of_their_size_is_kept_and_no_bit_changes(monkeyp
         kept.append((values.detach(), logits.grad, sum(sizes.values()) / logits.nbytes))
     assert torch.equal(kept[0][0], kept[1][0]) and torch.equal(kept[0][1], kept[1][1])
     assert kept[0][2] > 0.5 and kept[1][2] < 0.01
+
+
+@pytest.mark.parametrize("trained", [1, 2**23], ids=["a position at a time", "at once"])
+def test_logits_of_scored_positions_alone_give_losses_and_gradients_of_all(monkeypatch, trained):
+    """Beside prompts and pads; and no others are made."""
+    monkeypatch.setattr("lethe.models.head.TRAINED", trained)
+    rows = tiny.rows(4, longest=9)
+    rows = replace(rows, starts=torch.tensor([1, 2, 1, 2]).minimum(rows.lengths - 1))
+    plain, model, made = tiny.language_model(), tiny.language_model(), []
+    model.get_output_embeddings().register_forward_hook(lambda _, given, __: made.append(given[0].shape[-2]))
+    losses.token_nll(model, rows).square().sum().backward()
+    if trained > 1:
+        assert sum(made) == rows.scored.sum() < rows.input_ids.numel()
+    logits = plain(input_ids=rows.input_ids).logits
+    rows.token_nll(logits).square().sum().backward()
+    torch.testing.assert_close(losses.token_nll(model, rows), rows.token_nll(logits))
+    for found, expected in zip(model.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(found.grad, expected.grad, rtol=1e-4, atol=1e-4)
+
+
+def test_rows_without_anything_to_score_have_no_surprise():
+    rows = Rows(torch.ones(2, 4, dtype=torch.long), torch.ones(2, dtype=torch.long))
+    assert torch.equal(losses.token_nll(tiny.language_model(), rows), torch.zeros(2, 3))
 
 
 def test_nll_of_labels_is_the_models_own_loss():

@@ -1,8 +1,5 @@
-import os
-
 from lethe.system.allocation import keep_freed_memory
+from lethe.system.instructions import add_in_one_order
 
-# Matrix products add in one order, wherever in memory their arrays lie and whichever processor with AVX2 computes.
-# Without it, MKL's last bits depend on addresses. It is read at the first product.
-os.environ.setdefault("MKL_CBWR", "AVX2,STRICT")
+add_in_one_order()
 keep_freed_memory()

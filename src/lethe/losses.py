@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import log_softmax, pad, softmax
 
 from lethe.data.rows import Labelled, Rows, Tagged
-from lethe.models.head import many_logits, nll_in_parts
+from lethe.models.head import by_position, nll_at
 
 
 def forward(model, rows: Rows) -> Tensor:
@@ -57,10 +57,10 @@ def sequence_log_probability(model, rows: Rows) -> Tensor:
 
 def token_nll(model, rows: Rows) -> Tensor:
     """(B, T-1) `Rows.token_nll` of the model on the rows; of many logits a part at a time, and none of prompts."""
-    if type(rows) is not Rows or not many_logits(model, rows.input_ids.numel()):
-        return rows.token_nll(forward(model, rows))
     scored = rows.scored
-    values = nll_in_parts(model, rows.inputs(model), pad(scored, (0, 1)), rows.input_ids[:, 1:][scored])
+    if type(rows) is not Rows or not by_position(model, rows.input_ids.numel()) or not scored.any():
+        return rows.token_nll(forward(model, rows))
+    values = nll_at(model, rows.inputs(model), pad(scored, (0, 1)), rows.input_ids[:, 1:][scored])
     return values.new_zeros(scored.shape).masked_scatter(scored, values)
 
 

@@ -1,5 +1,6 @@
 """A step that forks from a process that has imported what it needs does and says what a step by itself does."""
 
+import importlib
 import os
 import signal
 import socket
@@ -135,6 +136,21 @@ def test_who_starts_warm(monkeypatch, environment, arguments, expected):
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert warm_start.is_warm(arguments) == expected
+
+
+def test_what_most_steps_do_is_done_before_the_fork(tmp_path):
+    """A module that has a `before_fork` is asked for it as the process starts."""
+    (tmp_path / "said.py").write_text("def before_fork():\n    open('done', 'w').close()\n")
+    read, write = os.pipe()
+    os.close(write)
+    subprocess.run(
+        [sys.executable, "-m", "lethe.system.warm_start", str(tmp_path / "run" / "socket"), str(read), "said"],
+        pass_fds=(read,), cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(tmp_path)}, check=False, timeout=60,
+        stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    os.close(read)
+    assert (tmp_path / "done").exists()
+    assert all(hasattr(importlib.import_module(name), "before_fork") for name in warm_start.READY)
 
 
 def test_the_first_step_starts_the_process(tmp_path, monkeypatch):

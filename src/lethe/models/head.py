@@ -65,16 +65,20 @@ def logits_of(model, found, hidden: Tensor) -> Tensor:
         restore(undo)
 
 
-def many_logits(model, positions: int) -> bool:
-    """Are those of so many positions, or of prompts, too many to train on, and can they be had in parts?"""
+def by_position(model, positions: int) -> bool:
+    """Are logits made of those positions alone that predict something, and a part at a time where they are many?
+
+    On a GPU only where so many positions, or prompts, cost more than to wait for it, which a choice of positions does.
+    """
     words = vocabulary(model)
-    if words < LARGE and positions * words <= TRAINED:
+    first = next(model.parameters())
+    if first.device.type != "cpu" and words < LARGE and positions * words <= TRAINED:
         return False
-    split = hasattr(next(model.parameters()), "device_mesh")  # among processes: only whole passes gather them
+    split = hasattr(first, "device_mesh")  # among processes: only whole passes gather them
     return not split and asks_for_its_body(model)
 
 
-def nll_in_parts(model, given: dict[str, Tensor], predicting: Tensor, targets: Tensor) -> Tensor:
+def nll_at(model, given: dict[str, Tensor], predicting: Tensor, targets: Tensor) -> Tensor:
     """(P,) negative log-likelihood of tokens, float32; its gradients need no second look at a head that is frozen.
 
     Args:
@@ -91,10 +95,12 @@ def nll_in_parts(model, given: dict[str, Tensor], predicting: Tensor, targets: T
 
     def of_part(begin: int) -> Tensor:
         part, wanted = hidden[begin : begin + step], targets[begin : begin + step]
-        if trains and torch.is_grad_enabled():
-            computed: Any = checkpoint(nll, part, wanted, use_reentrant=False)
-            return computed
-        return SlopeKept.apply(part, wanted, nll)
+        if not (trains and torch.is_grad_enabled()):
+            return SlopeKept.apply(part, wanted, nll)
+        if len(hidden) <= step:
+            return nll(part, wanted)
+        computed: Any = checkpoint(nll, part, wanted, use_reentrant=False)
+        return computed
 
     return torch.cat([of_part(begin) for begin in range(0, len(hidden), step)])
 

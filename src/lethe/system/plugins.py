@@ -120,6 +120,13 @@ def source_files() -> list[Path]:
     return sorted([*PACKAGE.rglob("*.py"), *beside])
 
 
+def before_fork() -> None:
+    """Read the package's own plug-ins, which most steps ask for something, once for all steps of a run."""
+    for kind in KINDS:
+        for name in names_in(kind):
+            constants_in(kind, name)
+
+
 def dataclass_in(kind: str, name: str, dataclass: str) -> TypeAdapter[Any]:
     """Validator for the dataclass of a plug-in; unknown fields are errors.
 

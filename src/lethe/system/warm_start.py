@@ -25,8 +25,9 @@ from pathlib import Path
 VARIABLE = "LETHE_WARM"
 STEPS = ("prepare", "forget", "train", "unlearn", "score", "measure", "compare")
 LIBRARIES = ("sklearn.linear_model", "dvclive")  # that most steps import only where they need them
+READY = ("lethe.models.pretrained", "lethe.system.plugins")  # each of which has a `before_fork`
 # Imported before the first fork.
-MODULES = ("lethe.__main__", *(f"lethe.{step}" for step in STEPS), *LIBRARIES)
+MODULES = ("lethe.__main__", *(f"lethe.{step}" for step in STEPS), *READY, *LIBRARIES)
 FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -114,9 +115,10 @@ def started(address: Path, pipe: int) -> socket.socket | None:
 
 
 def serve(address: str, pipe: int, modules: list[str]) -> None:
-    """Import modules, then fork for each that asks, until the run has ended."""
+    """Import modules, let them do what most steps would, then fork for each that asks, until the run has ended."""
     for name in modules:
-        importlib.import_module(name)
+        module = importlib.import_module(name)
+        getattr(module, "before_fork", lambda: None)()
     gc.collect()
     gc.freeze()  # what all forks share is not looked through again
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those that answer
