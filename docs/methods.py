@@ -117,7 +117,8 @@ def cost(objective: Objective, model, batch) -> float:
     spent = []
 
     def count(module, arguments, output):
-        if isinstance(module, PreTrainedModel) and module.base_model is module:
+        passes = "forward" not in vars(module)  # else it answers what a pass before has found: `logits_of`
+        if isinstance(module, PreTrainedModel) and module.base_model is module and passes:
             spent.append(len(output[0]) * (BOTH if torch.is_grad_enabled() else FORWARD))
 
     hook = torch.nn.modules.module.register_module_forward_hook(count)
