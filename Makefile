@@ -21,7 +21,7 @@ real: $(BIN)/.ready-real  ## a real chat model forgets an invented author; ends 
 test: $(BIN)/.ready-dev  ## the test suite, but for what takes long
 	pytest -n 2
 
-test-slow: $(BIN)/.ready-dev  ## what takes long: kills, several processes, another device, whole chains of commands
+test-slow: $(BIN)/.ready-dev  ## what takes long: kills, several processes, another device, chains of commands, most cases of long tables
 	pytest -n 2 -m slow
 
 lint: $(BIN)/.ready-dev $(BIN)/cffconvert  ## style, types, imports, workflow, licences

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from repository import jobs
+from selection import named, table
 
 ICU = {f"{stage}/records/icu/{seed}" for stage in ("unlearn", "score", "measure") for seed in (0, 1)} | {
     "compare/records",
@@ -27,6 +28,7 @@ def test_a_run_of_snakemake_updates_the_lock_of_dvc(here):
     assert "Running stage" not in here("dvc repro")
 
 
+@pytest.mark.slow
 def test_dvc_repro_leaves_snakemake_nothing_to_do(made, tmp_path):
     repo = made.clone(tmp_path / "clone", pull=False)
     repo("dvc repro")
@@ -52,7 +54,7 @@ def test_one_hyperparameter_in_dvc_after_a_clone(fresh, tmp_path):
     assert fresh.plans_nothing()
 
 
-@pytest.mark.parametrize("link", ["copy", "hardlink", "symlink"])
+@pytest.mark.parametrize("link", table(named("copy", "hardlink", "symlink"), {"copy"}))
 def test_a_clone_needs_one_command(made, tmp_path, link):
     """Every way of DVC to link its cache; the fourth, reflink, is the repository's own setting in other tests."""
     repo = made.clone(tmp_path / "clone", pull=False)
@@ -67,6 +69,7 @@ def test_a_clone_needs_one_command(made, tmp_path, link):
     assert repo.plans_nothing()
 
 
+@pytest.mark.slow
 def test_older_revision_and_forward_again(here):
     old = here.results()
     here("git checkout -q -b other")
@@ -83,6 +86,7 @@ def test_older_revision_and_forward_again(here):
         assert here.is_clean()
 
 
+@pytest.mark.slow
 def test_a_checkout_of_one_stage_is_noticed(here, tmp_path):
     """Old models under new parameters: what was made from the new ones is stale, though not older."""
     here("git checkout -q -b other")
@@ -97,6 +101,7 @@ def test_a_checkout_of_one_stage_is_noticed(here, tmp_path):
     assert here.is_clean()
 
 
+@pytest.mark.slow
 def test_sources_restored_with_an_old_time(here):
     """`cp -p engine.py backup; edit; run; mv backup engine.py`: the source is now older than what was made."""
     source = here.path / "src/lethe/objectives/icu.py"
@@ -107,6 +112,7 @@ def test_sources_restored_with_an_old_time(here):
     assert here.changed_jobs() == ICU
 
 
+@pytest.mark.slow
 def test_results_that_do_not_belong_to_the_sources(fresh):
     """A commit of sources without their results: a clone must not take the results as theirs."""
     source = fresh.path / "src/lethe/objectives/icu.py"
@@ -127,22 +133,21 @@ ROOT_OF = "results/unlearn/records/icu/seed0"
 FROM_MODEL = {"unlearn": 1, "score": 1, "measure": 1, "compare": 1, "report": 1}
 
 
-@pytest.mark.parametrize(
-    ("change", "expected"),
-    [
-        (f"rm -r {ROOT_OF}/model", FROM_MODEL),
-        (f"rm {ROOT_OF}/model/weights.safetensors", FROM_MODEL),
-        (
-            f"truncate -s 5 {ROOT_OF}/model/weights.safetensors",
-            FROM_MODEL,
-        ),
-        ("rm results/measure/topics/original/seed0/metrics.json", {"measure": 1, "compare": 1, "report": 1}),
-        ("rm results/compare/records/comparison.json", {"compare": 1, "report": 1}),
-        ("cp README.md results/report/tables/config.json", {"report": 1}),
-        ("rm results/report/report.html", {"report": 1}),
-    ],
-    ids=["model", "file of a model", "truncated model", "metrics", "comparison", "altered table", "page"],
-)
+CHANGES = {
+    "model": (f"rm -r {ROOT_OF}/model", FROM_MODEL),
+    "file of a model": (f"rm {ROOT_OF}/model/weights.safetensors", FROM_MODEL),
+    "truncated model": (f"truncate -s 5 {ROOT_OF}/model/weights.safetensors", FROM_MODEL),
+    "metrics": (
+        "rm results/measure/topics/original/seed0/metrics.json",
+        {"measure": 1, "compare": 1, "report": 1},
+    ),
+    "comparison": ("rm results/compare/records/comparison.json", {"compare": 1, "report": 1}),
+    "altered table": ("cp README.md results/report/tables/config.json", {"report": 1}),
+    "page": ("rm results/report/report.html", {"report": 1}),
+}
+
+
+@pytest.mark.parametrize(("change", "expected"), table(CHANGES, {"truncated model", "metrics", "page"}))
 def test_changed_by_hand(here, made, change, expected):
     here(change)
     assert jobs(here("snakemake")) == expected
@@ -151,6 +156,7 @@ def test_changed_by_hand(here, made, change, expected):
     assert here.is_clean()
 
 
+@pytest.mark.slow
 def test_changed_by_hand_under_dvc(here, made):
     here(f"truncate -s 5 {ROOT_OF}/model/weights.safetensors")
     assert jobs(here("dvc repro"))["unlearn"] == 1
@@ -158,7 +164,7 @@ def test_changed_by_hand_under_dvc(here, made):
     assert here.plans_nothing()
 
 
-@pytest.mark.parametrize("tool", ["snakemake", "dvc repro"])
+@pytest.mark.parametrize("tool", table(named("snakemake", "dvc repro"), {"snakemake"}))
 def test_a_removed_method_leaves_nothing_behind(here, tmp_path, tool):
     text = (here.path / "params.yaml").read_text()
     (here.path / "params.yaml").write_text(text[: text.index("      npo:")])

@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from selection import table
 
 from lethe.__main__ import main
 from lethe.system.files import digest
@@ -24,7 +25,14 @@ def rot(path: Path, new_file: bool) -> None:
     os.utime(path, ns=(when.st_atime_ns, when.st_mtime_ns))
 
 
-@pytest.mark.parametrize("lost", [[], ["digests.json"], ["digests.json", "found.json"]], ids=str)
+LOST = {
+    "nothing": [],
+    "digests": ["digests.json"],
+    "digests and what was found": ["digests.json", "found.json"],
+}
+
+
+@pytest.mark.parametrize("lost", table(LOST, {"nothing"}))
 def test_a_rotten_output_is_made_again(here, made, lost):
     rot(here.path / METRICS, new_file=not lost)
     for name in lost:
@@ -52,6 +60,7 @@ def test_files_of_a_file_manager_are_no_change(here, made):
     assert (here.path / "results/train/.DS_Store").exists()
 
 
+@pytest.mark.slow
 def test_times_of_the_future_and_of_long_ago(here, made):
     """Of another machine's clock, or of an archive: nothing is made again, and a change makes what it affects."""
     for when in (4070908800, 0):

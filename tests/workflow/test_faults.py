@@ -68,6 +68,7 @@ def test_what_config_may_say(monkeypatch, config, files, given, found):
             plan.chosen(config, files, given)
 
 
+@pytest.mark.slow
 def test_where_no_model_is_trained_all_agree(here):
     (here.path / "data/raw/target").mkdir()
     (here.path / "data/raw/target/config.json").write_text("{}")
@@ -89,6 +90,7 @@ def test_where_no_model_is_trained_all_agree(here):
     assert here.is_clean()
 
 
+@pytest.mark.slow
 def test_dvc_and_snakemake_agree_on_a_chosen_file(here):
     """Made of another file, by either way to name it; DVC then speaks of that one, and goes on with it."""
     text = (here.path / "params.yaml").read_text()
@@ -123,6 +125,7 @@ def test_a_changed_data_file_is_noticed(here):
     assert (here.path / "results/plan/prepare.json").read_text() != before
 
 
+@pytest.mark.slow
 def test_a_corrupt_cache_is_not_believed(here, made):
     """What DVC checks out of a damaged cache is not what was sealed, and is made again."""
     target = here.path / "results/measure/records/icu/seed0/metrics.json"
@@ -160,6 +163,7 @@ def change(folder, writable: bool) -> None:
         pytest.skip("chattr is refused here")
 
 
+@pytest.mark.slow
 def test_read_only_results(here: Repo, frozen, made):
     status, output = here.quick("snakemake")
     assert status != 0
@@ -170,6 +174,7 @@ def test_read_only_results(here: Repo, frozen, made):
     assert here.plans_nothing()
 
 
+@pytest.mark.slow
 def test_a_conflict_in_the_seals(here):
     """Merge conflicts leave files that are no JSON: the seals are then unknown, not an error."""
     (here.path / "results/provenance/score.json").write_text("<<<<<<< ours\n")

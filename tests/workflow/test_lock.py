@@ -85,6 +85,7 @@ def test_where_nothing_can_be_written_one_line_says_so(lock, late, monkeypatch):
         late.begin()
 
 
+@pytest.mark.slow
 def test_snakemakes_folder_is_removed_during_a_run(here, made):
     """No other starts beside it, and the next makes what is missing."""
     (here.path / "results/unlearn/records/icu/seed0/model.sha256").unlink()

@@ -8,6 +8,7 @@ import shutil
 
 import pytest
 from repository import jobs
+from selection import named, table
 
 COUNTS = {"unlearn": 2, "score": 2, "measure": 2, "compare": 1, "report": 1}
 NPO = {f"{stage}/records/npo/{seed}" for stage in ("unlearn", "score", "measure") for seed in (0, 1)} | {
@@ -32,6 +33,7 @@ def test_touching_makes_nothing_new(changed, made, options):
     assert changed.results() == made.results()
 
 
+@pytest.mark.slow
 def test_records_are_kept_and_hooks_called_whatever_the_options_say(changed):
     assert jobs(changed("snakemake --drop-metadata --no-hooks")) == COUNTS
     assert changed.plans_nothing()
@@ -44,7 +46,7 @@ def test_records_elsewhere_are_refused(changed):
     assert "--persistence-backend: only `file` is allowed" in output and "Traceback" not in output
 
 
-@pytest.mark.parametrize("edit", ["params.yaml", "src/lethe/objectives/npo.py"])
+@pytest.mark.parametrize("edit", table(named("params.yaml", "src/lethe/objectives/npo.py"), {"params.yaml"}))
 def test_dvc_calls_no_single_stage_up_to_date_after_a_change(here, edit):
     if edit == "params.yaml":
         here.edit(edit, "beta: 0.1", "beta: 0.2")
@@ -64,6 +66,7 @@ def test_forced_by_dvc_it_is_said_that_nothing_is_made_again(here):
     assert "measure is as sealed and nothing is made again; `snakemake --forceall measure` would" in output
 
 
+@pytest.mark.slow
 def test_the_report_of_snakemake_where_some_records_were_given_back(fresh):
     fresh.edit("params.yaml", "beta: 0.1", "beta: 0.2")
     fresh("snakemake")
@@ -92,6 +95,7 @@ def test_a_clone_with_other_line_ends(made, tmp_path):
 # ------------------------------------------------------------------ what DVC is told
 
 
+@pytest.mark.slow
 def test_a_lock_of_dvc_that_is_gone_is_written_again(here):
     lock = here.path / "dvc.lock"
     content = lock.read_text()
@@ -106,6 +110,7 @@ def test_a_lock_of_dvc_that_is_gone_is_written_again(here):
 
 
 @pytest.mark.parametrize("folder", ["results", "results/train"])
+@pytest.mark.slow
 def test_results_on_another_disk(here, made, tmp_path, folder):
     """Where git cannot follow a link, DVC still can."""
     shutil.move(here.path / folder, tmp_path / "scratch")
@@ -137,6 +142,7 @@ def test_the_reason_is_given_where_dvc_cannot_write(here):
 # ------------------------------------------------------------------ what is no output any more
 
 
+@pytest.mark.slow
 def test_what_a_removed_method_leaves_is_set_aside_once_and_for_a_week(here):
     checkpoint = here.path / "checkpoints/results/unlearn/records/npo/seed0/state.safetensors"
     kept = here.path / "checkpoints/results/unlearn/records/icu/seed0/state.safetensors"

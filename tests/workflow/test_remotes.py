@@ -46,6 +46,7 @@ def create(url: str) -> None:
     raise TimeoutError(url)
 
 
+@pytest.mark.slow
 def test_s3(here, bucket, tmp_path):
     here("dvc remote add -q -d -f store s3://store/lethe")
     here(f"dvc remote modify -q store endpointurl {bucket}")

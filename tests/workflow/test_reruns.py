@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 from repository import HERE, ROOT, Repo
+from selection import named, table
 
 TINY = yaml.safe_load((HERE / "params_tiny.yaml").read_text())
 REFERENCES = ("base", "original", "retrain")
@@ -180,7 +181,13 @@ TABLE = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("change", "expected"), TABLE.values(), ids=TABLE)
+QUICK = {
+    "a method's parameter", "an objective's file", "a metric's file", "the base's recipe", "what is scored",
+    "more retrained models", "the report's title", "a new seed", "the command line",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "expected"), table(TABLE, QUICK))
 def test_exactly_what_is_affected_is_made_again(restored, change, expected):
     change(restored)
     assert restored.changed_jobs() == expected
@@ -235,7 +242,15 @@ def closed(stages: set[str]) -> set[str]:
     return stages.union(*(BELOW[stage] for stage in stages))
 
 
-@pytest.mark.parametrize(("key", "value"), list(leaves(TINY)), ids=[key for key, _ in leaves(TINY)])
+KEYS = {key: (key, value) for key, value in leaves(TINY)}
+ONE_OF_EACH = {  # by the first stage that is affected
+    "studies.records.dataset.sizes.train", "studies.topics.forget.size", "studies.records.train.pretrain.epochs",
+    "studies.topics.train.finetune.epochs", "studies.records.methods.npo.hyper.beta",
+    "studies.records.measure.bootstrap", "report.title",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("key", "value"), table(KEYS, ONE_OF_EACH))
 def test_both_tools_see_a_parameter(restored, key, value):
     set_to(key, altered(value))(restored)
     stages = {job.split("/")[0] for job in restored.changed_jobs()}
@@ -258,7 +273,7 @@ FILES = [
 FILES += ["system/streams", "system/files"]
 
 
-@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize("file", table(named(*FILES), {"prepare", "objectives/icu", "system/files"}))
 def test_both_tools_see_a_source_file(restored, file):
     append(f"src/lethe/{file}.py")(restored)
     stages = {job.split("/")[0] for job in restored.changed_jobs()}
@@ -266,7 +281,7 @@ def test_both_tools_see_a_source_file(restored, file):
     assert stages == closed(restored.changed_stages())
 
 
-@pytest.mark.parametrize("stage", BELOW)
+@pytest.mark.parametrize("stage", table(named(*BELOW), {"train", "report"}))
 def test_both_tools_see_the_command_of_a_rule(restored, stage):
     file = f"workflow/rules/{stage}.smk"
     restored.edit(file, '"lethe ', '"OMP_DYNAMIC=FALSE lethe ')
