@@ -56,7 +56,7 @@ def sequence_log_probability(model, rows: Rows) -> Tensor:
 
 
 def token_nll(model, rows: Rows) -> Tensor:
-    """(B, T-1) `Rows.token_nll` of the model on the rows; of many logits a part at a time, and none of prompts."""
+    """(B, T-1) `Rows.token_nll` of the model on the rows; logits are made as `by_position` says."""
     scored = rows.scored
     if type(rows) is not Rows or not by_position(model, rows.input_ids.numel()) or not scored.any():
         return rows.token_nll(forward(model, rows))

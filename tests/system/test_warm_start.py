@@ -141,12 +141,13 @@ def test_who_starts_warm(monkeypatch, environment, arguments, expected):
 def test_what_most_steps_do_is_done_before_the_fork(tmp_path):
     """A module that has a `before_fork` is asked for it as the process starts."""
     (tmp_path / "said.py").write_text("def before_fork():\n    open('done', 'w').close()\n")
+    (tmp_path / "run").mkdir()
     read, write = os.pipe()
-    os.close(write)
+    os.close(write)  # a run that has ended
     subprocess.run(
         [sys.executable, "-m", "lethe.system.warm_start", str(tmp_path / "run" / "socket"), str(read), "said"],
-        pass_fds=(read,), cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(tmp_path)}, check=False, timeout=60,
-        stderr=subprocess.DEVNULL,
+        pass_fds=(read,), cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(tmp_path)}, check=True, timeout=60,
+        stdout=subprocess.DEVNULL,
     )  # fmt: skip
     os.close(read)
     assert (tmp_path / "done").exists()

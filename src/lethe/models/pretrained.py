@@ -27,8 +27,6 @@ def load_config(source: str, where: Where, **options: Any):
 def before_fork() -> None:
     """Do once for all steps of a run what transformers does at the first model that it loads, a quarter of a second."""
     from transformers.conversion_mapping import get_checkpoint_conversion_mapping
-    from transformers.models.bert import modeling_bert  # noqa: F401
-    from transformers.models.gpt_neo import modeling_gpt_neo  # noqa: F401
 
     get_checkpoint_conversion_mapping("bert")
 

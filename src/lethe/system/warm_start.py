@@ -24,7 +24,12 @@ from pathlib import Path
 
 VARIABLE = "LETHE_WARM"
 STEPS = ("prepare", "forget", "train", "unlearn", "score", "measure", "compare")
-LIBRARIES = ("sklearn.linear_model", "dvclive")  # that most steps import only where they need them
+LIBRARIES = (  # that most steps import only where they need them
+    "sklearn.linear_model",
+    "dvclive",
+    "transformers.models.bert.modeling_bert",
+    "transformers.models.gpt_neo.modeling_gpt_neo",
+)
 READY = ("lethe.models.pretrained", "lethe.system.plugins")  # each of which has a `before_fork`
 # Imported before the first fork.
 MODULES = ("lethe.__main__", *(f"lethe.{step}" for step in STEPS), *READY, *LIBRARIES)
