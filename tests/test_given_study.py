@@ -206,6 +206,11 @@ FAULTS = [
         r"methods.gradient_difference.training.stop: needs validation",
     ),
     (
+        {"methods": {"icu": None}},
+        {},
+        r"methods.icu: needs validation, which dataset.splits does not give",
+    ),
+    (
         {"score": {"extract": ["facts"]}},
         {},
         "score.extract: facts is no set that is scored; allowed are .*world_facts",

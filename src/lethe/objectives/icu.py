@@ -25,7 +25,7 @@ from torch import Tensor
 from lethe import losses
 from lethe.params.fields import Count, Fraction, NonNegative, Probability
 
-NEEDS = ("text",)
+NEEDS = ("text", "validation")
 TERMS = {"forget": "forget", "learn": "analogue", "kl": "analogue"}
 SPACE = {"learn": {"low": 0.1, "high": 10.0, "log": True}, "kl": {"low": 0.1, "high": 10.0, "log": True}}
 

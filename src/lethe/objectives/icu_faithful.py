@@ -32,7 +32,7 @@ from lethe.data.rows import Rows
 from lethe.objectives.icu import epoch_check
 from lethe.params.fields import Count, Fraction, NonNegative, Probability
 
-NEEDS = ("text",)
+NEEDS = ("text", "validation")
 TERMS = {"forget": "forget", "learn": "analogue", "kl": "analogue"}
 TINY = 1e-12  # added to probabilities
 

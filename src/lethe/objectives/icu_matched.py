@@ -27,7 +27,7 @@ from lethe import losses
 from lethe.data.rows import Rows
 from lethe.params.fields import NonNegative
 
-NEEDS = ("text",)
+NEEDS = ("text", "validation")
 TERMS = {"forget": "forget", "learn": "analogue", "kl": "analogue"}
 SPACE = {
     "forget": {"low": 0.3, "high": 3.0, "log": True},

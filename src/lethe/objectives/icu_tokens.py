@@ -25,7 +25,7 @@ from lethe import losses
 from lethe.data.rows import Rows
 from lethe.params.fields import Count, NonNegative
 
-NEEDS = ("text",)
+NEEDS = ("text", "validation")
 TERMS = {"forget": "forget", "learn": "analogue", "kl": "analogue"}
 SPACE = {"learn": {"low": 0.1, "high": 10.0, "log": True}, "kl": {"low": 0.1, "high": 10.0, "log": True}}
 

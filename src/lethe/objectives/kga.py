@@ -25,7 +25,7 @@ from lethe import losses
 from lethe.data.rows import Rows
 from lethe.params.fields import NonNegative
 
-NEEDS = ("classes", "base")
+NEEDS = ("classes", "base", "validation")
 TERMS = {"align": "forget", "retain": "retain"}
 SPACE = {"retain": {"low": 0.1, "high": 10.0, "log": True}}
 CHUNK = 64  # new examples in one pass

@@ -381,6 +381,8 @@ def needed_sets(study: Study) -> dict[str, tuple[str, ...]]:
             "test" in sets_of_metric(n.replace("_validation", "_test")) for n in (rule.metric, *rule.at_least)
         ):
             found[f"methods.{name}.training.choose"] = ("validation",)
+        if "validation" in plugins.constants_in("objectives", method.objective)["NEEDS"]:
+            found[f"methods.{name}"] = ("validation",)
     if study.tune:
         found["tune"] = ("validation",)
     if study.score.test == "validation":

@@ -169,7 +169,7 @@ def given(task: str, kind: str) -> set[str]:
     constants = constants_in("tasks", task)
     if kind == "metrics":
         return {*arrays.COMMON, *arrays.OPTIONAL, *constants["ARRAYS"]}
-    return {*constants["GIVES"], "base", "layers", "alternatives"}
+    return {*constants["GIVES"], "base", "layers", "alternatives", "validation"}
 
 
 def gives(task: str, what: str) -> bool:
