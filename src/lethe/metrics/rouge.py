@@ -8,6 +8,7 @@ runs of a-z and 0-9 in lower case: text of another alphabet scores 0 beside itse
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 
@@ -27,6 +28,7 @@ def rouge(said: str, true: str) -> tuple[float, float, float]:
     return of_stems["rouge1"].recall, of_stems["rougeL"].recall, of_words["rougeL"].fmeasure
 
 
+@cache  # each that is made says so in the log
 def scorers():
     from rouge_score.rouge_scorer import RougeScorer
 
