@@ -6,11 +6,12 @@ Training: 48 questions about invented authors with their answers, LoRA of rank 1
 same rows in the same batches of 8 in the same order, no dropout. The Trainer gets them padded to the longest of a
 batch, with prompts masked as -100. Its loss is a mean over tokens, ours over texts; the work is the same. The ways take
 turns in one process, each with a model of its own, which is loaded before it and freed after it. The first two steps
-warm up. Peak is resident memory of the steps beyond that of the process before the model is loaded, read every 2 ms;
-what was freed is given back to the system before.
+warm up. Each stands beside the Trainer at the same precision. Peak is resident memory of the steps beyond that of the
+process before the model is loaded, read every 2 ms; what was freed is given back to the system before.
 
 Extraction: EL_3 of 40 answers of 40 tokens. *Per prefix*: one `generate` per prefix over all texts, as the published
-code does, measured on every tenth prefix and scaled by the tokens decoded.
+code does, measured on every tenth prefix and scaled by the tokens decoded. Of the model as it comes, and of one that
+has learnt the answers.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from lethe.data.encoding import answers
 from lethe.data.rows import Rows
 from lethe.datasets.authors import Options, examples
 from lethe.decoding.extraction import extraction
-from lethe.models import pretrained
+from lethe.models import adapters, pretrained
 from lethe.params.prompting import Prompting
 from lethe.params.training import Lora, Training
 from lethe.training.engine import Engine
@@ -44,13 +45,18 @@ from lethe.training.training import FINE_TUNING, fine_tuning
 
 BATCH, WARM = 8, 2
 PROMPT, LONG = 32, 72  # tokens before an answer, of which the last are taken, and with it
+PRECISIONS = {  # of products and of the weights that are frozen; adapters and their optimiser are fp32
+    "fp32": ("fp32", torch.float32),
+    "bf16": ("bf16", torch.float32),
+    "bf16, frozen weights too": ("bf16", torch.bfloat16),
+}
 LORA = Lora(rank=16, alpha=32)
 RATE = 1e-3
 
 
-def loaded() -> tuple[Any, Any]:
+def loaded(weights: torch.dtype = torch.float32) -> tuple[Any, Any]:
     folder = models.located("smollm2")
-    model, _ = pretrained.load_model(transformers.AutoModelForCausalLM, folder, {}, dtype=torch.float32)
+    model, _ = pretrained.load_model(transformers.AutoModelForCausalLM, folder, {}, dtype=weights)
     return model, pretrained.load_tokenizer(folder, {})
 
 
@@ -118,8 +124,6 @@ def trainer_steps(
 
 def engine_steps(model, rows: Rows, precision: str, parts: int) -> Iterator[float]:
     """Steps of the engine; yields the processor time after each."""
-    from lethe.models import adapters
-
     adapters.add(model, LORA, 0)
     given = {
         "learning_rate": RATE,
@@ -162,12 +166,12 @@ class Peak(threading.Thread):
         return self.most - self.first
 
 
-def measured(steps: Callable[[Any], Iterator[float]]) -> tuple[float, float]:
+def measured(steps: Callable[[Any], Iterator[float]], weights: torch.dtype) -> tuple[float, float]:
     """Seconds of the processor for a step, and peak in GB."""
     gc.collect()
     ctypes.CDLL("libc.so.6").malloc_trim(0)
     peak = Peak()
-    model, _ = loaded()
+    model, _ = loaded(weights)
     gc.collect()
     ctypes.CDLL("libc.so.6").malloc_trim(0)
     peak.start()
@@ -185,29 +189,30 @@ def training(precisions: list[str], turns: int) -> None:
     print(
         "| precision | way | seconds a step | ratio | peak, GB | ratio |\n| --- | --- | ---: | ---: | ---: | ---: |"
     )
-    for precision in precisions:
+    for name in precisions:
+        precision, weights = PRECISIONS[name]
         ways: dict[str, Callable] = {
             "Trainer": lambda m, p=precision: trainer_steps(m, rows, order, p, 1),
             "Trainer, 4 parts of 2": lambda m, p=precision: trainer_steps(m, rows, order, p, 4),
             "ours": lambda m, p=precision: engine_steps(m, rows, p, 1),
             "ours, 4 parts of 2": lambda m, p=precision: engine_steps(m, rows, p, 4),
         }
-        found: dict[str, list] = {name: [] for name in ways}
+        found: dict[str, list] = {which: [] for which in ways}
         for _ in range(turns):
-            for name, way in ways.items():
-                found[name].append(measured(way))
-        best = {name: (min(s for s, _ in each), max(p for _, p in each)) for name, each in found.items()}
-        for name, (spent, peak) in best.items():
+            for which, way in ways.items():
+                found[which].append(measured(way, weights))
+        best = {which: (min(s for s, _ in each), max(p for _, p in each)) for which, each in found.items()}
+        for which, (spent, peak) in best.items():
             of = best["Trainer"]
             print(
-                f"| {precision} | {name} | {spent:.2f} | {spent / of[0]:.2f} | {peak:.2f} | {peak / of[1]:.2f} |",
+                f"| {name} | {which} | {spent:.2f} | {spent / of[0]:.2f} | {peak:.2f} | {peak / of[1]:.2f} |",
                 flush=True,
             )
 
 
-def extracting(every: int) -> None:
+def extracting(every: int, epochs: int = 0) -> None:
+    """Of the model as it comes, or after so many epochs of training on the texts."""
     model, tokenizer = loaded()
-    model.eval()
     frame, _ = examples(Options(authors=40), 1)
     texts = []
     for _, own in frame.groupby("subject"):  # all that is to be known of an author is one long answer
@@ -216,6 +221,9 @@ def extracting(every: int) -> None:
         start = int(found.starts[0])  # type: ignore[index]
         texts.append(found.input_ids[0, start - PROMPT : start - PROMPT + LONG])
     tokens = torch.stack(texts)
+    if epochs:
+        learn(model, tokens, epochs)
+    model.eval()
     ours, slow, wrong = Time(), Time(), 0
     result = ours.of(lambda: extraction(model, tokens, n=(3,), start=PROMPT, keep=True))
     prefixes = range(PROMPT, LONG, every)
@@ -227,10 +235,24 @@ def extracting(every: int) -> None:
     slow = slow * (sum(LONG - t for t in range(PROMPT, LONG)) / sum(LONG - t for t in prefixes))
     accuracy = result.memorization_accuracy.mean()
     print(
-        f"\nEL_3 of 40 answers of 40 tokens: {result.extraction_likelihood[3].mean():.3f}, MA {accuracy:.2f};"
+        f"\nEL_3 of 40 answers of 40 tokens, learnt for {epochs} epochs:"
+        f" {result.extraction_likelihood[3].mean():.3f}, MA {accuracy:.2f};"
         f" ours {ours.processor:.1f} s, per prefix {slow.processor:.0f} s of the processor,"
         f" ratio {slow.processor / ours.processor:.1f}; {wrong} tokens differ; margin {result.margin.min():.0e}"
     )
+
+
+def learn(model, tokens: torch.Tensor, epochs: int) -> None:
+    """Train adapters on answers, and merge them."""
+    adapters.add(model, LORA, 0)
+    many = torch.full((len(tokens),), LONG)
+    rows = Rows(tokens, many, starts=torch.full_like(many, PROMPT))
+    recipe = Training.model_validate(
+        {"learning_rate": RATE, "epochs": epochs, "batch": {"retain": BATCH}, "lora": LORA.model_dump()}
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        Engine(model, FINE_TUNING, fine_tuning(rows, recipe, 0), "", Path(folder) / "state.safetensors").run()
+    adapters.merge(model)
 
 
 def differing(found, prefix: int, texts: torch.Tensor) -> int:
@@ -245,16 +267,17 @@ def differing(found, prefix: int, texts: torch.Tensor) -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--only", choices=("training", "extraction"))
-    parser.add_argument("--precision", choices=("fp32", "bf16"), action="append")
+    parser.add_argument("--precision", choices=PRECISIONS, action="append")
     parser.add_argument("--turns", type=int, default=1, help="rounds in which the ways take turns")
     args = parser.parse_args()
     print(
         f"torch {torch.__version__}, transformers {transformers.__version__}, {torch.get_num_threads()} threads\n"
     )
     if args.only != "extraction":
-        training(args.precision or ["fp32", "bf16"], args.turns)
+        training(args.precision or [*PRECISIONS], args.turns)
     if args.only != "training":
         extracting(10)
+        extracting(10, epochs=12)
 
 
 if __name__ == "__main__":
