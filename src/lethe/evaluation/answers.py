@@ -47,8 +47,7 @@ def answer_arrays(reader: Reader, name: str, frame: pd.DataFrame, encoded: Encod
     found = {
         "answered": frame["prompt"].notna().to_numpy(),
         "ends": (last == reader.tokenizer.eos_token_id).numpy(),
-        "paraphrase_loss": wording_losses(reader, frame, as_lists(frame, "paraphrase"))[:, 0],
-        "alternative_loss": wording_losses(reader, frame, as_lists(frame, "alternatives")),
+        **wording_losses(reader, frame),
     }
     if reader.settings.answers:
         said = answers(reader, frame, encoded, reader.settings.answers.get(name))
@@ -67,16 +66,18 @@ def as_lists(frame: pd.DataFrame, column: str) -> list[list[str]]:
     return [[text for text in of_row if not is_blank(text)] for of_row in texts]
 
 
-def wording_losses(reader: Reader, frame: pd.DataFrame, wordings: list[list[str]]) -> np.ndarray:
-    """(N, K) loss of each of the texts in place of the example's own, NaN where there are fewer; K is 1 at least."""
-    losses = np.full((len(frame), max([1, *map(len, wordings)])), np.nan)
-    places = [(row, k) for row, texts in enumerate(wordings) for k in range(len(texts))]
-    if places:
-        other = frame.iloc[[row for row, _ in places]].assign(text=[wordings[row][k] for row, k in places])
+def wording_losses(reader: Reader, frame: pd.DataFrame) -> dict[str, np.ndarray]:
+    """paraphrase_loss and alternative_loss; all wordings are read at once, as they share their prompts."""
+    paraphrases, wrong = as_lists(frame, "paraphrase"), as_lists(frame, "alternatives")
+    losses = np.full((len(frame), 1 + max([1, *map(len, wrong)])), np.nan)
+    read = {(row, 0): texts[0] for row, texts in enumerate(paraphrases) if texts}
+    read |= {(row, 1 + k): text for row, texts in enumerate(wrong) for k, text in enumerate(texts)}
+    if read:
+        other = frame.iloc[[row for row, _ in read]].assign(text=[*read.values()])
         encoded = reader.encoding(other)
         models.check_tokens(reader.model, encoded)
-        losses[tuple(np.array(places).T)] = answer_loss(reader, encoded)
-    return losses
+        losses[tuple(np.array([*read]).T)] = answer_loss(reader, encoded)
+    return {"paraphrase_loss": losses[:, 0], "alternative_loss": losses[:, 1:]}
 
 
 def answer_loss(reader: Reader, encoded: Encoded) -> np.ndarray:
