@@ -1,5 +1,7 @@
 """Embedding-corrupted prompts: a case by hand, limits, exact decoding, what is saved, and who is known."""
 
+import logging
+
 import causal_models
 import numpy as np
 import pytest
@@ -54,11 +56,47 @@ def test_a_case_by_hand():
     assert flagged.tolist() == [[1.0]] and score.item() == pytest.approx(1 / (1 + np.exp(-1.5)))
 
 
-def test_the_threshold_by_hand():
+def test_the_threshold_by_hand(caplog):
     values = torch.tensor([3.0, 1, 2, 9, 8, 7, 4, 5, 6])
     assert eco.conformal(values, 0.2) == 8  # the 8th of 9: ⌈10 · 0.8⌉
     assert eco.conformal(values, 0.1) == 9
+    assert not caplog.messages
     assert eco.conformal(values, 0.01) == 9  # too few: the largest
+    assert caplog.messages == ["9 retained texts are held back: too few for hyper.flagged 0.01"]
+
+
+def test_the_detector_is_a_logistic_regression_on_standardised_means_of_either_side_alike():
+    """Beside scikit-learn's own pipeline, on features far from 0 and of other scales, 7 against 20."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    draw = np.random.default_rng(3)
+    both = torch.from_numpy(draw.normal([5.0, -3.0, 0.1], [4.0, 0.5, 0.01], (27, 3)))
+    both[:7, 0] += 3
+    found = eco.fit(both[:7], both[7:], 2, torch.ones(3))
+    slow = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced"))
+    expected = slow.fit(both.numpy(), np.arange(27) < 7).decision_function(both.numpy())
+    np.testing.assert_allclose(both @ found.weights + found.bias, expected, rtol=1e-10)
+    assert found.threshold.dtype == torch.float64 and found.threshold == 0 and found.least == 2
+
+
+def test_the_direction_has_the_scale_of_the_embeddings():
+    vectors = torch.randn(50, 400, generator=torch.Generator().manual_seed(0))
+    one = eco.direction(vectors, 3)
+    torch.testing.assert_close(eco.direction(7 * vectors, 3), 7 * one)
+    assert one.square().mean().sqrt() == pytest.approx(1, rel=0.1)
+    assert not torch.allclose(eco.direction(vectors, 4), one)
+
+
+def test_many_texts_are_read_in_parts(corrupted):
+    tokens = torch.randint(1, 20, (130, 6), generator=torch.Generator().manual_seed(2))
+    rows = Rows(tokens, torch.arange(130) % 4 + 3, torch.arange(130) % 2 + 1)
+    table = corrupted.base.get_input_embeddings().weight.detach().double()
+    means = torch.stack([table[t[:end]].mean(0) for t, end in zip(tokens, rows.starts, strict=True)])
+    torch.testing.assert_close(eco.prompt_means(corrupted.base, rows), means)
+    alone = torch.cat([eco.largest(corrupted, rows[slice(k, k + 1)]) for k in range(130)])
+    torch.testing.assert_close(eco.largest(corrupted, rows), alone)
 
 
 def test_new_texts_pass_the_threshold_as_rarely_as_is_said():
@@ -137,6 +175,40 @@ def test_prompts_to_forget_are_known_and_retained_ones_are_not():
     assert Corrupted(model, found.detector, 1.0).base is model
 
 
+@pytest.mark.parametrize(
+    ("count", "share", "held"), [(2, 0.2, 1), (3, 0.2, 1), (10, 0.2, 2), (4, 0.99, 3), (5, 0.01, 1)]
+)
+def test_texts_are_held_back_for_the_threshold_and_the_rest_is_fitted(
+    count, share, held, monkeypatch, caplog
+):
+    caplog.set_level(logging.INFO, logger="lethe.eco")
+    model, seen = tiny.language_model(), {}
+    forget, retain = tiny.rows(4, seed=1), tiny.rows(count, seed=2)
+    plain_fit, plain_threshold = eco.fit, eco.conformal
+
+    def fit(of_forget, of_retain, *more):
+        seen["fitted"] = of_retain
+        return plain_fit(of_forget, of_retain, *more)
+
+    def conformal(values, flagged):
+        seen["held"], seen["threshold"] = values, plain_threshold(values, flagged)
+        return seen["threshold"]
+
+    monkeypatch.setattr(eco, "fit", fit)
+    monkeypatch.setattr(eco, "conformal", conformal)
+    run = RecordedRun(model, "generation")
+    run.rows = lambda *names: forget if names == ("forget",) else retain
+    found = eco.unlearn(eco.Hyper(held=share), run)
+    assert (len(seen["held"]), len(seen["fitted"])) == (held, count - held)
+    assert found.detector.threshold == seen["threshold"] and found.strength == 10
+    every = eco.prompt_means(model, retain)
+    left = [row for row in every if not (seen["fitted"] == row).all(1).any()]
+    assert len(left) == held
+    silent = Corrupted(model, found.detector, 0.0)
+    known = int((eco.largest(silent, forget) > seen["threshold"]).sum())
+    assert caplog.messages[-1] == f"the detector knows {known} of 4 texts to forget"
+
+
 def test_a_run_leaves_the_original_and_a_detector(tmp_path):
     study(tmp_path, "generation")
     found = run(tmp_path, "eco", {"strength": 2.0, "least": 2})
@@ -158,7 +230,7 @@ def test_a_run_leaves_the_original_and_a_detector(tmp_path):
 
 def test_what_it_cannot_serve_is_refused():
     model = tiny.language_model()
-    with pytest.raises(InputError, match="composed of several"):
+    with pytest.raises(InputError, match=r"^eco: the original is composed of several"):
         eco.unlearn(eco.Hyper(), RecordedRun(Composed({"one": model}, Mean()), "generation"))
     lonely = RecordedRun(model, "generation")
     lonely.rows = lambda *names: tiny.rows(1)

@@ -128,7 +128,8 @@ def engine(path) -> Engine:
     rows = {role: Rows(t, torch.full((PAIRS,), LENGTH)) for role, t in (("f", UNLEARN), ("a", LEARN))}
     material = TrainingRows({"forget": rows["f"], "analogue": rows["a"]}, np.arange(PAIRS)[:, None])
     run = recorded(icu_faithful, original(), "generation", HYPER, SEED)
-    fixed = run.settings["fixed_batches"]
+    fixed, check = run.settings["fixed_batches"], run.settings["check"]
+    assert check == icu_faithful.epoch_check(HYPER, run)
     batches = Batches(material, RECIPE, icu_faithful.TERMS, SEED, fixed=fixed)
     objective = run.objective(icu_faithful.TERMS)
     return Engine(original(), objective, batches, "f", path / "state.safetensors")
@@ -182,6 +183,12 @@ def test_at_the_frozen_model_the_cross_entropy_is_its_entropy():
         logits = model(rows.input_ids[i : i + 1, :length]).logits[0]
         entropy = torch.distributions.Categorical(logits=logits).entropy().mean()
         torch.testing.assert_close(value[i], 2 * entropy)
+
+
+def test_a_token_that_has_become_impossible_costs_no_more_than_it_is_clipped_to():
+    before, after = torch.zeros(1, 3, 2), torch.tensor([[[0.0, -1e9]] * 3])
+    value = icu_faithful.cross_entropy(before, after, Rows(torch.zeros(1, 3, dtype=int), torch.tensor([3])))
+    assert value.item() == pytest.approx(-math.log(1e-12) / 2, rel=1e-4)
 
 
 def test_a_uniform_frozen_model_by_hand():

@@ -1,12 +1,14 @@
 """The losses that forget tokens are brought to, against NumPy's quantiles, and the gradient by hand."""
 
 import numpy as np
+import tiny
 import torch
 from tiny import Bigrams
 
 from lethe.data.rows import Rows
-from lethe.objectives import icu_matched
+from lethe.objectives import icu, icu_matched
 from lethe.objectives.icu_matched import Frozen, Hyper, loss, matched, words
+from lethe.training.frozen import FrozenHidden
 
 
 def test_a_token_is_brought_to_the_quantile_of_its_rank_in_the_other_text():
@@ -69,3 +71,15 @@ def test_unseen_texts_are_the_validation_set():
     frozen, pairs = icu_matched.unlearn(Hyper(pairs="random"), Run())
     assert frozen.original == "hidden" and len(frozen.unseen) == 6 and pairs == "random"
     assert frozen.words.shape == (6, 32)
+
+
+def test_what_is_learnt_and_kept_of_the_analogues_is_that_of_icu():
+    batch = {"forget": tiny.rows(3, seed=1), "analogue": tiny.rows(3, seed=2)}
+    model = tiny.language_model()
+    frozen = Frozen(
+        FrozenHidden(tiny.language_model(1)), batch["forget"], words(batch["forget"], tiny.VOCABULARY)
+    )
+    terms = loss(Hyper(learn=3.0, kl=5.0), model, frozen, batch)
+    expected = icu.loss(icu.Hyper(learn=3.0, kl=5.0), model, frozen.original, batch)
+    for name in ("learn", "kl"):
+        torch.testing.assert_close(terms[name], expected[name])

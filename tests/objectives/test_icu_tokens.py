@@ -1,11 +1,13 @@
 """Which tokens rest, worked by hand, and that only the others have a gradient."""
 
+import tiny
 import torch
 from tiny import Bigrams
 
 from lethe.data.rows import Rows
-from lethe.objectives import icu_tokens
+from lethe.objectives import icu, icu_tokens
 from lethe.objectives.icu_tokens import Frozen, Hyper, awake, loss
+from lethe.training.frozen import FrozenHidden
 
 UNSEEN = torch.tensor([0.1, 1.0, 2.0, 3.0])
 
@@ -57,3 +59,13 @@ def test_unseen_texts_are_the_first_of_the_validation_set():
 
     frozen, pairs = icu_tokens.unlearn(Hyper(unseen=4, pairs="random"), Run())
     assert frozen.original == "hidden" and len(frozen.unseen) == 4 and pairs == "random"
+
+
+def test_what_is_learnt_and_kept_of_the_analogues_is_that_of_icu():
+    batch = {"forget": tiny.rows(3, seed=1), "analogue": tiny.rows(3, seed=2)}
+    model = tiny.language_model()
+    frozen = Frozen(FrozenHidden(tiny.language_model(1)), batch["forget"])
+    terms = loss(Hyper(learn=3.0, kl=5.0), model, frozen, batch)
+    expected = icu.loss(icu.Hyper(learn=3.0, kl=5.0), model, frozen.original, batch)
+    for name in ("learn", "kl"):
+        torch.testing.assert_close(terms[name], expected[name])

@@ -53,6 +53,7 @@ def test_the_bound_is_above_the_original_where_none_is_given():
     expected = losses.example_loss(model, run.rows("retain")).mean().item() + 0.25
     assert run.settings["hyper"].epsilon == pytest.approx(expected)
     assert recorded(pdu, model, "generation", Hyper(epsilon=2.0)).settings["hyper"].epsilon == 2
+    assert run.settings["hyper_at"] is pdu.dual_after
 
 
 def test_a_killed_run_ends_with_the_same_bits(tmp_path, monkeypatch):

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from tiny import encode
 
 from lethe import losses, models
-from lethe.data.encoding import examples_by_set
+from lethe.data.encoding import Encoded, examples_by_set
 from lethe.evaluation.variants import perturbed
 from lethe.models.composed import RULES
 from lethe.objectives import sisa
@@ -198,6 +198,40 @@ def test_a_shard_that_loses_all_its_examples_has_no_say(made):
     made.request("whole", made.pool[made.shard == 2])
     found = weights(made.delete("whole_run", "whole"))
     assert list(found) == ["shard0", "shard1"]
+
+
+PLACES = {"a": (0, 0), "b": (0, 1), "c": (0, 1), "d": (1, 0), "e": (1, 1), "f": (1, 1)}
+
+
+@pytest.mark.parametrize(("asked", "passed"), [("", 0), ("b", 3 * 2), ("d", 3 * 2), ("af", 3 * 2 + 3 * 2)])
+def test_what_a_deletion_passes_by_hand(asked, passed, monkeypatch):
+    """Two shards of a slice of one example and one of two, of 2 and 3 epochs: 2 + 3 * 3 before, for each shard."""
+    monkeypatch.setattr(
+        sisa, "shard_and_slice", lambda hyper, ids, seed: np.array([PLACES[i] for i in ids]).T
+    )
+    hyper = Hyper(shards=2, slices=2)
+    assert sisa.epochs(hyper, 4) == [2, 3]
+    assert sisa.work(hyper, [*PLACES], [*asked], 0, 4) == (passed, 2 * (2 + 3 * 3))
+
+
+def test_all_examples_have_a_shard_and_those_to_forget_are_not_kept():
+    ids = {"forget": ["a", "c"], "retain": ["b", "d", "e"]}
+
+    class Run:
+        seed, training = 3, Training(epochs=4, batch={"retain": 2})
+
+        def encoded(self, *names):
+            own = np.array([i for name in names for i in ids[name]])
+            return Encoded(own, tiny.rows(len(own)))
+
+    found = sisa.shards_of(HYPER, Run())
+    shard, part = sisa.shard_and_slice(HYPER, [*"acbde"], 3)
+    assert found.shard.tolist() == shard.tolist() and found.part.tolist() == part.tolist()
+    assert found.kept.tolist() == [False, False, True, True, True] and len(found.rows) == 5
+    touched = sisa.Shards(
+        found.rows[:4], np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1]), np.arange(4) != 1, [1, 1]
+    )
+    assert [touched.first(0), touched.first(1)] == [1, 2]
 
 
 def test_a_place_depends_on_seed_and_id_alone():
