@@ -1,6 +1,7 @@
 """SISA: a deletion ends where training without the examples does, bit by bit, and costs what it trains again."""
 
 import json
+import logging
 import os
 import signal
 
@@ -232,6 +233,42 @@ def test_all_examples_have_a_shard_and_those_to_forget_are_not_kept():
         found.rows[:4], np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1]), np.arange(4) != 1, [1, 1]
     )
     assert [touched.first(0), touched.first(1)] == [1, 2]
+
+
+@pytest.mark.parametrize("aggregate", ["mean", "vote"])
+def test_slices_are_trained_in_turn_and_again_from_the_one_that_is_touched(aggregate, monkeypatch, caplog):
+    """Three slices: of shard 0 one example each, of which the last is deleted; of shard 1 one in the second."""
+    caplog.set_level(logging.INFO, logger="lethe.sisa")
+    places = {"a": (0, 0), "b": (0, 1), "c": (0, 2), "d": (1, 1)}
+    monkeypatch.setattr(
+        sisa, "shard_and_slice", lambda hyper, ids, seed: np.array([places[i] for i in ids]).T
+    )
+    calls = []
+
+    class Run:
+        seed, training = 3, Training(epochs=4, batch={"retain": 2})
+
+        def base(self):
+            return tiny.classifier()
+
+        def encoded(self, *names):
+            own = np.array([*{("forget",): "c"}.get(names, "cabd")])
+            return Encoded(own, tiny.rows(len(own)))
+
+        def fit(self, name, model, rows, recipe, *, beforehand, columns):
+            calls.append((name, len(rows), recipe.epochs, beforehand, columns))
+            return model
+
+    found = sisa.unlearn(Hyper(shards=2, slices=3, aggregate=aggregate), Run())
+    assert calls == [
+        (f"shard{shard}-slice{part}", count, 2, beforehand, {"shard": shard, "slice": part})
+        for shard, part, count, beforehand in (
+            (0, 0, 1, True), (0, 1, 2, True), (0, 2, 3, True), (0, 1, 2, True), (0, 2, 2, False),
+            (1, 1, 1, True), (1, 2, 1, True),
+        )
+    ]  # fmt: skip
+    assert [*found.members] == ["shard0", "shard1"] and type(found.rule).__name__.lower() == aggregate
+    assert caplog.messages == ["shard 0: trained again from slice 2 of 3"]
 
 
 def test_a_place_depends_on_seed_and_id_alone():
