@@ -71,7 +71,7 @@ def test_local_files_are_named_so_that_any_folder_finds_them(tmp_path, monkeypat
     assert absolute({"encoder": "texts.csv"}) == {"encoder": str(tmp_path / "texts.csv")}
 
 
-COST = {"wall_seconds": 1.0, "steps": 1, "examples": 1, "peak_memory_bytes": 1}
+COST = {"wall_seconds": 1.0, "processor_seconds": 1.0, "steps": 1, "examples": 1, "peak_memory_bytes": 1}
 
 
 def search(tmp_path, **select):

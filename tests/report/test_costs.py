@@ -1,11 +1,14 @@
 """Means and ratios of costs worked by hand."""
 
+import json
 import math
 
 import pytest
 
 from lethe.report.costs import costs
 from lethe.report.tables import cost_table, results_table
+from lethe.system.errors import InputError
+from lethe.system.records import COST, read_record
 
 
 def cost(seconds):
@@ -53,3 +56,11 @@ def test_the_headline_may_show_processor_time_beside_the_tokens_of_every_machine
     both = results_table({run: {} for run in runs}, found, [], runs, {}, ("tokens", "processor_seconds"))
     assert [row[1:] for row in both.rows] == [["1", "1"], ["0.5", "2"], ["–", "–"]]
     assert both.head[2] == "processor time ÷ retrain\N{NO-BREAK SPACE}↓"
+
+
+@pytest.mark.parametrize("missing", cost(1))
+def test_a_cost_that_lacks_a_number_is_named(missing, tmp_path):
+    file = tmp_path / "cost.json"
+    file.write_text(json.dumps({key: value for key, value in cost(1).items() if key != missing}))
+    with pytest.raises(InputError, match=f"cost.json: is not what lethe writes at '{missing}'; `snakemake`"):
+        read_record(file, COST)

@@ -19,6 +19,7 @@ class Cost(BaseModel):
     """cost.json: what a run took."""
 
     wall_seconds: float
+    processor_seconds: float
     steps: int
     tokens: int
     examples: int
