@@ -58,3 +58,16 @@ def test_a_method_that_leaves_nothing_is_within_its_null_and_one_that_leaves_muc
     assert abs(found["epsilon_honest"] - found["epsilon_honest_null"]) < 0.3 * found["epsilon_honest_null"]
     assert found["epsilon_leaving"] > 2 * found["epsilon_leaving_null"]
     assert found["forget_score_leaving"] < found["forget_score_leaving_null"] < 1
+
+
+@pytest.mark.parametrize(("missed", "wrong"), [(1, 2), (2, 1)])
+def test_the_rarer_fault_of_a_rule_counts_whichever_it_is(missed, wrong):
+    """Of five each one is told wrong and two: log((1 - 2/5) / (1/5)), but for delta."""
+    positive, negative = np.arange(5) >= missed, np.arange(5) < wrong
+    assert file.told(positive, negative) == pytest.approx(np.log(3), abs=1e-4)
+
+
+def test_the_score_counts_what_so_many_models_can_show():
+    """ceil(log 3) is 2: epsilons of 1.6 lie in the half unit that ends there, those of 2.1 in the next."""
+    assert forget_score(np.array([1.6]), 4) == 0.5**3
+    assert forget_score(np.array([2.1]), 4) == 0
