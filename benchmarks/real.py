@@ -122,11 +122,12 @@ def trainer_steps(
     yield from done
 
 
-def engine_steps(model, rows: Rows, precision: str, parts: int) -> Iterator[float]:
+def engine_steps(model, rows: Rows, precision: str, parts: int, epochs: int = 1) -> Iterator[float]:
     """Steps of the engine; yields the processor time after each."""
     adapters.add(model, LORA, 0)
     given = {
         "learning_rate": RATE,
+        "epochs": epochs,
         "batch": {"retain": BATCH},
         "precision": precision,
         "lora": LORA.model_dump(),
@@ -244,14 +245,9 @@ def extracting(every: int, epochs: int = 0) -> None:
 
 def learn(model, tokens: torch.Tensor, epochs: int) -> None:
     """Train adapters on answers, and merge them."""
-    adapters.add(model, LORA, 0)
     many = torch.full((len(tokens),), LONG)
     rows = Rows(tokens, many, starts=torch.full_like(many, PROMPT))
-    recipe = Training.model_validate(
-        {"learning_rate": RATE, "epochs": epochs, "batch": {"retain": BATCH}, "lora": LORA.model_dump()}
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        Engine(model, FINE_TUNING, fine_tuning(rows, recipe, 0), "", Path(folder) / "state.safetensors").run()
+    list(engine_steps(model, rows, "fp32", 1, epochs))
     adapters.merge(model)
 
 

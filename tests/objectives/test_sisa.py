@@ -204,12 +204,17 @@ def test_a_shard_that_loses_all_its_examples_has_no_say(made):
 PLACES = {"a": (0, 0), "b": (0, 1), "c": (0, 1), "d": (1, 0), "e": (1, 1), "f": (1, 1)}
 
 
+def place(monkeypatch, places) -> None:
+    """Let examples lie in a given shard and slice each."""
+    monkeypatch.setattr(
+        sisa, "shard_and_slice", lambda hyper, ids, seed: np.array([places[i] for i in ids]).T
+    )
+
+
 @pytest.mark.parametrize(("asked", "passed"), [("", 0), ("b", 3 * 2), ("d", 3 * 2), ("af", 3 * 2 + 3 * 2)])
 def test_what_a_deletion_passes_by_hand(asked, passed, monkeypatch):
     """Two shards of a slice of one example and one of two, of 2 and 3 epochs: 2 + 3 * 3 before, for each shard."""
-    monkeypatch.setattr(
-        sisa, "shard_and_slice", lambda hyper, ids, seed: np.array([PLACES[i] for i in ids]).T
-    )
+    place(monkeypatch, PLACES)
     hyper = Hyper(shards=2, slices=2)
     assert sisa.epochs(hyper, 4) == [2, 3]
     assert sisa.work(hyper, [*PLACES], [*asked], 0, 4) == (passed, 2 * (2 + 3 * 3))
@@ -240,9 +245,7 @@ def test_slices_are_trained_in_turn_and_again_from_the_one_that_is_touched(aggre
     """Three slices: of shard 0 one example each, of which the last is deleted; of shard 1 one in the second."""
     caplog.set_level(logging.INFO, logger="lethe.sisa")
     places = {"a": (0, 0), "b": (0, 1), "c": (0, 2), "d": (1, 1)}
-    monkeypatch.setattr(
-        sisa, "shard_and_slice", lambda hyper, ids, seed: np.array([places[i] for i in ids]).T
-    )
+    place(monkeypatch, places)
     calls = []
 
     class Run:
