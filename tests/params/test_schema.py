@@ -6,9 +6,11 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+from pydantic import ValidationError
 from ruamel.yaml import YAML
 
 from lethe.__main__ import main
+from lethe.params.file import Params
 
 ROOT = Path(__file__).parents[2]
 KEPT = ROOT / "workflow/schemas/params.schema.json"
@@ -17,6 +19,8 @@ FILES = [
     ROOT / "params.yaml",
     ROOT / "tests/workflow/params_tiny.yaml",
     *sorted(ROOT.glob("docs/studies/*/params.yaml")),
+    *sorted(ROOT.glob("docs/studies/*/tuning/search.yaml")),
+    *sorted(ROOT.glob("presets/*.yaml")),
 ]
 
 
@@ -44,6 +48,25 @@ def test_shorthands_fit_the_schema():
         "methods": {"deepcut": None},
     }
     jsonschema.validate(tree, SCHEMA)
+
+
+def sections(kind):
+    """All that stand in a file of parameters."""
+    found = [section for one in kind.__subclasses__() for section in (one, *sections(one))]
+    return [section for section in found if section.__name__ in SCHEMA["$defs"]]
+
+
+@pytest.mark.parametrize("section", sections(Params.__base__), ids=lambda section: section.__name__)
+def test_a_text_fits_the_schema_where_a_section_takes_one(section):
+    """`owner/name` has the form of each text that stands for a section."""
+    try:
+        section.model_validate("owner/name")
+    except ValidationError as error:
+        taken = any(fault["loc"] for fault in error.errors())  # not the text: what it leaves unsaid
+    else:
+        taken = True
+    schema = {"$defs": SCHEMA["$defs"], "$ref": f"#/$defs/{section.__name__}"}
+    assert jsonschema.Draft202012Validator(schema).is_valid("owner/name") is taken
 
 
 @pytest.mark.parametrize(

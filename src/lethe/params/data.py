@@ -11,13 +11,13 @@ from lethe.params.names import ROLES, SETS, Name
 from lethe.params.plug_ins import read_fields
 from lethe.params.prompting import Prompting
 from lethe.params.sources import TABLES, TOKENS, built_in, kind
-from lethe.params.strict_model import StrictModel
+from lethe.params.strict_model import Abbreviated, StrictModel
 
 Names = Annotated[tuple[str, ...], Strict(False)]  # YAML and JSON have lists
 Similarity = Annotated[float, Field(gt=0, le=1)]
 
 
-class Source(StrictModel):
+class Source(Abbreviated):
     """One source of text and the names of its columns."""
 
     source: str
@@ -60,12 +60,6 @@ class Source(StrictModel):
     """At most so many bytes in one file, of .gz once expanded; a larger one is an error."""
     drop_empty: bool = False
     """true: rows without text are dropped and counted; false: they are an error."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def shorthand(cls, value: Any) -> Any:
-        """`dataset: owner/name` stands for `dataset: {source: owner/name}`."""
-        return {"source": value} if isinstance(value, str) else value
 
     @field_validator("source")
     @classmethod

@@ -6,18 +6,20 @@ import re
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Self
+from typing import ClassVar, Self
 
 from pydantic import model_validator
 
 from lethe.params.fields import Size
 from lethe.params.sources import kind
-from lethe.params.strict_model import StrictModel
+from lethe.params.strict_model import Abbreviated
 from lethe.system.plugins import PACKAGE
 
 
-class HarnessTask(StrictModel):
+class HarnessTask(Abbreviated):
     """A task of the evaluation harness, and how it is asked."""
+
+    SHORT_FOR: ClassVar[str] = "task"
 
     task: str
     """A name of the harness or of evaluation/harness_tasks, or a YAML file."""
@@ -31,12 +33,6 @@ class HarnessTask(StrictModel):
     """Hub id, or a folder in the Hub's layout, in place of the task's own data."""
     revision: str | None = None
     """Hub: branch, tag or commit of the data; null: as the task says."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def shorthand(cls, value: Any) -> Any:
-        """`hellaswag` stands for `{task: hellaswag}`."""
-        return {"task": value} if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def consistent(self) -> Self:

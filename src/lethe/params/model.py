@@ -8,12 +8,12 @@ from pydantic import model_validator
 
 from lethe.params.architectures import check_settings
 from lethe.params.fields import Tokens
-from lethe.params.strict_model import StrictModel
+from lethe.params.strict_model import Abbreviated
 
 Weights = Literal["auto", "fp32", "bf16", "nf4"]
 
 
-class Model(StrictModel):
+class Model(Abbreviated):
     """A model: a Hub id with its revision, a local folder, or a tiny built-in architecture."""
 
     source: str
@@ -37,12 +37,6 @@ class Model(StrictModel):
         found = self.model_dump(mode="json", include={"source", "revision", "tokenizer", "max_length"})
         size = {"vocab_size": self.options["vocab_size"]} if "vocab_size" in self.options else {}
         return found | {"options": size}
-
-    @model_validator(mode="before")
-    @classmethod
-    def shorthand(cls, value: Any) -> Any:
-        """`model: owner/name` stands for `model: {source: owner/name}`."""
-        return {"source": value} if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def check_options(self) -> Self:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
 from lethe.params.sources import HUB_ID
-from lethe.params.strict_model import StrictModel
+from lethe.params.strict_model import Abbreviated, StrictModel
 
 
-class GivenModel(StrictModel):
+class GivenModel(Abbreviated):
     """A model that exists, taken as it is: nothing of it is copied; its revision and digest are recorded."""
 
     source: str
@@ -18,16 +18,12 @@ class GivenModel(StrictModel):
     revision: str = "main"
     """Hub: branch, tag or commit; the commit it resolves to is recorded."""
 
-    @model_validator(mode="before")
     @classmethod
-    def shorthand(cls, value: Any) -> Any:
-        """`owner/name@revision`, or a folder, stands for the mapping."""
-        if not isinstance(value, str):
-            return value
-        source, at, revision = value.partition("@")
-        return (
-            {"source": source, "revision": revision} if at and HUB_ID.fullmatch(source) else {"source": value}
-        )
+    def of_text(cls, text: str) -> dict[str, Any]:
+        """`owner/name@revision`, or a folder."""
+        source, at, revision = text.partition("@")
+        whole = at and HUB_ID.fullmatch(source)
+        return {"source": source, "revision": revision} if whole else {"source": text}
 
     @property
     def address(self) -> str:

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from pydantic.json_schema import GenerateJsonSchema
 
 from lethe.params.file import Params
+from lethe.params.strict_model import Abbreviated, StrictModel
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
-SHORTHANDS = (
-    "Dataset",
-    "General",
-    "Model",
-    "Source",
-    "GivenModel",
-)  # a text stands for its source, or configuration
 FILLED = {
     "Dataset": "source",
     "Source": "source",
+    "Model": "source",
     "Study": "model",
 }  # what other keys may say in place of these
 DERIVED = {
@@ -53,13 +49,19 @@ def schema() -> dict[str, Any]:
             del definitions[name]["properties"][key]
     several_or_one(definitions["Splits"]["properties"], "forget")
     several_or_one(definitions["GivenModels"]["properties"], "retrain")
-    for name in SHORTHANDS:
+    for name in (section.__name__ for section in kinds(Abbreviated)):
         definitions[name] = {"anyOf": [definitions[name], {"type": "string"}]}
     definitions["Method"] = {"anyOf": [definitions["Method"], {"type": "null"}]}
     for sections in (found["properties"]["studies"], *definitions["Study"]["properties"].values()):
         if "patternProperties" in sections:  # names of another pattern are errors
             sections["additionalProperties"] = False
     return {"$schema": DRAFT, **found}
+
+
+def kinds(section: type[StrictModel]) -> Iterator[type[StrictModel]]:
+    """All classes of its kind that are sections themselves."""
+    for kind in section.__subclasses__():
+        yield from (kind, *kinds(kind))
 
 
 def several_or_one(properties: dict[str, Any], key: str) -> None:

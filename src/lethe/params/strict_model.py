@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, model_validator
 
 
 class StrictModel(BaseModel):
@@ -13,3 +15,20 @@ class StrictModel(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
+
+
+class Abbreviated(StrictModel):
+    """A section that a text may stand for, which is the value of one of its fields."""
+
+    SHORT_FOR: ClassVar[str] = "source"
+
+    @model_validator(mode="before")
+    @classmethod
+    def shorthand(cls, value: Any) -> Any:
+        """`dataset: owner/name` stands for `dataset: {source: owner/name}`."""
+        return cls.of_text(value) if isinstance(value, str) else value
+
+    @classmethod
+    def of_text(cls, text: str) -> dict[str, Any]:
+        """The fields that a text stands for."""
+        return {cls.SHORT_FOR: text}
