@@ -13,6 +13,7 @@ import torch
 
 from lethe.decoding import extraction as fast
 from lethe.decoding.sampling import sampled_continuations
+from lethe.decoding.wordings import answer_logprob
 
 
 @torch.no_grad()
@@ -58,8 +59,11 @@ def extraction(model, text: list[int], ns, start: int = 1, eos=()) -> tuple[dict
     return {n: extraction_likelihood(text, tokens, n, start) for n in ns}, accuracy, margin
 
 
-def check_decoding(model, texts: np.ndarray, lengths: np.ndarray) -> None:
-    """What is decoded is that of passes without a cache, and draws do not depend on what is decoded together."""
+def check_decoding(model, texts, lengths: np.ndarray) -> None:
+    """What is decoded is that of passes without a cache, as answers are whose prompt is read once.
+
+    Draws do not depend on what is decoded together.
+    """
     found = fast.extraction(model, texts, n=(2,), lengths=lengths)
     for row, length in enumerate(lengths):
         likelihood, accuracy, margin = extraction(model, texts[row, :length].tolist(), (2,))
@@ -71,3 +75,13 @@ def check_decoding(model, texts: np.ndarray, lengths: np.ndarray) -> None:
     tries = sampled_continuations(model, texts, np.full(count, 4), draws, lengths)
     again = sampled_continuations(model, texts, np.full(count, 4), draws, lengths, decode_batch_tokens=60)
     assert np.array_equal(tries, again)
+    answers = np.concatenate([texts[:1], texts])
+    answers[0, 4:] = texts[-1, 4:]  # another answer to the prompt of the next
+    lengths = np.array([lengths[-1], *lengths])
+    found = answer_logprob(model, answers, lengths, np.full(len(answers), 4), batch_size=2)
+    for own, text, length in zip(found, answers, lengths, strict=True):
+        tokens = torch.tensor(text[None, :length])
+        with torch.no_grad():
+            each = model(tokens).logits[0, :-1].float().log_softmax(-1).gather(1, tokens[0, 1:, None])[:, 0]
+        np.testing.assert_allclose(own[3 : length - 1], each[3:].numpy(), atol=1e-5)
+        assert not own[:3].any() and not own[length - 1 :].any()

@@ -19,8 +19,6 @@ from test_unlearn import study
 
 from lethe import losses, models
 from lethe.data.encoding import Encoded
-from lethe.decoding.extraction import extraction
-from lethe.decoding.sampling import sampled_continuations
 from lethe.models import composed
 from lethe.models.composed import Composed, Mean, Mixture, Offset, cache_windows, heads
 from lethe.models.loading import load_composed
@@ -51,16 +49,7 @@ def texts():
 def test_what_is_decoded_is_that_of_passes_without_a_cache(model, texts):
     """One cache holds the layers of all members, of which each has windows of its own."""
     texts, lengths = texts[:, :13], np.array([13, 7, 11, 9])
-    found = extraction(model, texts, n=(2,), start=1, lengths=lengths)
-    for row, length in enumerate(lengths):
-        likelihood, accuracy, margin = slow_extraction.extraction(model, texts[row, :length].tolist(), (2,))
-        assert found.memorization_accuracy[row] == pytest.approx(accuracy)
-        assert found.extraction_likelihood[2][row] == pytest.approx(likelihood[2])
-        assert found.margin[row] == pytest.approx(margin, abs=1e-4)
-    prompts, draws = np.full(4, 4), np.random.default_rng(0).random((4, 2, 16))
-    tries = sampled_continuations(model, texts, prompts, draws, lengths)
-    again = sampled_continuations(model, texts, prompts, draws, lengths, decode_batch_tokens=60)
-    assert np.array_equal(tries, again)
+    slow_extraction.check_decoding(model, texts, lengths)
 
 
 def test_a_cache_has_the_layers_of_all_members():

@@ -8,6 +8,7 @@ import torch
 from lethe.decoding.decoding import checked, evaluating, teacher_forced
 from lethe.decoding.head import passes, predictions
 from lethe.decoding.key_values import KeyValues, keeps_keys_and_values
+from lethe.models.head import asks_for_its_body
 
 
 def answer_logprob(model, input_ids, lengths, starts, batch_size: int) -> np.ndarray:
@@ -55,7 +56,8 @@ def read(
     tokens, cache = torch.from_numpy(ids[:, :width]), KeyValues(model, len(ids), width)
     cache.stand(0)
     if first:
-        model.base_model(input_ids=tokens[:1, :first], **cache.given)
+        body = model.base_model if asks_for_its_body(model) else model
+        body(input_ids=tokens[:1, :first], **cache.given)
         cache.move(np.zeros(len(ids) - 1, int), np.arange(1, len(ids)))
         cache.stand(first)
     answers, sizes = tokens[:, first:], (lengths - first).tolist()
