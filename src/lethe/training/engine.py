@@ -24,6 +24,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from lethe.models.fused import fuse
+from lethe.models.fused_lora import fuse_adapters
 from lethe.system.stopwatch import Stopwatch
 from lethe.system.streams import stream_seed
 from lethe.training import checkpoints
@@ -99,6 +100,7 @@ class Engine:
             self.trained = copy.deepcopy(model)
             model.to("meta" if self.team.rank else "cpu")
         fuse(self.trained)
+        fuse_adapters(self.trained)
         if self.device.type != "cpu":
             torch.backends.cuda.enable_cudnn_sdp(False)  # knows no one order; see `one_order`
         adapt_blocks(self.trained, self.recipe)
