@@ -15,7 +15,7 @@ from synthetic import MAKE, METHODS, generation_scores, parameters, write_result
 
 from lethe.evaluation.scores import NOT_PER_EXAMPLE
 from lethe.params.file import check_params
-from lethe.report.remarks import over_unlearned, text_only_control
+from lethe.report.remarks import over_unlearned, text_only_control, transfer_control
 from lethe.report.report import report
 from lethe.report.settings import made_with
 from lethe.system.errors import InputError
@@ -414,3 +414,14 @@ def test_seeds_without_a_text_only_control_are_left_out_of_the_remark():
     assert "in 1 of 1 seeds" in text_only_control(one)[0]
     none = SimpleNamespace(text_only_control={1: {}, 2: {}}, summaries={"blind": {}})
     assert "Blind control: none" in text_only_control(none)[0]
+
+
+def test_a_transfer_attack_that_succeeds_on_retrained_models_is_told():
+    def of(mean, low):
+        found = {"transfer_auc": {"mean": mean}, "transfer_auc_low": {"mean": low}}
+        return transfer_control(SimpleNamespace(summaries={"retrain": found}))
+
+    assert "AUC 0.71 on the retrained models, and intervals that begin at 0.55" in of(0.71, 0.55)[0]
+    assert of(0.58, 0.42) == []
+    for summaries in ({}, {"retrain": {}}):  # none was retrained; a single seed
+        assert transfer_control(SimpleNamespace(summaries=summaries)) == []

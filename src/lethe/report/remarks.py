@@ -33,6 +33,7 @@ def remarks(results: Results, settings: Report) -> list[str]:
         *small_sets(results),
         *cut_texts(results.facts["prepared"]),
         *([] if "test" in absent_sets(results) else text_only_control(results)),
+        *transfer_control(results),
         *over_unlearned(results),
         *differing(results),
         *derivable(results),
@@ -134,6 +135,18 @@ def text_only_control(results: Results) -> list[str]:
     return [
         f"{text}, with intervals above 0.5 in {len(leaks)} of {len(judged)} seeds: forget and test "
         "differ in their words, and so does every attack's AUC. Compare with retrain, or set measure.matched."
+    ]
+
+
+def transfer_control(results: Results) -> list[str]:
+    """Says so where the transfer attack tells forget from test in models that never saw the forget set."""
+    found = results.summaries.get("retrain", {})
+    if not found.get("transfer_auc") or found["transfer_auc_low"]["mean"] <= 0.5:
+        return []
+    return [
+        f"The transfer attack has AUC {found['transfer_auc']['mean']:.2f} on the retrained models, and intervals that "
+        f"begin at {found['transfer_auc_low']['mean']:.2f} on average: forget and test differ by themselves in what it "
+        "reads, as sets may that others drew. Only the distance to the retrained models is what a method left."
     ]
 
 
