@@ -14,7 +14,15 @@ from torch import Tensor
 from torch.nn.functional import log_softmax, pad, softmax
 
 from lethe.data.rows import Labelled, Rows, Tagged
-from lethe.models.head import by_position, nll_at
+from lethe.models.head import (
+    asks_for_its_body,
+    by_position,
+    divergence,
+    is_large,
+    logits_of,
+    nll_at,
+    values_at,
+)
 
 
 def forward(model, rows: Rows) -> Tensor:
@@ -61,13 +69,38 @@ def token_nll(model, rows: Rows) -> Tensor:
     if type(rows) is not Rows or not by_position(model, rows.input_ids.numel()) or not scored.any():
         return rows.token_nll(forward(model, rows))
     values = nll_at(model, rows.inputs(model), pad(scored, (0, 1)), rows.input_ids[:, 1:][scored])
-    return values.new_zeros(scored.shape).masked_scatter(scored, values)
+    return placed(values, rows)
 
 
 def kl(frozen_logits: Tensor, logits: Tensor, rows: Rows) -> Tensor:
     """(B,) KL(frozen || model) >= 0: mean over the predicted tokens or tags of text, or of its one label."""
-    before, after = log_softmax(frozen_logits.float(), -1), log_softmax(logits.float(), -1)
-    return rows.mean((before.exp() * (before - after)).sum(-1))
+    return rows.mean(divergence(frozen_logits, logits))
+
+
+def kl_of(frozen, model, rows: Rows) -> Tensor:
+    """(B,) `kl` of two models on the rows; of a large vocabulary logits are made as `by_position` says."""
+    parts = type(rows) is Rows and is_large(model) and by_position(model, rows.input_ids.numel())
+    if not (parts and asks_for_its_body(frozen) and rows.scored.any()):
+        with torch.no_grad():
+            before = forward(frozen, rows)
+        return kl(before, forward(model, rows), rows)
+    predicting, given = pad(rows.scored, (0, 1)), rows.inputs(model)
+    with torch.no_grad():
+        found = frozen.base_model(**given, use_cache=False)
+
+    def value(logits: Tensor, hidden: Tensor) -> tuple[Tensor]:
+        with torch.no_grad():
+            before = logits_of(frozen, found, hidden)
+        return (divergence(before, logits),)
+
+    (values,) = values_at(model, given, predicting, value, found[0][predicting])
+    return placed(values, rows).sum(1) / rows.predictions
+
+
+def placed(values: Tensor, rows: Rows) -> Tensor:
+    """(B, T-1) the values of the scored tokens, 0 elsewhere."""
+    scored = rows.scored
+    return values.new_zeros(scored.shape).masked_scatter(scored, values)
 
 
 def soft_nll(target_logits: Tensor, logits: Tensor, rows: Rows) -> Tensor:

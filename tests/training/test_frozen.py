@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import causal_models
 import pytest
 import torch
@@ -38,6 +40,44 @@ def test_equals_the_direct_divergence_and_its_gradient(architecture):
     slow, fast = gradients(expected, model), gradients(found, model)
     for name in slow:
         torch.testing.assert_close(fast[name], slow[name], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("trained", [1, 2**23], ids=["a position at a time", "at once"])
+@pytest.mark.parametrize("frozen_head", [True, False])
+@pytest.mark.parametrize("hidden", [True, False], ids=["kept states", "whole model"])
+def test_of_a_large_vocabulary_logits_of_scored_positions_give_the_same(
+    monkeypatch, trained, frozen_head, hidden
+):
+    """Values and gradients of losses and divergences, weighted apart; and no other logits are made."""
+    before, plain, model = (causal_models.untrained("llama", seed) for seed in (0, 1, 1))
+    rows = replace(batch(), starts=torch.tensor([5, 1, 12]))
+    for one in (plain, model):
+        one.lm_head.requires_grad_(not frozen_head)
+    expected = [losses.example_loss(plain, rows), direct(before, plain, rows)]
+    monkeypatch.setattr("lethe.models.head.LARGE", causal_models.VOCABULARY)
+    monkeypatch.setattr("lethe.models.head.TRAINED", trained)
+    made: list[int] = []
+    for one in (before, model):
+        one.lm_head.register_forward_hook(lambda module, given, out: made.append(out[..., 0].numel()))
+    if hidden:
+        frozen = FrozenHidden(before)
+        frozen.hidden(rows)  # texts are read once, and the head is tried
+        made.clear()
+        found = frozen.nll_and_kl(model, rows)
+    else:
+        found = [losses.example_loss(model, rows), losses.kl_of(before, model, rows)]
+    asked = int(rows.scored.sum())
+    assert sum(made) == (2 if hidden else 3) * asked and max(made) <= max(
+        1, trained // causal_models.VOCABULARY
+    )
+    for own, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(own, other, rtol=1e-5, atol=1e-6)
+    weights = torch.tensor([1.0, 2.0, -3.0])
+    for learn, stay in (expected, found):
+        (weights * learn + weights.flip(0) * stay).sum().backward()
+    for (name, own), other in zip(model.named_parameters(), plain.parameters(), strict=True):
+        if own.requires_grad:
+            torch.testing.assert_close(own.grad, other.grad, rtol=1e-4, atol=1e-5, msg=name)
 
 
 def test_is_zero_at_the_frozen_model_with_no_gradient():

@@ -7,6 +7,7 @@ positions at a time, by the model itself, as it may scale, cap or mix its logits
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -70,12 +71,16 @@ def by_position(model, positions: int) -> bool:
 
     On a GPU only where so many positions, or prompts, cost more than to wait for it, which a choice of positions does.
     """
-    words = vocabulary(model)
     first = next(model.parameters())
-    if first.device.type != "cpu" and words < LARGE and positions * words <= TRAINED:
+    if first.device.type != "cpu" and not is_large(model) and positions * vocabulary(model) <= TRAINED:
         return False
     split = hasattr(first, "device_mesh")  # among processes: only whole passes gather them
     return not split and asks_for_its_body(model)
+
+
+def is_large(model) -> bool:
+    """Are there so many words that a whole batch's logits are to be avoided on any device?"""
+    return vocabulary(model) >= LARGE
 
 
 def nll_at(model, given: dict[str, Tensor], predicting: Tensor, targets: Tensor) -> Tensor:
@@ -86,40 +91,75 @@ def nll_at(model, given: dict[str, Tensor], predicting: Tensor, targets: Tensor)
         predicting: (B, T) bool, the P positions that predict a target each.
         targets: (P,) tokens, in the order of the positions.
     """
+    (values,) = values_at(
+        model, given, predicting, lambda logits, wanted: (token_loss(logits, wanted),), targets
+    )
+    return values
+
+
+def token_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """(P,) negative log-likelihood of targets (P,) under logits (P, V)."""
+    return cross_entropy(logits.float(), targets, reduction="none")
+
+
+def divergence(before: Tensor, after: Tensor) -> Tensor:
+    """(…) KL of softmax(before) to softmax(after), both (…, V) logits."""
+    before, after = before.float().log_softmax(-1), after.float().log_softmax(-1)
+    return (before.exp() * (before - after)).sum(-1)
+
+
+def values_at(
+    model, given: dict[str, Tensor], predicting: Tensor, values: Callable, *beside: Tensor
+) -> tuple[Tensor, ...]:
+    """(P,) values each, of the logits at P positions of a pass, some of these at a time; as `nll_at`.
+
+    Args:
+        given, predicting: as of `nll_at`.
+        values: of logits (p, V) and the same p of all that is `beside`, to one or more values (p,).
+        beside: of P rows each, which have no gradient.
+    """
     found = model.base_model(**given, use_cache=False)
     hidden, step = found[0][predicting], max(1, TRAINED // vocabulary(model))
     trains = any(p.requires_grad for p in model.get_output_embeddings().parameters())
 
-    def nll(part: Tensor, wanted: Tensor) -> Tensor:
-        return cross_entropy(logits_of(model, found, part).float(), wanted, reduction="none")
+    def of(part: Tensor, *own: Tensor) -> tuple[Tensor, ...]:
+        return values(logits_of(model, found, part), *own)
 
-    def of_part(begin: int) -> Tensor:
-        part, wanted = hidden[begin : begin + step], targets[begin : begin + step]
+    def of_part(begin: int) -> tuple[Tensor, ...]:
+        part, *own = (whole[begin : begin + step] for whole in (hidden, *beside))
         if not (trains and torch.is_grad_enabled()):
-            return SlopeKept.apply(part, wanted, nll)
+            return SlopesKept.apply(part, of, *own)
         if len(hidden) <= step:
-            return nll(part, wanted)
-        computed: Any = checkpoint(nll, part, wanted, use_reentrant=False)
+            return of(part, *own)
+        computed: Any = checkpoint(of, part, *own, use_reentrant=False)
         return computed
 
-    return torch.cat([of_part(begin) for begin in range(0, len(hidden), step)])
+    parts = [of_part(begin) for begin in range(0, len(hidden), step)]
+    return tuple(torch.cat(column) for column in zip(*parts, strict=True))
 
 
-class SlopeKept(torch.autograd.Function):
-    """(P,) values, each of one hidden state alone, of which (P, H) gradients are kept in place of (P, V) logits."""
+class SlopesKept(torch.autograd.Function):
+    """(P,) values, each of one hidden state alone, whose (P, H) gradients are kept in place of (P, V) logits."""
 
     @staticmethod
-    def forward(ctx, hidden: Tensor, wanted: Tensor, values_of) -> Tensor:
+    def forward(ctx, hidden: Tensor, values_of: Callable, *beside: Tensor) -> tuple[Tensor, ...]:
         if not ctx.needs_input_grad[0]:
-            return values_of(hidden, wanted)
+            return values_of(hidden, *beside)
         with torch.enable_grad():
             own = hidden.detach().requires_grad_()
-            values = values_of(own, wanted)
-            (slope,) = torch.autograd.grad(values.sum(), own)
-        ctx.save_for_backward(slope)
-        return values.detach()
+            values = values_of(own, *beside)
+            last = len(values) - 1
+            slopes = [
+                torch.autograd.grad(each.sum(), own, retain_graph=place < last)[0]
+                for place, each in enumerate(values)
+            ]
+        ctx.save_for_backward(*slopes)
+        return tuple(each.detach() for each in values)
 
     @staticmethod
-    def backward(ctx, weight: Tensor) -> tuple[Tensor, None, None]:
-        (slope,) = ctx.saved_tensors
-        return weight[:, None].to(slope.dtype) * slope, None, None
+    def backward(ctx, *weights: Tensor) -> tuple[Tensor | None, ...]:
+        parts = [
+            weight[:, None].to(slope.dtype) * slope
+            for weight, slope in zip(weights, ctx.saved_tensors, strict=True)
+        ]
+        return (sum(parts[1:], parts[0]), *[None] * (len(ctx.needs_input_grad) - 1))

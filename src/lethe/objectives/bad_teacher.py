@@ -50,13 +50,9 @@ def teachers(original, seed: int) -> Teachers:
 
 
 def loss(hyper: Hyper, model, frozen: Teachers, batch) -> dict[str, Tensor]:
-    forget, retain = batch["forget"], batch["retain"]
-    with torch.no_grad():
-        ignorant = losses.forward(frozen.incompetent, forget)
-        before = losses.forward(frozen.competent, retain)
     return {
-        "forget": losses.kl(ignorant, losses.forward(model, forget), forget),
-        "retain": hyper.retain * losses.kl(before, losses.forward(model, retain), retain),
+        "forget": losses.kl_of(frozen.incompetent, model, batch["forget"]),
+        "retain": hyper.retain * losses.kl_of(frozen.competent, model, batch["retain"]),
     }
 
 

@@ -35,22 +35,22 @@ class Hyper:
 
 
 def preference(beta: float, model, frozen, batch) -> tuple[Tensor, Tensor]:
-    """(B,) softplus(-beta * (better - worse)) of the alternatives beside the forget rows, and the former's logits."""
+    """(B,) softplus(-beta * (better - worse)) of the alternatives beside the forget rows, and the former's losses."""
     preferred = batch["alternative"]
     dispreferred = replace(batch["forget"], starts=preferred.starts)  # row by row the same prompt
     with torch.no_grad():
         before = [losses.sequence_log_probability(frozen, rows) for rows in (preferred, dispreferred)]
-    logits = losses.forward(model, preferred)
-    better = -preferred.token_nll(logits).sum(1) - before[0]
+    each = losses.token_nll(model, preferred).sum(1)
+    better = -each - before[0]
     worse = losses.sequence_log_probability(model, dispreferred) - before[1]
-    return softplus(-beta * (better - worse)), logits
+    return softplus(-beta * (better - worse)), each / preferred.predictions
 
 
 def loss(hyper: Hyper, model, frozen, batch) -> dict[str, Tensor]:
-    value, logits = preference(hyper.beta, model, frozen, batch)
+    value, ell = preference(hyper.beta, model, frozen, batch)
     terms = {"preference": value}
     if hyper.learn:
-        terms["learn"] = hyper.learn * losses.nll(logits, batch["alternative"])
+        terms["learn"] = hyper.learn * ell
     return terms
 
 

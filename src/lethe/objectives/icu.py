@@ -23,6 +23,7 @@ from typing import Literal
 from torch import Tensor
 
 from lethe import losses
+from lethe.objectives._analogues import about_analogues
 from lethe.params.fields import Count, Fraction, NonNegative, Probability
 
 NEEDS = ("text", "validation")
@@ -51,15 +52,8 @@ class Hyper:
 
 
 def loss(hyper: Hyper, model, frozen, batch) -> dict[str, Tensor]:
-    analogue = batch["analogue"]
-    logits = losses.forward(model, analogue)
-    terms = {
-        "forget": -hyper.forget * losses.example_loss(model, batch["forget"]),
-        "learn": hyper.learn * losses.nll(logits, analogue),
-    }
-    if hyper.kl:
-        terms["kl"] = hyper.kl * frozen.kl(logits, analogue)
-    return terms
+    about = about_analogues(hyper, model, frozen, batch["analogue"])
+    return {"forget": -hyper.forget * losses.example_loss(model, batch["forget"]), **about}
 
 
 def unlearn(hyper: Hyper, run):

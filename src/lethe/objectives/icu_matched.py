@@ -25,6 +25,7 @@ from torch import Tensor
 
 from lethe import losses
 from lethe.data.rows import Rows
+from lethe.objectives._analogues import about_analogues
 from lethe.params.fields import NonNegative
 
 NEEDS = ("text", "validation")
@@ -83,7 +84,7 @@ def matched(own: Tensor, scored: Tensor, others: Tensor, others_scored: Tensor) 
 
 
 def loss(hyper: Hyper, model, frozen, batch) -> dict[str, Tensor]:
-    forget, analogue = batch["forget"], batch["analogue"]
+    forget = batch["forget"]
     there = frozen.unseen.to(forget.input_ids.device)
     known = frozen.words.to(forget.input_ids.device)
     nearest = (words(forget, known.shape[1]) @ known.T).argmax(1)
@@ -93,14 +94,10 @@ def loss(hyper: Hyper, model, frozen, batch) -> dict[str, Tensor]:
     own = losses.token_nll(model, forget)
     gap = own - matched(own.detach(), forget.scored, others, unseen.scored)
     squares = gap.masked_fill(~forget.scored, 0).square() / 2
-    logits = losses.forward(model, analogue)
-    terms = {
+    return {
         "forget": hyper.forget * squares.sum(1) / forget.predictions,
-        "learn": hyper.learn * losses.nll(logits, analogue),
+        **about_analogues(hyper, model, frozen.original, batch["analogue"]),
     }
-    if hyper.kl:
-        terms["kl"] = hyper.kl * frozen.original.kl(logits, analogue)
-    return terms
 
 
 def unlearn(hyper: Hyper, run):

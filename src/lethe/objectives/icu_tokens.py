@@ -23,6 +23,7 @@ from torch import Tensor
 
 from lethe import losses
 from lethe.data.rows import Rows
+from lethe.objectives._analogues import about_analogues
 from lethe.params.fields import Count, NonNegative
 
 NEEDS = ("text", "validation")
@@ -70,21 +71,17 @@ def awake(token_losses: Tensor, scored: Tensor, unseen: Tensor) -> Tensor:
 
 
 def loss(hyper: Hyper, model, frozen, batch) -> dict[str, Tensor]:
-    forget, analogue = batch["forget"], batch["analogue"]
+    forget = batch["forget"]
     with torch.no_grad():
         there = frozen.unseen.to(forget.input_ids.device)
         token_losses = losses.token_nll(model, there)
         unseen = token_losses.flatten()[frozen.places.to(token_losses.device)].sort().values
     each = losses.token_nll(model, forget)
     raised = each * awake(each.detach(), forget.scored, unseen)
-    logits = losses.forward(model, analogue)
-    terms = {
+    return {
         "forget": -hyper.forget * raised.sum(1) / forget.predictions,
-        "learn": hyper.learn * losses.nll(logits, analogue),
+        **about_analogues(hyper, model, frozen.original, batch["analogue"]),
     }
-    if hyper.kl:
-        terms["kl"] = hyper.kl * frozen.original.kl(logits, analogue)
-    return terms
 
 
 def unlearn(hyper: Hyper, run):

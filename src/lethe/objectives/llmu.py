@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from lethe import losses
@@ -34,13 +33,10 @@ class Hyper:
 
 
 def loss(hyper: Hyper, model, frozen, batch) -> dict[str, Tensor]:
-    retain = batch["retain"]
-    with torch.no_grad():
-        before = losses.forward(frozen, retain)
     return {
         "forget": -hyper.forget * losses.example_loss(model, batch["forget"]),
         "mismatch": hyper.mismatch * losses.example_loss(model, batch["alternative"]),
-        "kl": hyper.kl * losses.kl(before, losses.forward(model, retain), retain),
+        "kl": hyper.kl * losses.kl_of(frozen, model, batch["retain"]),
     }
 
 

@@ -12,11 +12,13 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 from torch.nn import Module, Parameter
+from torch.nn.functional import pad
 
 from lethe.data.rows import Rows
-from lethe.losses import forward, kl
+from lethe.losses import forward, kl, nll, placed
 from lethe.models.four_bits import is_packed
 from lethe.models.fused import fuse
+from lethe.models.head import by_position, divergence, is_large, token_loss, values_at
 from lethe.system.errors import InputError
 
 CHUNK = 1024  # positions whose distributions are held at once
@@ -52,16 +54,21 @@ class FrozenLogits:
             before = forward(self.model, rows)
         return kl(before, logits, rows)
 
+    def nll_and_kl(self, model, rows: Rows) -> tuple[Tensor, Tensor]:
+        """(B,) each: `nll` of a model on the rows, and `kl` to it, of one pass."""
+        logits = forward(model, rows)
+        return nll(logits, rows), self.kl(logits, rows)
 
-class FrozenHidden:
+
+class FrozenHidden(FrozenLogits):
     """Hidden states (T, H) of every text that was ever asked for, in the memory of the host.
 
     In a loss whose method says `frozen=run.original_hidden()`,
 
-        terms["kl"] = hyper.kl * frozen.kl(logits, rows)
+        learn, kl = frozen.nll_and_kl(model, rows)
 
-    equals `losses.kl(losses.forward(model_before, rows), logits, rows)` and its gradient. Texts are known by their
-    tokens, so neither padding nor the order of batches matters.
+    are `losses.example_loss(model, rows)` and `losses.kl_of(model_before, model, rows)` with their gradients. Texts are
+    known by their tokens, so neither padding nor the order of batches matters.
     """
 
     def __init__(self, model):
@@ -82,6 +89,23 @@ class FrozenHidden:
         divergence = logits.new_zeros(positions.shape, dtype=torch.float32)
         divergence[positions] = chunked_kl(hidden, self.head, logits[:, :-1][positions])
         return divergence.sum(1) / rows.predictions.to(logits.device)
+
+    def nll_and_kl(self, model, rows: Rows) -> tuple[Tensor, Tensor]:
+        """As of `FrozenLogits`; of a large vocabulary logits are made as `by_position` says."""
+        parts = is_large(model) and by_position(model, rows.input_ids.numel())
+        if not (parts and rows.scored.any()):
+            return super().nll_and_kl(model, rows)
+        targets, hidden = (found[rows.scored] for found in (rows.input_ids[:, 1:], self.hidden(rows)[:, :-1]))
+
+        def values(logits: Tensor, targets: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+            with torch.no_grad():
+                before = self.head(hidden)
+            return token_loss(logits, targets), divergence(before, logits)
+
+        predicting = pad(rows.scored, (0, 1))
+        found = values_at(model, rows.inputs(model), predicting, values, targets, hidden.to(targets.device))
+        of_text, of_model = (placed(each, rows).sum(1) / rows.predictions for each in found)
+        return of_text, of_model
 
     def hidden(self, rows: Rows) -> Tensor:
         """(B, T, H) last hidden states, 0 at pads; the model runs on texts that it has not seen yet."""
