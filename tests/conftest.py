@@ -1,3 +1,5 @@
+import os
+import signal
 import sys
 from pathlib import Path
 
@@ -12,6 +14,26 @@ torch.set_num_threads(1)
 def pytest_collection_modifyitems(items):
     """The longest module first: at the end no test process waits for another."""
     items.sort(key=lambda item: item.path.name != "test_whole.py")
+
+
+@pytest.fixture
+def terminated_after(monkeypatch):
+    """SIGTERM after steps of these numbers, counted from 1 over all runs; returns a list that grows by each step."""
+    from lethe.training.engine import Engine
+
+    def after(*numbers: int) -> list[int]:
+        steps, step = [], Engine.step
+
+        def step_and_signal(self, *arguments):
+            step(self, *arguments)
+            steps.append(1)
+            if len(steps) in numbers:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        monkeypatch.setattr(Engine, "step", step_and_signal)
+        return steps
+
+    return after
 
 
 @pytest.fixture

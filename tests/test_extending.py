@@ -1,9 +1,7 @@
 """The files of docs/extending.md, and methods of another shape, in a folder beside the package: found, run, resumed."""
 
 import json
-import os
 import re
-import signal
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +17,6 @@ from lethe.__main__ import main
 from lethe.params.training import Training
 from lethe.system import plugins
 from lethe.system.streams import stream_seed
-from lethe.training.engine import Engine
 from lethe.training.rows import Examples
 from lethe.training.training import FINE_TUNING, fine_tuning, train_model
 
@@ -102,19 +99,13 @@ def test_a_task_vector_is_the_step_away_from_what_was_learnt(tmp_path, own, lora
 
 
 @pytest.mark.parametrize(("objective", "steps"), [("negated", 4), ("average", 8), ("margin", 4)])
-def test_a_killed_run_ends_with_the_same_bits(tmp_path, own, monkeypatch, objective, steps):
+def test_a_killed_run_ends_with_the_same_bits(tmp_path, own, terminated_after, objective, steps):
     """Killed while a model is fitted, in either of two trainings, and in the only one."""
     study(tmp_path, "generation")
-    whole, original, made = unlearn(tmp_path, own, "whole", objective), Engine.step, []
+    whole = unlearn(tmp_path, own, "whole", objective)
     assert len(pd.read_csv(whole / "trace.csv")) == steps
 
-    def step_and_signal(self, *arguments):
-        original(self, *arguments)
-        made.append(1)
-        if len(made) in (2, steps - 1):
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    monkeypatch.setattr(Engine, "step", step_and_signal)
+    terminated_after(2, steps - 1)
     for _ in range(2):
         with pytest.raises(SystemExit):
             unlearn(tmp_path, own, "killed", objective)

@@ -1,8 +1,5 @@
 """LoRA: what trains, what is shared, what is merged, and a run that is killed."""
 
-import os
-import signal
-
 import pytest
 import tiny
 import torch
@@ -14,7 +11,7 @@ from lethe.models import adapters
 from lethe.params.training import Lora
 from lethe.system import plugins
 from lethe.system.errors import InputError
-from lethe.training.engine import Engine, no_check
+from lethe.training.engine import no_check
 from lethe.training.frozen import sharing_copy
 from lethe.training.job import Job
 from lethe.training.run import Run
@@ -153,21 +150,13 @@ def test_two_processes_follow_the_trajectory_of_one(studies, sharded):
     [("kl_minimisation", "generation"), ("rmu", "generation"), ("deepcut", "classification")],
 )
 def test_a_killed_run_ends_with_the_same_bits_in_a_model_like_any_other(
-    tmp_path, monkeypatch, objective, task
+    tmp_path, terminated_after, objective, task
 ):
     study(tmp_path, task)
     expected = run(tmp_path, "undisturbed", objective, task)
-    original = Engine.step
-
-    def step_and_signal(self, position, active):
-        original(self, position, active)
-        if self.progress.step == 3:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    monkeypatch.setattr(Engine, "step", step_and_signal)
+    terminated_after(3)
     with pytest.raises(SystemExit):
         run(tmp_path, "killed", objective, task)
-    monkeypatch.setattr(Engine, "step", original)
     found = run(tmp_path, "killed", objective, task)
     assert equal(found, expected)
     before = models.load(tmp_path / "original", task)[0].state_dict()

@@ -1,8 +1,6 @@
 """O3: requests one after the other, what each keeps of the others, and what its gates give away."""
 
 import json
-import os
-import signal
 
 import encoder_folder
 import numpy as np
@@ -27,7 +25,6 @@ from lethe.params.training import Method
 from lethe.report.remarks import gates
 from lethe.score import kinds_of, score
 from lethe.system.errors import InputError
-from lethe.training.engine import Engine
 from lethe.training.job import Job
 from lethe.unlearn import unlearn
 
@@ -239,20 +236,14 @@ def test_an_encoder_that_cannot_serve_is_named(requests, encoder, tmp_path):
 @pytest.mark.parametrize(
     ("entropy", "at"), [(0, 2), (2, 6), ("encoder", 3)]
 )  # 6: after the detector's training
-def test_a_killed_run_ends_with_the_same_bits(requests, both, entropy, at, encoder, monkeypatch):
-    steps, original, to = [], Engine.step, f"killed-{at}"
+def test_a_killed_run_ends_with_the_same_bits(requests, both, entropy, at, encoder, terminated_after):
+    to = f"killed-{at}"
     hyper, entropy = (
         ({"encoder": encoder, "reads": 3}, 0) if entropy == "encoder" else ({"entropy": entropy}, entropy)
     )
     whole = requests.run(f"whole-{at}", "a", **hyper) if at > 2 else both[0]
 
-    def step_and_signal(self, position, active):
-        original(self, position, active)
-        steps.append(1)
-        if len(steps) == at:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    monkeypatch.setattr(Engine, "step", step_and_signal)
+    steps = terminated_after(at)
     with pytest.raises(SystemExit):
         requests.run(to, "a", **hyper)
     checkpoint = load_file(requests.folder / f"checkpoints-{to}/state.safetensors")

@@ -1,8 +1,5 @@
 """SCRUB: phases, terms, and a run that is killed within either kind of epoch."""
 
-import os
-import signal
-
 import numpy as np
 import pytest
 import tiny
@@ -58,20 +55,12 @@ def test_a_batch_holds_what_its_epoch_trains_on(tmp_path):
 
 
 @pytest.mark.parametrize("last", [1, 4, 6])
-def test_a_terminated_run_continues_to_the_same_bits(tmp_path, monkeypatch, last):
+def test_a_terminated_run_continues_to_the_same_bits(tmp_path, terminated_after, last):
     undisturbed = build(tmp_path / "a")
     expected = undisturbed.run()
-    original = Engine.step
-
-    def step_and_signal(self, position, active):
-        original(self, position, active)
-        if self.progress.step == last:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    monkeypatch.setattr(Engine, "step", step_and_signal)
+    terminated_after(last)
     with pytest.raises(SystemExit):
         build(tmp_path / "b").run()
-    monkeypatch.setattr(Engine, "step", original)
     resumed = build(tmp_path / "b")
     assert resumed.run().trace == expected.trace
     pairs = zip(resumed.model.parameters(), undisturbed.model.parameters(), strict=True)

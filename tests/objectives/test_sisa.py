@@ -2,8 +2,6 @@
 
 import json
 import logging
-import os
-import signal
 
 import numpy as np
 import pandas as pd
@@ -176,16 +174,8 @@ def test_only_slices_from_the_first_that_was_touched_are_trained_again(made, don
     assert cost["tokens"] < cost["beforehand_tokens"] and cost["beforehand_seconds"] > 0
 
 
-def test_a_killed_run_goes_on_with_its_slices(made, done, monkeypatch):
-    steps, original = [], Engine.step
-
-    def step_and_signal(self, position, active):
-        original(self, position, active)
-        steps.append(1)
-        if len(steps) in (3, done[1] - 2):
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    monkeypatch.setattr(Engine, "step", step_and_signal)
+def test_a_killed_run_goes_on_with_its_slices(made, done, terminated_after):
+    steps = terminated_after(3, done[1] - 2)
     for _ in range(2):
         with pytest.raises(SystemExit):
             made.delete("killed")

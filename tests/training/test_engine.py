@@ -1,7 +1,5 @@
 """The training loop: equal runs are equal to the bit, however they are cut, killed or resumed."""
 
-import os
-import signal
 from dataclasses import replace
 
 import numpy as np
@@ -61,22 +59,14 @@ def test_equal_runs_are_equal_and_seeds_differ(tmp_path):
 
 @pytest.mark.parametrize("step", [0, 1, 2, 3, 5, 8])
 @pytest.mark.parametrize("objective", [gradient_difference, icu, rmu])
-def test_a_terminated_run_continues_to_the_same_bits(tmp_path, monkeypatch, step, objective):
+def test_a_terminated_run_continues_to_the_same_bits(tmp_path, terminated_after, step, objective):
     undisturbed = build(tmp_path / "a", objective)
     expected = undisturbed.run()
     killed = build(tmp_path / "b", objective)
-    original = Engine.step
-
-    def step_and_signal(self, position, active):
-        original(self, position, active)
-        if self.progress.step == step + 1:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    monkeypatch.setattr(Engine, "step", step_and_signal)
+    terminated_after(step + 1)
     with pytest.raises(SystemExit) as stopped:
         killed.run()
     assert stopped.value.code == 143
-    monkeypatch.setattr(Engine, "step", original)
     resumed = build(tmp_path / "b", objective)
     with torch.no_grad():  # whatever the new process starts with must not matter
         next(resumed.model.parameters()).add_(1.0)
@@ -217,22 +207,14 @@ def test_a_run_of_so_many_steps_ends_in_the_middle_of_an_epoch(tmp_path, length,
     assert progress.step == length and [of.count(epoch) for epoch in sorted(set(of))] == epochs
 
 
-def test_a_run_of_so_many_steps_continues_to_the_same_bits(tmp_path, monkeypatch):
+def test_a_run_of_so_many_steps_continues_to_the_same_bits(tmp_path, terminated_after):
     """Killed within its last epoch, which is cut, it does the one step that is left."""
     undisturbed = build(tmp_path / "a", length=5)
     undisturbed.run()
     killed = build(tmp_path / "b", length=5)
-    original = Engine.step
-
-    def step_and_signal(self, position, active):
-        original(self, position, active)
-        if self.progress.step == 4:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    monkeypatch.setattr(Engine, "step", step_and_signal)
+    terminated_after(4)
     with pytest.raises(SystemExit):
         killed.run()
-    monkeypatch.setattr(Engine, "step", original)
     resumed = build(tmp_path / "b", length=5)
     assert resumed.run().step == 5
     assert equal(weights(resumed), weights(undisturbed))

@@ -1,8 +1,6 @@
 """What is found out between epochs, against definitions worked text by text."""
 
 import copy
-import os
-import signal
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -191,7 +189,7 @@ def test_texts_too_short_for_the_n_grams_have_no_say_in_their_mean(sets, model):
     assert found["memorization_accuracy"] != expected["memorization_accuracy"]
 
 
-def test_thresholds_are_those_of_the_present_model_also_of_a_resumed_run(tmp_path, monkeypatch, sets):
+def test_thresholds_are_those_of_the_present_model_also_of_a_resumed_run(tmp_path, terminated_after, sets):
     recipe = Training(epochs=4, learning_rate=3e-3, batch={"forget": 2, "analogue": 2})
 
     def engine(folder):
@@ -210,17 +208,10 @@ def test_thresholds_are_those_of_the_present_model_also_of_a_resumed_run(tmp_pat
     expected = engine("a").run(check())
     levels = [row["threshold_extraction_likelihood_1"] for row in expected.epochs]
     assert len(set(levels)) > 2  # it changes with the model
-    killed, original = engine("b"), Engine.step
-
-    def step_and_signal(self, position, active):
-        original(self, position, active)
-        if self.progress.step == 3:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    monkeypatch.setattr(Engine, "step", step_and_signal)
+    killed = engine("b")
+    terminated_after(3)
     with pytest.raises(SystemExit):
         killed.run(check())
-    monkeypatch.setattr(Engine, "step", original)
     resumed = engine("b").run(check())
     assert resumed.epochs == expected.epochs
     assert resumed.trace == expected.trace

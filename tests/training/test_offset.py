@@ -2,9 +2,7 @@
 
 import copy
 import json
-import os
 import shutil
-import signal
 from pathlib import Path
 
 import numpy as np
@@ -98,16 +96,8 @@ def test_the_cost_of_the_pair_stands_apart(made):
     assert plain["steps"] == 4 and "beforehand_steps" not in plain
 
 
-def test_a_killed_run_ends_with_the_same_bits(folder, made, monkeypatch):
-    steps, original = [], Engine.step
-
-    def step_and_signal(self, position, active):
-        original(self, position, active)
-        steps.append(1)
-        if len(steps) in (4, 11):  # while the pair is taught; while it unlearns
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    monkeypatch.setattr(Engine, "step", step_and_signal)
+def test_a_killed_run_ends_with_the_same_bits(folder, made, terminated_after):
+    steps = terminated_after(4, 11)  # while the pair is taught; while it unlearns
     for _ in range(2):
         with pytest.raises(SystemExit):
             run(folder, "made", to="killed")
