@@ -94,6 +94,11 @@ def kl_of(frozen, model, rows: Rows) -> Tensor:
         return (divergence(before, logits),)
 
     (values,) = values_at(model, given, predicting, value, found[0][predicting])
+    return mean_of(values, rows)
+
+
+def mean_of(values: Tensor, rows: Rows) -> Tensor:
+    """(B,) mean of the values of the scored tokens of each row."""
     return placed(values, rows).sum(1) / rows.predictions
 
 

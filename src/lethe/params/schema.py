@@ -49,8 +49,8 @@ def schema() -> dict[str, Any]:
             del definitions[name]["properties"][key]
     several_or_one(definitions["Splits"]["properties"], "forget")
     several_or_one(definitions["GivenModels"]["properties"], "retrain")
-    for name in (section.__name__ for section in kinds(Abbreviated)):
-        definitions[name] = {"anyOf": [definitions[name], {"type": "string"}]}
+    for section in kinds(Abbreviated):
+        definitions[section.__name__] = {"anyOf": [definitions[section.__name__], {"type": "string"}]}
     definitions["Method"] = {"anyOf": [definitions["Method"], {"type": "null"}]}
     for sections in (found["properties"]["studies"], *definitions["Study"]["properties"].values()):
         if "patternProperties" in sections:  # names of another pattern are errors
@@ -59,7 +59,7 @@ def schema() -> dict[str, Any]:
 
 
 def kinds(section: type[StrictModel]) -> Iterator[type[StrictModel]]:
-    """All classes of its kind that are sections themselves."""
+    """All classes that are made of it."""
     for kind in section.__subclasses__():
         yield from (kind, *kinds(kind))
 

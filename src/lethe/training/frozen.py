@@ -15,7 +15,7 @@ from torch.nn import Module, Parameter
 from torch.nn.functional import pad
 
 from lethe.data.rows import Rows
-from lethe.losses import forward, kl, nll, placed
+from lethe.losses import forward, kl, mean_of, nll
 from lethe.models.four_bits import is_packed
 from lethe.models.fused import fuse
 from lethe.models.head import by_position, divergence, is_large, token_loss, values_at
@@ -103,9 +103,8 @@ class FrozenHidden(FrozenLogits):
             return token_loss(logits, targets), divergence(before, logits)
 
         predicting = pad(rows.scored, (0, 1))
-        found = values_at(model, rows.inputs(model), predicting, values, targets, hidden.to(targets.device))
-        of_text, of_model = (placed(each, rows).sum(1) / rows.predictions for each in found)
-        return of_text, of_model
+        losses, apart = values_at(model, rows.inputs(model), predicting, values, targets, hidden)
+        return mean_of(losses, rows), mean_of(apart, rows)
 
     def hidden(self, rows: Rows) -> Tensor:
         """(B, T, H) last hidden states, 0 at pads; the model runs on texts that it has not seen yet."""
